@@ -1,0 +1,1 @@
+"""Where actions run and who judges."""

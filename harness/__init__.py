@@ -1,0 +1,1 @@
+"""The commands: configuration, runs, loops, reports."""

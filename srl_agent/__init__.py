@@ -1,0 +1,1 @@
+"""The learner: steps, action formats, rewards, training."""

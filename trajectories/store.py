@@ -1,0 +1,139 @@
+"""Trajectories on disk: JSON Lines, one trajectory a line, the schema version on every line."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from trajectories.types import Action, Step, Trajectory
+
+SCHEMA_VERSION = 1
+
+
+class StoreError(ValueError):
+    """A line of a store that cannot be read; the message names the file and the line."""
+
+
+def to_json(trajectory: Trajectory) -> dict[str, Any]:
+    """The line of a trajectory as a JSON object; the inverse of :func:`from_json`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "trajectory_id": trajectory.trajectory_id,
+        "instance_id": trajectory.instance_id,
+        "source": trajectory.source,
+        "model": trajectory.model,
+        "resolved": trajectory.resolved,
+        "task": trajectory.task,
+        "steps": [
+            {
+                "thought": step.thought,
+                "actions": [{"name": a.name, "arguments": dict(a.arguments)} for a in step.actions],
+                "observation": step.observation,
+            }
+            for step in trajectory.steps
+        ],
+        "patch": trajectory.patch,
+        "metadata": dict(trajectory.metadata),
+    }
+
+
+def from_json(row: Mapping[str, Any]) -> Trajectory:
+    """Raises StoreError if the row is not of this schema version or lacks a field."""
+    version = row.get("schema_version") if isinstance(row, Mapping) else None
+    if version != SCHEMA_VERSION:
+        raise StoreError(
+            f"schema_version is {version!r}, this release reads {SCHEMA_VERSION}: "
+            "make the file anew with `python -m harness.convert`"
+        )
+    try:
+        steps = tuple(
+            Step(
+                thought=step["thought"],
+                actions=tuple(Action(name=a["name"], arguments=a["arguments"]) for a in step["actions"]),
+                observation=step["observation"],
+            )
+            for step in row["steps"]
+        )
+        return Trajectory(
+            trajectory_id=row["trajectory_id"],
+            instance_id=row["instance_id"],
+            task=row["task"],
+            steps=steps,
+            source=row["source"],
+            model=row.get("model"),
+            resolved=row.get("resolved"),
+            patch=row.get("patch"),
+            metadata=row.get("metadata") or {},
+        )
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"not a trajectory: {type(error).__name__}: {error}") from error
+
+
+def _parse_line(path: Path, number: int, line: bytes) -> Trajectory:
+    try:
+        return from_json(json.loads(line))
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path}:{number}: not UTF-8: {error}") from error
+    except json.JSONDecodeError as error:
+        raise StoreError(f"{path}:{number}: not JSON: {error}") from error
+    except StoreError as error:
+        raise StoreError(f"{path}:{number}: {error}") from error
+
+
+def read_trajectories(path: Path) -> Iterator[Trajectory]:
+    """Stream a store, one trajectory in memory at a time. Raises StoreError naming file and line."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield _parse_line(path, number, line)
+
+
+class TrajectoryFile(Sequence[Trajectory]):
+    """Random access to a store by line: only the offsets are kept in memory (8 bytes a trajectory)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offsets: list[tuple[int, int]] = []  # (line number, byte offset)
+        offset = 0
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    self._offsets.append((number, offset))
+                offset += len(line)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        number, offset = self._offsets[index]
+        with self.path.open("rb") as lines:
+            lines.seek(offset)
+            return _parse_line(self.path, number, lines.readline())
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[str]]:
+    """A text file that appears under its name only when the block ends well; else nothing is left behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def dump_line(trajectory: Trajectory) -> str:
+    """One line of the store, newline included. ASCII only: lone surrogates of broken sources survive."""
+    return json.dumps(to_json(trajectory), ensure_ascii=True) + "\n"
