@@ -1,0 +1,44 @@
+"""Action formats: how thoughts and actions are written in prompts, targets and completions."""
+
+from collections.abc import Mapping, Sequence
+
+from srl_agent.formats.base import (
+    TOOL_SETS,
+    ActionFormat,
+    ActionSyntax,
+    FormatError,
+    Message,
+    UnrepresentableActionError,
+)
+from srl_agent.formats.bash_block import BashBlockSyntax
+from srl_agent.formats.hermes import HermesSyntax
+from srl_agent.formats.xml import XmlSyntax
+from srl_agent.plugins import load_named
+
+SYNTAXES: Mapping[str, type[ActionSyntax]] = {
+    "xml": XmlSyntax,
+    "hermes": HermesSyntax,
+    "bash-block": BashBlockSyntax,
+}
+
+
+def get_format(name: str, tools: str | Mapping[str, Sequence[str]] = "swe-agent") -> ActionFormat:
+    """An action format by the name of its syntax, or by ``package.module:Class``.
+
+    ``tools`` names one of TOOL_SETS or is a mapping of argument names by tool. Raises PluginError.
+    """
+    syntax = load_named(name, SYNTAXES, kind="action format")
+    named_tools = load_named(tools, TOOL_SETS, kind="tool set") if isinstance(tools, str) else tools
+    return ActionFormat(syntax=syntax(), tools=named_tools)
+
+
+__all__ = [
+    "SYNTAXES",
+    "TOOL_SETS",
+    "ActionFormat",
+    "ActionSyntax",
+    "FormatError",
+    "Message",
+    "UnrepresentableActionError",
+    "get_format",
+]

@@ -1,0 +1,177 @@
+"""Expert trajectories -> training steps.
+
+For a trajectory of N steps the paper makes N−1 instances (arXiv 2510.25992, section 3): the task and the first
+k−1 steps are the prompt, step k is the target; the last step is never a target. A step is stored as (trajectory,
+index) and rendered when it is needed, so that storage grows with the trajectories and not with their prefixes.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from srl_agent.formats import ActionFormat, Message, UnrepresentableActionError
+from srl_agent.kinds import step_kind
+from trajectories import Step, Trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSettings:
+    """How steps become prompts and targets."""
+
+    context_window: int | None = 2  # (action, observation) pairs shown; None: all ("full")
+    include_last_step: bool = False  # the paper: never a target
+    max_observation_chars: int | None = None  # longer ones keep head and tail
+    max_action_chars: int | None = None  # steps with longer expert actions are no targets
+    max_prompt_chars: int | None = None  # steps with longer prompts are no targets
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class StepRef:
+    """A target step: where its trajectory stands in the data, and which of its steps it is."""
+
+    trajectory: int
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepExample:
+    """One rendered row."""
+
+    trajectory_id: str
+    step_index: int
+    kind: str
+    prompt: list[Message]
+    expert: Step
+    expert_action: str  # the text that the reward compares with
+
+
+def truncate_middle(text: str, limit: int | None) -> str:
+    """``text`` with its middle left out where it is longer than ``limit`` characters; the cut is marked.
+
+    The mark comes on top of the limit.
+
+    >>> truncate_middle("0123456789", 4)
+    '01\\n[6 characters left out]\\n89'
+    """
+    if limit is None or len(text) <= limit:
+        return text
+    head = (limit + 1) // 2
+    tail = limit - head
+    return f"{text[:head]}\n[{len(text) - limit} characters left out]\n{text[len(text) - tail :]}"
+
+
+def target_indices(trajectory: Trajectory, settings: StepSettings) -> range:
+    """Indices of the steps that are targets, before any is left out for its content."""
+    steps = len(trajectory.steps)
+    return range(steps if settings.include_last_step else max(steps - 1, 0))
+
+
+def render_example(
+    trajectory: Trajectory, index: int, *, settings: StepSettings, action_format: ActionFormat
+) -> StepExample:
+    """Render step ``index`` of a trajectory. Raises UnrepresentableActionError."""
+    window = index if settings.context_window is None else min(index, settings.context_window)
+    history = [
+        replace(step, observation=truncate_middle(step.observation, settings.max_observation_chars))
+        for step in trajectory.steps[index - window : index]
+    ]
+    expert = trajectory.steps[index]
+    return StepExample(
+        trajectory_id=trajectory.trajectory_id,
+        step_index=index,
+        kind=step_kind(expert),
+        prompt=action_format.render_prompt(trajectory.task, history, omitted=index - window),
+        expert=expert,
+        expert_action=action_format.render_actions(expert.actions),
+    )
+
+
+def select_steps(
+    trajectories: Iterable[Trajectory], *, settings: StepSettings, action_format: ActionFormat
+) -> tuple[list[StepRef], Counter[str]]:
+    """Every target step that can be rendered within the limits, and how many were left out for which reason."""
+    refs: list[StepRef] = []
+    left_out: Counter[str] = Counter()
+    for position, trajectory in enumerate(trajectories):
+        for index in target_indices(trajectory, settings):
+            reason = _reason_to_leave_out(trajectory, index, settings, action_format)
+            if reason is None:
+                refs.append(StepRef(trajectory=position, step=index))
+            else:
+                left_out[reason] += 1
+    return refs, left_out
+
+
+def _reason_to_leave_out(
+    trajectory: Trajectory, index: int, settings: StepSettings, action_format: ActionFormat
+) -> str | None:
+    if not trajectory.steps[index].actions:
+        return "no action"
+    try:
+        example = render_example(trajectory, index, settings=settings, action_format=action_format)
+    except UnrepresentableActionError:
+        return f"not representable as {action_format.name}"
+    if settings.max_action_chars is not None and len(example.expert_action) > settings.max_action_chars:
+        return "expert action over max_action_chars"
+    prompt_chars = sum(len(message["content"]) for message in example.prompt)
+    if settings.max_prompt_chars is not None and prompt_chars > settings.max_prompt_chars:
+        return "prompt over max_prompt_chars"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Positions of trajectories. No instance, and no repository unless asked for, is on both sides."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+
+
+def split_trajectories(
+    trajectories: Iterable[Trajectory],
+    *,
+    by: str,
+    fraction: float,
+    held_out: Sequence[str] = (),
+    seed: int = 0,
+) -> Split:
+    """Split whole groups: repositories (``by="repository"``) or tasks (``by="instance"``).
+
+    ``held_out`` names the groups to hold out; without it, groups go to validation in the order of a hash of seed
+    and name until they hold at least ``fraction`` of the trajectories: adding data later moves few of them.
+    Raises ValueError if a side stays empty or a named group is not there.
+    """
+    positions: dict[str, list[int]] = {}
+    for position, trajectory in enumerate(trajectories):
+        group = trajectory.repository if by == "repository" else trajectory.instance_id
+        positions.setdefault(group, []).append(position)
+    if missing := [name for name in held_out if name not in positions]:
+        raise ValueError(f"held out, but not in the data: {', '.join(missing)}; it has {_some(positions)}")
+    total = sum(map(len, positions.values()))
+    chosen = set(held_out) or _choose_groups(positions, wanted=fraction * total, seed=seed)
+    validation = sorted(p for name in chosen for p in positions[name])
+    train = sorted(p for name, group in positions.items() if name not in chosen for p in group)
+    if not train or not validation:
+        raise ValueError(
+            f"{total} trajectories over {len(positions)} {by} group(s) leave the "
+            f"{'training' if not train else 'validation'} side empty: "
+            "add data, split by instance, or name what to hold out"
+        )
+    return Split(train=tuple(train), validation=tuple(validation))
+
+
+def _choose_groups(positions: Mapping[str, Sequence[int]], *, wanted: float, seed: int) -> set[str]:
+    chosen: set[str] = set()
+    count = 0
+    for name in sorted(positions, key=lambda name: sha256(f"{seed}:{name}".encode()).digest()):
+        if count >= wanted:
+            break
+        chosen.add(name)
+        count += len(positions[name])
+    return chosen
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")
