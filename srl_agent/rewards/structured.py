@@ -77,8 +77,8 @@ def _path_likeness(given: Any, wanted: Any) -> float:
     """Share of path components in common, in order."""
     if not isinstance(given, str) or not isinstance(wanted, str):
         return float(given == wanted)
-    parts = [[part for part in path.split("/") if part] for path in (given, wanted)]
-    return difflib.SequenceMatcher(None, *parts, autojunk=False).ratio()
+    left, right = ([part for part in path.split("/") if part] for path in (given, wanted))
+    return difflib.SequenceMatcher[str](a=left, b=right, autojunk=False).ratio()
 
 
 def _likeness(given: Any, wanted: Any) -> float:

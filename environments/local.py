@@ -1,0 +1,135 @@
+"""A single-use box on this very machine. FOR TRUSTED ACTIONS ONLY: our own expert scripts and tests.
+
+**Nothing that a model wrote may ever run here.** There is no isolation: a command has the rights of the user who
+started it and sees the whole machine. What a policy does runs in a container.
+
+The repository is written into a temporary folder. The agent knows it as ``/testbed``: the name is replaced by the
+real folder in what goes in, and back in what comes out. Commands see a small fixed environment, so that the same
+command prints the same text on every machine (as far as the command itself does).
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from environments.tools import TOOL_NAMES, bash, str_replace_editor
+
+ROOT = "/testbed"
+_ROOT = re.compile(r"/testbed(?![\w-])")
+_COMMIT_DATE = "2026-01-01T00:00:00+0000"  # fixed, so that a state of the files has one commit id
+
+
+class LocalBox:
+    """A repository given as texts by relative path, committed to git; ``close`` (or ``with``) removes it."""
+
+    def __init__(self, files: Mapping[str, str], *, timeout: float = 60.0) -> None:
+        self._timeout = timeout  # seconds, per command
+        self._temporary = tempfile.TemporaryDirectory(prefix="srl-agent-box-")
+        base = Path(self._temporary.name).resolve()
+        self._root = base / "repository"
+        self._env = _environment(base)
+        self._history: str_replace_editor.History = {}
+        self.submitted = False
+        self.write(files)
+        self._git("init", "--quiet", "--initial-branch=main")
+        self._git("add", "--all")
+        self._git("commit", "--quiet", "--message=Base")
+        self.base_commit = self._git("rev-parse", "HEAD").strip()
+
+    def __enter__(self) -> "LocalBox":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._temporary.cleanup()
+
+    def execute(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """Run one tool call and return what the agent sees. A call that fails is an observation, too."""
+        if self.submitted:
+            raise RuntimeError("this box is used up: its work was submitted")
+        if name == "bash":
+            command = _ROOT.sub(shlex.quote(str(self._root)), str(arguments.get("command", "")))
+            result = bash.run_command(command, cwd=self._root, env=self._env, timeout=self._timeout)
+            return self._hide(bash.observation(result, timeout=self._timeout))
+        if name == "str_replace_editor":
+            path = _ROOT.sub(str(self._root), str(arguments.get("path", "")), count=1)
+            try:
+                return self._hide(str_replace_editor.edit({**arguments, "path": path}, self._history))
+            except str_replace_editor.EditorError as error:
+                return self._hide(f"ERROR: {error}")
+        if name == "submit":
+            self.submitted = True
+            return "Submitted."
+        return f"ERROR: There is no tool {name!r}. The tools are: {', '.join(TOOL_NAMES)}."
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Put files in place, over what is there."""
+        for name, text in files.items():
+            path = self._root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode("utf-8"))
+
+    def files(self) -> dict[str, str]:
+        """The present state: every file's text by relative path, git's own files left out."""
+        return {
+            str(path.relative_to(self._root)): path.read_bytes().decode("utf-8")
+            for path in sorted(self._root.rglob("*"))
+            if path.is_file() and ".git" not in path.relative_to(self._root).parts
+        }
+
+    def submission(self) -> str:
+        """The diff from the first state to the present one, new files included."""
+        self._git("add", "--all")
+        return self._git("diff", "--cached", "--no-color", "--no-ext-diff", self.base_commit)
+
+    def _hide(self, text: str) -> str:
+        return text.replace(str(self._root), ROOT)
+
+    def _git(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=self._root, env=self._env, capture_output=True, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"git {arguments[0]} failed: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout.decode("utf-8")
+
+
+def _environment(base: Path) -> dict[str, str]:
+    """Variables of the commands; ``python`` is the running interpreter, with its packages."""
+    programs, home = base / "bin", base / "home"
+    programs.mkdir()
+    home.mkdir()
+    python = programs / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    return {
+        "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "COLUMNS": "100",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",
+        "PYTEST_ADDOPTS": "-p no:cacheprovider",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+        "GIT_AUTHOR_NAME": "demo",
+        "GIT_AUTHOR_EMAIL": "demo@example.com",
+        "GIT_AUTHOR_DATE": _COMMIT_DATE,
+        "GIT_COMMITTER_NAME": "demo",
+        "GIT_COMMITTER_EMAIL": "demo@example.com",
+        "GIT_COMMITTER_DATE": _COMMIT_DATE,
+    }

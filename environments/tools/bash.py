@@ -1,0 +1,80 @@
+"""The ``bash`` tool: one command in a shell of its own, and what the agent is shown of its outcome.
+
+Every command starts in the same folder; nothing (``cd``, variables) is carried over from the last one.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+OUTPUT_LIMIT = 16_000  # characters of output that the agent is shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandResult:
+    output: str  # stdout and stderr in the order they came
+    exit_code: int | None  # None: stopped at the wall-clock limit
+
+
+def run_command(command: str, *, cwd: Path, env: Mapping[str, str], timeout: float) -> CommandResult:
+    """Run a command on this machine; at the limit (seconds) it is killed with everything it started."""
+    process = subprocess.Popen(
+        ["bash", "-c", command],
+        cwd=cwd,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    exit_code: int | None
+    try:
+        output, _ = process.communicate(timeout=timeout)
+        exit_code = process.returncode
+    except subprocess.TimeoutExpired:
+        _kill_group(process)
+        output, _ = process.communicate()
+        exit_code = None
+    except BaseException:
+        _kill_group(process)
+        process.wait()
+        raise
+    return CommandResult(output=output.decode("utf-8", errors="replace"), exit_code=exit_code)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it ended between the time-out and here
+
+
+def observation(result: CommandResult, *, timeout: float, limit: int = OUTPUT_LIMIT) -> str:
+    """What the agent sees of a result.
+
+    >>> observation(CommandResult(output="a.py\\n", exit_code=0), timeout=60)
+    'a.py'
+    >>> observation(CommandResult(output="", exit_code=1), timeout=60)
+    'The command printed nothing.\\n[exit code 1]'
+    """
+    lines = [clip(result.output.rstrip(), limit) or "The command printed nothing."]
+    if result.exit_code is None:
+        lines.append(f"[stopped: still running after {timeout:g} s]")
+    elif result.exit_code != 0:
+        lines.append(f"[exit code {result.exit_code}]")
+    return "\n".join(lines)
+
+
+def clip(text: str, limit: int) -> str:
+    """Keep the head and the tail of a text that is longer than ``limit`` characters, and say what was left out.
+
+    >>> clip("abcdefghij", 4)
+    'ab\\n[6 characters left out]\\nij'
+    """
+    if len(text) <= limit:
+        return text
+    head, tail = limit - limit // 2, limit // 2
+    return f"{text[:head]}\n[{len(text) - limit} characters left out]\n{text[len(text) - tail :]}"

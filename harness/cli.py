@@ -1,0 +1,68 @@
+"""What every command shares: what a user can mend becomes one message and an exit code, no traceback."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from trajectories.store import StoreError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+class UserError(Exception):
+    """Something the user can mend. The message says what is wrong, where, and what to do."""
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # 1: the work failed; 2: the command was called wrongly
+
+
+def run(main: Callable[[], int | None]) -> int:
+    """Exit code of a command: its own, or the one its failure stands for.
+
+    UserError, StoreError and OSError (full disk, no permission) print one ``error: …`` line on stderr;
+    Ctrl-C prints ``interrupted`` and gives 130. Any other exception is a fault of ours and propagates.
+    A command ends with ``if __name__ == "__main__": sys.exit(run(main))``.
+    """
+    try:
+        code = main()
+        sys.stdout.flush()  # a closed pipe shows here, not at interpreter exit
+        return code or 0
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our stdout (`| head`) has gone: nobody left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except UserError as error:
+        return _fail(f"error: {error}", error.exit_code)
+    except StoreError as error:
+        return _fail(f"error: {error}", 1)
+    except OSError as error:
+        return _fail(f"error: {describe_os_error(error)}", 1)
+
+
+def describe_os_error(error: OSError) -> str:
+    """One line with the path and, for the common ones, what to do.
+
+    >>> describe_os_error(OSError(errno.ENOSPC, "No space left on device", "out.jsonl"))
+    'out.jsonl: No space left on device (free some space, or write somewhere else)'
+    """
+    hints = {
+        errno.ENOSPC: "free some space, or write somewhere else",
+        errno.EFBIG: "the file is larger than this system allows (see `ulimit -f`)",
+        errno.EACCES: "check the permissions",
+        errno.EROFS: "write somewhere else",
+    }
+    text = error.strerror or str(error) or type(error).__name__
+    if error.filename is not None:
+        text = (
+            f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename}: {text}"
+        )
+    hint = hints.get(error.errno or 0)
+    return f"{text} ({hint})" if hint else text
+
+
+def _fail(message: str, code: int) -> int:
+    print(message, file=sys.stderr, flush=True)
+    return code

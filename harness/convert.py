@@ -1,0 +1,217 @@
+"""``python -m harness.convert PATH… --out FILE``: trajectories of any known format into one store."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from harness.cli import UserError, run
+from trajectories.detect import FORMAT_NAMES
+from trajectories.ledger import FileLedger, Ledger, Totals
+from trajectories.reading import read_trajectories_of
+from trajectories.sources import DEFAULT_LIMIT, find_files
+from trajectories.store import atomic_write, dump_line
+
+_MEGABYTE = 2**20
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.convert",
+        description="Convert expert trajectories into one JSON Lines store, and account for what was dropped.",
+        epilog=f"Formats: {', '.join(FORMAT_NAMES)}. Files may be .json, .jsonl or .traj, each also .gz, .xz or "
+        ".bz2, folders of these, and .tar archives. Exit code: 0; 1 if nothing is left; 2 for a wrong call.",
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files, folders or archives")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help="the store to write (JSON Lines)"
+    )
+    parser.add_argument(
+        "--format",
+        default="auto",
+        choices=("auto", *FORMAT_NAMES),
+        help="default: told from each document's content",
+    )
+    parser.add_argument("--ledger", type=Path, metavar="FILE", help="default: ledger.json beside --out")
+    parser.add_argument("--force", action="store_true", help="overwrite --out and the ledger")
+    parser.add_argument(
+        "--max-mb",
+        type=_positive,
+        default=DEFAULT_LIMIT // _MEGABYTE,
+        metavar="N",
+        help="drop lines and documents larger than this (default: %(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    out: Path = options.out
+    ledger_path: Path = options.ledger or out.with_name("ledger.json")
+    _check_targets(out, ledger_path, options.force)
+    try:
+        files = find_files(options.paths, exclude=(out, ledger_path))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: {error.strerror}", exit_code=2) from error
+    if not files:
+        raise UserError(f"no files in {', '.join(map(str, options.paths))}")
+    ledger = Ledger()
+    started = time.monotonic()
+    convert(
+        files,
+        out,
+        ledger_path,
+        ledger,
+        format_name=None if options.format == "auto" else options.format,
+        limit=options.max_mb * _MEGABYTE,
+        named=options.paths,
+    )
+    console = Console(highlight=False)
+    console.print(summary(ledger), width=None if console.is_terminal else 120)
+    total = ledger.total()
+    print(
+        f"{total.trajectories.kept} trajectories, {total.steps.kept} steps -> {out}   ledger -> {ledger_path}"
+    )
+    print(f"{time.monotonic() - started:.1f} s")
+    return 0
+
+
+def _check_targets(out: Path, ledger_path: Path, force: bool) -> None:
+    if out.absolute() == ledger_path.absolute():
+        raise UserError(f"--out and the ledger are the same file: {out}", exit_code=2)
+    for path in (out, ledger_path):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; name a file", exit_code=2)
+        if path.exists() and not force:
+            raise UserError(f"{path} exists; overwrite it with --force, or choose another name", exit_code=2)
+
+
+def convert(
+    files: Sequence[Path],
+    out: Path,
+    ledger_path: Path,
+    ledger: Ledger,
+    *,
+    format_name: str | None,
+    limit: int,
+    named: Sequence[Path],
+) -> None:
+    """Write the store and its ledger; with no trajectory left, the ledger only, and raise UserError."""
+    try:
+        with atomic_write(out) as store, _progress(files) as on_bytes:
+            for trajectory in read_trajectories_of(
+                files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
+            ):
+                store.write(dump_line(trajectory))
+            if not ledger.total().trajectories.kept:
+                raise _NothingLeft
+    except _NothingLeft:
+        write_ledger(ledger, ledger_path)
+        raise UserError(
+            f"no trajectory is left of {len(files)} files{_reasons(ledger)}\nledger: {ledger_path}"
+        ) from None
+    except OSError as error:
+        error.filename = error.filename or str(out)  # a full disk names no file
+        raise
+    write_ledger(ledger, ledger_path)
+
+
+class _NothingLeft(Exception):
+    """Leaves the store unwritten."""
+
+
+def write_ledger(ledger: Ledger, path: Path) -> None:
+    with atomic_write(path) as file:
+        json.dump(ledger.to_json(), file, indent=2)
+        file.write("\n")
+
+
+def _reasons(ledger: Ledger) -> str:
+    """One line per reason, with its first position."""
+    lines = []
+    for kind in ("skipped", "trajectories"):
+        firsts: dict[str, str] = {}
+        for file in ledger.files:
+            for reason, positions in file.examples(kind).items():
+                firsts.setdefault(reason, positions[0])
+        lines += [f"\n  {reason}: {position}" for reason, position in firsts.items()]
+    return ":" + "".join(lines[:10]) if lines else ""
+
+
+class _Position:
+    """Bytes read of all files, from the position in each."""
+
+    def __init__(self, progress: Progress, files: Sequence[Path]) -> None:
+        self.progress = progress
+        self.before: dict[Path, int] = {}
+        total = 0
+        for path in files:
+            self.before[path] = total
+            total += path.stat().st_size
+        self.task = progress.add_task("reading", total=total)
+
+    def __call__(self, path: Path, position: int) -> None:
+        self.progress.update(self.task, completed=self.before[path] + position, description=path.name[-40:])
+
+
+@contextmanager
+def _progress(files: Sequence[Path]) -> Iterator[_Position]:
+    """A bar on stderr; silent when that is not a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        yield _Position(progress, files)
+
+
+def summary(ledger: Ledger) -> Table:
+    """Per format: files, trajectories and steps read, kept and dropped by reason."""
+    table = Table()
+    for name in ("format", "files"):
+        table.add_column(name)
+    for name in ("trajectories read", "kept", "steps read", "kept"):
+        table.add_column(name, justify="right")
+    table.add_column("dropped, and why")
+    by_format = ledger.by_format()
+    for name, totals in by_format.items():
+        members = [file for file in ledger.files if (file.format_name or "-") == name]
+        _add_row(table, name, members, totals)
+    if len(by_format) > 1:
+        _add_row(table, "all", ledger.files, ledger.total())
+    return table
+
+
+def _add_row(table: Table, name: str, files: Sequence[FileLedger], totals: Totals) -> None:
+    losses = [
+        f"{kind} {reason} {count}"
+        for kind, counts in (
+            ("trajectories", totals.trajectories.dropped),
+            ("steps", totals.steps.dropped),
+            ("files", totals.skipped),
+        )
+        for reason, count in counts.most_common()
+    ]
+    numbers = (totals.trajectories.read, totals.trajectories.kept, totals.steps.read, totals.steps.kept)
+    table.add_row(name, str(len({file.path for file in files})), *map(str, numbers), "\n".join(losses))
+
+
+if __name__ == "__main__":
+    sys.exit(run(partial(main)))

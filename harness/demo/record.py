@@ -1,0 +1,144 @@
+"""Execute the expert scripts of the demo and write what happened: ``expert.jsonl`` and ``tasks.jsonl``.
+
+Every observation is what the action really printed. A recording is deterministic: the one thing masked is the
+duration in pytest's last line, written as ``in 0.01s``. With ``--check`` nothing is written: everything is
+executed again and compared with the files.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from environments.local import LocalBox
+from harness import demo
+from harness.cli import UserError, run
+from harness.demo.sources import Files, Source, load_sources
+from trajectories.store import atomic_write, dump_line
+from trajectories.types import Step, Trajectory
+
+_DURATION = re.compile(r"\bin \d+\.\d+s\b")
+_OUTCOME = re.compile(r"^(PASSED|FAILED|ERROR) (\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    task: demo.DemoTask
+    trajectory: Trajectory
+    end_state: Mapping[str, str]  # the files as the expert left them
+
+
+def run_tests(files: Mapping[str, str]) -> dict[str, bool]:
+    """Passed or not, by test id, of all tests of a state."""
+    return dict(_run_tests(tuple(sorted(files.items()))))
+
+
+@cache  # the reference fix and the expert's end state are often the same
+def _run_tests(files: tuple[tuple[str, str], ...]) -> tuple[tuple[str, bool], ...]:
+    with LocalBox(dict(files)) as box:
+        output = box.execute("bash", {"command": "python -m pytest -q -rA --tb=no"})
+    outcomes = tuple((name, word == "PASSED") for word, name in _OUTCOME.findall(output))
+    if not outcomes:
+        raise RuntimeError(f"pytest named no test:\n{output}")
+    return outcomes
+
+
+def diff(before: Files, after: Files) -> str:
+    with LocalBox(before) as box:
+        box.write(after)
+        return box.submission()
+
+
+def make_task(source: Source, base_commit: str) -> demo.DemoTask:
+    """The SWE-bench-shaped task; which tests fail and pass is found by running them."""
+    correct, buggy = source.correct(), source.buggy()
+    before, after = run_tests(source.with_tests(buggy)), run_tests(source.with_tests(correct))
+    return demo.DemoTask(
+        instance_id=source.instance_id,
+        repo=f"demo/{source.repository}",
+        base_commit=base_commit,
+        problem_statement=source.issue,
+        patch=diff(buggy, correct),
+        test_patch=diff(buggy, source.with_tests(buggy)),
+        FAIL_TO_PASS=tuple(test for test, passed in after.items() if passed and not before.get(test, False)),
+        PASS_TO_PASS=tuple(test for test, passed in after.items() if passed and before.get(test, False)),
+    )
+
+
+def record(source: Source) -> Recording:
+    """Run one expert script in a fresh box and judge its end state in another."""
+    steps = []
+    with LocalBox(source.buggy()) as box:
+        for thought, action in source.script:
+            shown = box.execute(action.name, action.arguments)
+            steps.append(
+                Step(thought=thought, actions=(action,), observation=_DURATION.sub("in 0.01s", shown))
+            )
+        patch, end_state, base_commit = box.submission(), box.files(), box.base_commit
+    task = make_task(source, base_commit)
+    outcomes = run_tests(source.with_tests(end_state))
+    trajectory = Trajectory(
+        trajectory_id=f"{source.instance_id}.expert",
+        instance_id=source.instance_id,
+        task=source.issue,
+        steps=tuple(steps),
+        source="demo",
+        model="scripted expert",
+        resolved=all(outcomes.get(test, False) for test in task.FAIL_TO_PASS + task.PASS_TO_PASS),
+        patch=patch,
+        metadata={"repo": task.repo, "license": "Apache-2.0", "base_commit": base_commit},
+    )
+    return Recording(task=task, trajectory=trajectory, end_state=end_state)
+
+
+def render(recordings: list[Recording]) -> dict[Path, str]:
+    """The two files that recordings are kept in."""
+    return {
+        demo.expert_path(): "".join(dump_line(recording.trajectory) for recording in recordings),
+        demo.tasks_path(): "".join(
+            json.dumps(dataclasses.asdict(recording.task)) + "\n" for recording in recordings
+        ),
+    }
+
+
+def difference(path: Path, made: str) -> str:
+    """Unified diff, field by field, of a file and what was just made; empty if they are the same bytes."""
+    kept = path.read_text(encoding="utf-8") if path.exists() else ""
+    if kept == made:
+        return ""
+    kept_lines, made_lines = (
+        [line for row in text.splitlines() for line in json.dumps(json.loads(row), indent=1).splitlines()]
+        for text in (kept, made)
+    )
+    changes = difflib.unified_diff(kept_lines, made_lines, f"{path.name} (kept)", "made now", lineterm="", n=1)
+    return "\n".join(changes) or f"{path.name}: the same content, written differently"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m harness.demo.record", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare with the files, write nothing")
+    check = parser.parse_args().check
+    recordings = []
+    for source in load_sources():
+        recordings.append(record(source))
+        print(source.instance_id, "resolved" if recordings[-1].trajectory.resolved else "NOT RESOLVED")
+    files = render(recordings)
+    if not check:
+        for path, text in files.items():
+            with atomic_write(path) as out:
+                out.write(text)
+        return
+    differences = [found for path, text in files.items() if (found := difference(path, text))]
+    if differences:
+        print("\n".join(differences), file=sys.stderr)
+        raise UserError("the recorded demo is not what its scripts do now: run `python -m harness.demo.record`")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

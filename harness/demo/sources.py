@@ -1,0 +1,128 @@
+"""What the demo is written in: ``repositories/<name>/`` and ``tasks/<name>.yaml``, and the states they describe.
+
+A state of a repository is a plain dict, text by relative path. The repository on disk is the correct package with
+the tests that its users know of; a task takes something out of it (the bug) and has tests of its own.
+
+A task file is a list of tasks::
+
+    - issue: text as a user wrote it
+      bug:
+        - {path: pkg/a.py, correct: text that occurs once, buggy: text in its place}
+      tests: {tests/test_a.py: text added at the end of this file}
+      script:
+        - {thought: why, bash: command}
+        - {thought: why, view: /testbed/pkg/a.py, range: [1, 20]}
+        - {thought: why, replace: /testbed/pkg/a.py, old: text, new: text}
+        - {thought: why, insert: /testbed/pkg/a.py, line: 3, text: text}
+        - {thought: why, create: /testbed/b.py, text: text}
+        - {thought: why, undo: /testbed/b.py}
+        - {thought: why, submit: true}
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trajectories.types import Action
+
+Files = dict[str, str]
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replacement:
+    path: str
+    correct: str
+    buggy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A task as it was written, before anything was run."""
+
+    repository: str
+    number: int  # from 1, within the repository
+    issue: str
+    bug: tuple[Replacement, ...]
+    tests: Mapping[str, str]  # path -> text that is added at its end
+    script: tuple[tuple[str, Action], ...]  # (thought, action) per step
+
+    @property
+    def instance_id(self) -> str:
+        return f"demo__{self.repository}-{self.number}"
+
+    def correct(self) -> Files:
+        return _read_repository(self.repository)
+
+    def buggy(self) -> Files:
+        files = self.correct()
+        for change in self.bug:
+            if files[change.path].count(change.correct) != 1:
+                raise ValueError(f"{self.instance_id}: not once in {change.path}: {change.correct!r}")
+            files[change.path] = files[change.path].replace(change.correct, change.buggy)
+        return files
+
+    def with_tests(self, files: Files) -> Files:
+        """The files with the task's tests; what the agent wrote into those test files is replaced."""
+        known = self.correct()
+        added = {
+            path: f"{known[path]}\n\n{text}" if path in known else text for path, text in self.tests.items()
+        }
+        return {**files, **added}
+
+
+def load_sources() -> tuple[Source, ...]:
+    """All tasks, by repository and number."""
+    return tuple(
+        _source(path.stem, number, row)
+        for path in sorted((_FOLDER / "tasks").glob("*.yaml"))
+        for number, row in enumerate(yaml.safe_load(path.read_text(encoding="utf-8")), 1)
+    )
+
+
+def _read_repository(name: str) -> Files:
+    root = _FOLDER / "repositories" / name
+    return {
+        str(path.relative_to(root)): path.read_text(encoding="utf-8")
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
+    }
+
+
+def _source(repository: str, number: int, row: Mapping[str, Any]) -> Source:
+    return Source(
+        repository=repository,
+        number=number,
+        issue=row["issue"].strip(),
+        bug=tuple(Replacement(**change) for change in row["bug"]),
+        tests=row["tests"],
+        script=tuple((step["thought"].strip(), _action(step)) for step in row["script"]),
+    )
+
+
+def _editor(command: str, path: str, **arguments: Any) -> Action:
+    return Action(name="str_replace_editor", arguments={"command": command, "path": path, **arguments})
+
+
+def _view(step: Mapping[str, Any]) -> Action:
+    view_range = {"view_range": step["range"]} if "range" in step else {}
+    return _editor("view", step["view"], **view_range)
+
+
+_ACTIONS: dict[str, Callable[[Mapping[str, Any]], Action]] = {
+    "bash": lambda step: Action(name="bash", arguments={"command": step["bash"]}),
+    "view": _view,
+    "replace": lambda s: _editor("str_replace", s["replace"], old_str=s["old"], new_str=s["new"]),
+    "insert": lambda s: _editor("insert", s["insert"], insert_line=s["line"], new_str=s["text"]),
+    "create": lambda s: _editor("create", s["create"], file_text=s["text"]),
+    "undo": lambda s: _editor("undo_edit", s["undo"]),
+    "submit": lambda step: Action(name="submit"),
+}
+
+
+def _action(step: Mapping[str, Any]) -> Action:
+    (kind,) = _ACTIONS.keys() & step.keys()
+    return _ACTIONS[kind](step)

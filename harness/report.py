@@ -1,0 +1,106 @@
+"""python -m harness.report RUN [RUN …]: report.json and report.html of a run, or of several side by side."""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.cli import UserError, run
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportPaths:
+    """Where a report was written."""
+
+    json: Path
+    html: Path
+
+
+def build_report(run_dir: Path) -> dict[str, Any]:
+    """The figures of a run, as report.json has them. Raises UserError if the folder is not a run."""
+    from harness.report_data import read_run
+    from harness.report_numbers import report_numbers
+
+    return report_numbers(read_run(run_dir))
+
+
+def write_report(run_dir: Path, out: Path | None = None) -> ReportPaths:
+    """Report of one run, into its own folder unless told otherwise. Replaces an earlier report as a whole."""
+    return _write(*_one_run(run_dir), out or run_dir)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.report",
+        description="Write report.json and a self-contained report.html of a training run, "
+        "or of several runs side by side.",
+    )
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folder of a run: outputs/<run>")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="where to write (default: the run's folder; for several runs, comparison/ beside the first)",
+    )
+    options = parser.parse_args(arguments)
+    if options.out is not None and options.out.exists() and not options.out.is_dir():
+        raise UserError(f"--out {options.out}: is a file, not a folder", exit_code=2)
+    several = len(options.runs) > 1
+    report, page = _several_runs(options.runs) if several else _one_run(options.runs[0])
+    default = options.runs[0].resolve().parent / "comparison" if several else options.runs[0]
+    paths = _write(report, page, options.out or default)
+    _print_summary(report, paths)
+    return 0
+
+
+def _one_run(run_dir: Path) -> tuple[dict[str, Any], str]:
+    from harness.report_data import read_run
+    from harness.report_examples import group_examples, held_out_examples
+    from harness.report_html import render_report
+    from harness.report_numbers import chosen_evaluations, report_numbers
+
+    data = read_run(run_dir)
+    report = report_numbers(data)
+    page = render_report(
+        report,
+        config=data.config,
+        groups=group_examples(data),
+        held_out=held_out_examples(data, chosen_evaluations(data, [])),
+    )
+    return report, page
+
+
+def _several_runs(run_dirs: list[Path]) -> tuple[dict[str, Any], str]:
+    from harness.report_comparison import comparison_numbers
+    from harness.report_data import read_run
+    from harness.report_html import render_comparison
+
+    comparison = comparison_numbers([read_run(run_dir) for run_dir in run_dirs])
+    return comparison, render_comparison(comparison)
+
+
+def _write(report: dict[str, Any], page: str, folder: Path) -> ReportPaths:
+    from trajectories.store import atomic_write
+
+    paths = ReportPaths(json=folder / "report.json", html=folder / "report.html")
+    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+    for path, content in ((paths.json, text), (paths.html, page)):
+        with atomic_write(path) as out:
+            out.write(content)
+    return paths
+
+
+def _print_summary(report: dict[str, Any], paths: ReportPaths) -> None:
+    from harness.report_html import headline
+
+    for label, one in report.get("runs", {"": report}).items():
+        print(f"{label}: {headline(one)}" if label else headline(one))
+    for warning in report["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"written: {paths.html} and {paths.json.name}")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

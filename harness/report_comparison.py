@@ -1,0 +1,89 @@
+"""Several runs side by side: pure, from what each folder holds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import yaml
+
+from harness.cli import UserError
+from harness.report_data import HeldOutRow, RunData
+from harness.report_numbers import (
+    SCHEMA_VERSION,
+    chosen_evaluations,
+    difference_entry,
+    report_numbers,
+    trained_stage,
+)
+from harness.statistics import StepKey
+
+
+def comparison_numbers(runs: Sequence[RunData]) -> dict[str, Any]:
+    """report.json of a comparison: every run's own figures, and each pair of runs on the steps they share."""
+    labels = run_labels(runs)
+    warnings: list[str] = []
+    rows = {label: _trained_rows(run) for label, run in zip(labels, runs, strict=True)}
+    differences = [_pair(rows, a, b, warnings) for a, b in combinations(labels, 2)]
+    rewards = {str(run.floor.get("reward")) for run in runs if run.floor is not None}
+    if len(rewards) > 1:
+        warnings.append(f"the runs were scored by different rewards ({', '.join(sorted(rewards))})")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "runs": {label: report_numbers(run) for label, run in zip(labels, runs, strict=True)},
+        "differences": differences,
+        "settings": _differing_settings(dict(zip(labels, (run.config for run in runs), strict=True))),
+        "warnings": warnings,
+    }
+
+
+def run_labels(runs: Sequence[RunData]) -> list[str]:
+    """The runs' names, or their folders where two names are the same."""
+    names = [run.name for run in runs]
+    labels = [n if names.count(n) == 1 else str(run.folder) for n, run in zip(names, runs, strict=True)]
+    if len(set(labels)) < len(labels):
+        raise UserError(f"{max(labels, key=labels.count)}: the same run is given twice")
+    return labels
+
+
+def _trained_rows(run: RunData) -> Mapping[StepKey, HeldOutRow]:
+    chosen = chosen_evaluations(run, [])
+    trained = trained_stage(chosen)
+    return run.held_out[chosen[trained]] if trained else {}
+
+
+def _pair(
+    rows: Mapping[str, Mapping[StepKey, HeldOutRow]], a: str, b: str, warnings: list[str]
+) -> dict[str, Any]:
+    """The trained model of b minus that of a, on the steps with the same key and the same expert action."""
+    common = rows[a].keys() & rows[b].keys()
+    shared = {key for key in common if rows[a][key].expert_digest == rows[b][key].expert_digest}
+    widest = max(len(rows[a]), len(rows[b]))
+    if not shared:
+        warnings.append(f"{a} and {b} share no held-out step: their figures are not comparable")
+    elif len(shared) < widest:
+        warnings.append(f"{a} and {b} share {len(shared)} of {widest} held-out steps; only those are compared")
+    after, before = ({key: rows[label][key] for key in shared} for label in (b, a))
+    return difference_entry(after, before, {"from": a, "to": b})
+
+
+def _differing_settings(configs: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Dotted key -> label -> value, for the settings that are not the same in all the runs."""
+    flat = {label: dict(_flatten(_load(text))) for label, text in configs.items()}
+    keys = list(dict.fromkeys(key for settings in flat.values() for key in settings))
+    table = {key: {label: flat[label].get(key, "–") for label in flat} for key in keys}
+    return {key: values for key, values in table.items() if len(set(values.values())) > 1}
+
+
+def _load(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:  # edited by hand since; the config is shown as text all the same
+        return None
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif prefix:
+        yield prefix, str(value)

@@ -1,0 +1,248 @@
+"""Reads a run's folder. Streams: of the big files only numbers and line offsets stay in memory."""
+
+import json
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.cli import UserError
+from harness.statistics import StepKey
+
+Evaluation = tuple[str, int]  # (stage, training step)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOutRow:
+    """A line of validation.jsonl without its texts."""
+
+    kind: str
+    reward: float | None
+    parts: Mapping[str, float | None]  # reward by name
+    well_formed: bool
+    exact_match: bool
+    expert_digest: int  # tells steps apart that only share trajectory and index
+    offset: int  # of the line in the file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupRow:
+    """A line of samples.jsonl without its texts."""
+
+    completions: int
+    format_failures: int
+    unjudged: int
+    spread: float | None
+    reason: str | None  # why it was dropped; None: kept
+    offset: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunData:
+    """What a run's folder holds, as far as it got."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    config: str  # as written; empty without a config.yaml
+    training: Mapping[str, Mapping[int, Mapping[str, Any]]]  # stage -> step -> the metrics line
+    held_out: Mapping[Evaluation, Mapping[StepKey, HeldOutRow]]  # in the order of the evaluations
+    groups: Mapping[str, Mapping[int, tuple[GroupRow, ...]]]  # stage -> step -> groups
+    floor: Mapping[str, Any] | None
+    best_steps: Mapping[str, int]  # stage -> step of checkpoints/<stage>/best.json
+    warnings: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest.get("run_name") or self.folder.resolve().name)
+
+    def read_line(self, file: str, offset: int) -> dict[str, Any]:
+        """A line again, with its texts."""
+        with (self.folder / file).open("rb") as lines:
+            lines.seek(offset)
+            row: dict[str, Any] = json.loads(lines.readline())
+        return row
+
+
+def read_run(folder: Path) -> RunData:
+    """Raises UserError for a folder that is not a run, and for a broken line, with file and line."""
+    manifest_path = folder / "manifest.json"
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"{folder}: {what}; give the folder of a run, as `python -m harness.train` prints it")
+    if not manifest_path.is_file():
+        raise UserError(
+            f"{folder}: not the folder of a run (no manifest.json); "
+            "give one that `python -m harness.train` wrote, such as outputs/<run>"
+        )
+    warnings: list[str] = []
+    manifest = _read_object(manifest_path)
+    _check_version(manifest, manifest_path)
+    config = _read_config(folder / "config.yaml", warnings)
+    return RunData(
+        folder=folder,
+        manifest=manifest,
+        config=config,
+        training=_read_metrics(folder / "metrics.jsonl", warnings),
+        held_out=_read_held_out(folder / "validation.jsonl", warnings),
+        groups=_read_groups(folder / "samples.jsonl", warnings),
+        floor=_read_object(folder / "floor.json") if (folder / "floor.json").exists() else None,
+        best_steps=_read_best_steps(folder / "checkpoints"),
+        warnings=tuple(warnings),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """A parsed line that knows where it stands, so that a wrong field can be named."""
+
+    place: str  # file:line
+    offset: int
+    fields: Mapping[str, Any]
+
+    def get(self, key: str, convert: Callable[[Any], T]) -> T:
+        if key not in self.fields:
+            raise UserError(f"{self.place}: the line lacks {key!r}")
+        try:
+            return convert(self.fields[key])
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{self.place}: {key!r} is {self.fields[key]!r:.80}: {error}") from error
+
+
+def _lines(path: Path, warnings: list[str]) -> Iterator[_Line]:
+    """The objects of a JSONL file; a missing file and a last line cut off in the middle are only warnings."""
+    if not path.exists():
+        warnings.append(f"{path.name} is not there (yet)")
+        return
+    with path.open("rb") as lines:
+        offset = 0
+        for number, raw in enumerate(lines, 1):
+            start, offset = offset, offset + len(raw)
+            if not raw.strip():
+                continue
+            place = f"{path}:{number}"
+            try:
+                fields = json.loads(raw)
+            except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+                if not raw.endswith(b"\n"):
+                    warnings.append(
+                        f"the last line of {path.name} ({number}) is cut off and was left out: "
+                        "the run was killed, or is still writing"
+                    )
+                    return
+                raise UserError(f"{place}: not JSON: {error}") from error
+            if not isinstance(fields, dict):
+                raise UserError(f"{place}: not a JSON object but {type(fields).__name__}")
+            yield _Line(place=place, offset=start, fields=fields)
+
+
+def _read_metrics(path: Path, warnings: list[str]) -> dict[str, dict[int, dict[str, Any]]]:
+    """Training lines by stage and step. A step that a resumed run did again counts as it came out last."""
+    training: dict[str, dict[int, dict[str, Any]]] = {}
+    for line in _lines(path, warnings):
+        stage, step = line.get("stage", _text), line.get("step", int)
+        if line.get("kind", _text) == "train":
+            numbers = {key: number_or_none(value) for key, value in line.fields.items()}
+            training.setdefault(stage, {}).setdefault(step, {}).update(numbers)
+    return {stage: dict(sorted(steps.items())) for stage, steps in training.items()}
+
+
+def _read_held_out(path: Path, warnings: list[str]) -> dict[Evaluation, dict[StepKey, HeldOutRow]]:
+    evaluations: dict[Evaluation, dict[StepKey, HeldOutRow]] = {}
+    for line in _lines(path, warnings):
+        evaluation = (line.get("stage", _text), line.get("step", int))
+        key = (line.get("trajectory_id", _text), line.get("step_index", int))
+        evaluations.setdefault(evaluation, {})[key] = HeldOutRow(
+            kind=line.get("kind", _text),
+            reward=line.get("reward", number_or_none),
+            parts=line.get("rewards", lambda parts: {k: number_or_none(v) for k, v in parts.items()}),
+            well_formed=line.get("format_error", lambda error: error is None),
+            exact_match=line.get("exact_match", bool),
+            expert_digest=line.get("expert_action", lambda text: zlib.crc32(text.encode("utf-8", "replace"))),
+            offset=line.offset,
+        )
+    return evaluations
+
+
+def _read_groups(path: Path, warnings: list[str]) -> dict[str, dict[int, tuple[GroupRow, ...]]]:
+    """Groups by stage and step. A run resumed from an earlier step samples the later ones anew: they replace
+    what was sampled before the kill."""
+    stages: dict[str, dict[int, list[GroupRow]]] = {}
+    latest: dict[str, int] = {}
+    for line in _lines(path, warnings):
+        stage, step = line.get("stage", _text), line.get("step", int)
+        steps = stages.setdefault(stage, {})
+        if step < latest.get(stage, step):
+            for later in [s for s in steps if s >= step]:
+                del steps[later]
+        latest[stage] = step
+        steps.setdefault(step, []).append(_group(line))
+    return {s: {step: tuple(rows) for step, rows in steps.items()} for s, steps in stages.items()}
+
+
+def _group(line: _Line) -> GroupRow:
+    completions = line.get("completions", list)
+    kept = line.get("kept", bool)
+    try:
+        failures = sum(completion["format_error"] is not None for completion in completions)
+        unjudged = sum(number_or_none(completion["reward"]) is None for completion in completions)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{line.place}: a completion lacks {error}") from error
+    return GroupRow(
+        completions=len(completions),
+        format_failures=failures,
+        unjudged=unjudged,
+        spread=number_or_none(line.fields.get("reward_std")),
+        reason=None if kept else str(line.fields.get("reason") or "no reason given"),
+        offset=line.offset,
+    )
+
+
+def _read_best_steps(checkpoints: Path) -> dict[str, int]:
+    best: dict[str, int] = {}
+    for path in sorted(checkpoints.glob("*/best.json")):
+        try:
+            best[path.parent.name] = int(_read_object(path)["step"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: no usable 'step' ({error})") from error
+    return best
+
+
+def _read_config(path: Path, warnings: list[str]) -> str:
+    if not path.exists():
+        warnings.append("config.yaml is not there")
+        return ""
+    return path.read_text(encoding="utf-8", errors="backslashreplace")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes(), parse_constant=lambda _: None)  # NaN, Infinity
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not a JSON object but {type(value).__name__}")
+    return value
+
+
+def _check_version(manifest: Mapping[str, Any], path: Path) -> None:
+    if manifest.get("schema_version") != 1:
+        raise UserError(
+            f"{path}: schema_version is {manifest.get('schema_version')!r}, this release reads 1: "
+            "make the report with the release that made the run"
+        )
+
+
+def number_or_none(value: Any) -> float | None:
+    """A finite number, or None for everything else (NaN is what some loggers write for an unjudged reward)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value

@@ -1,0 +1,138 @@
+"""Renders the figures of a report as one self-contained page. Completions are hostile text: all is escaped."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness import report_charts as charts
+from harness.report_examples import GroupExample, HeldOutExample
+
+_SMALL_CHARTS = (  # curve, title, whether it is a share
+    ("kept_fraction", "Groups kept by dynamic sampling", True),
+    ("format_failure_rate", "Completions with a broken format", True),
+    ("mean_length", "Mean completion length, tokens", False),
+    ("loss", "Training loss", False),
+)
+VERDICTS = {
+    "above": "above base: the interval excludes 0",
+    "below": "below base: the interval excludes 0",
+    "too small to tell": "too small to tell: the interval does not exclude 0",
+}
+
+
+def render_report(
+    report: Mapping[str, Any],
+    *,
+    config: str,
+    groups: Sequence[GroupExample],
+    held_out: Sequence[HeldOutExample],
+) -> str:
+    """The page of one run."""
+    small = [(title, charts.small_chart(report, curve, share)) for curve, title, share in _SMALL_CHARTS]
+    return _render(
+        "report.html",
+        report=report,
+        headline=headline(report),
+        verdicts=VERDICTS,
+        reward_chart=_trusted(charts.reward_chart(report)),
+        kind_chart=_trusted(charts.kind_chart(report)),
+        small_charts=[(title, _trusted(chart)) for title, chart in small if chart],
+        groups=groups,
+        held_out=held_out,
+        config=config,
+        manifest=json.dumps(report["run"], indent=2, ensure_ascii=False),
+    )
+
+
+def render_comparison(comparison: Mapping[str, Any]) -> str:
+    """The page of several runs side by side."""
+    reports: Mapping[str, Mapping[str, Any]] = comparison["runs"]
+    kinds = list(dict.fromkeys(kind for r in reports.values() for kind in _trained(r).get("by_kind", {})))
+    return _render(
+        "comparison.html",
+        comparison=comparison,
+        reports=reports,
+        trained={label: _trained(report) for label, report in reports.items()},
+        kinds=kinds,
+        chart=_trusted(charts.comparison_chart(reports)),
+    )
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """One sentence, the same on the page and in the terminal."""
+    difference, trained = report["difference"], report["trained_stage"]
+    if difference is None:
+        gap = "no trained stage was evaluated yet" if trained is None else "there is no base to compare with"
+        return f"Held-out step reward: no difference to report, {gap}."
+    after, before = (report["stages"][stage]["step_reward"]["mean"] for stage in (trained, "base"))
+    interval = (
+        f"95 % interval {_signed(difference['low'])} to {_signed(difference['high'])}"
+        if difference["low"] is not None
+        else "no interval"
+    )
+    return (
+        f"Held-out step reward {_signed(difference['mean'])} ({interval}, "
+        f"{difference['n']} {'trajectory' if difference['n'] == 1 else 'trajectories'}): "
+        f"base {_number(before)}, trained ({trained}) {_number(after)}; {VERDICTS[report['verdict']]}."
+    )
+
+
+def _trained(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    stages: Mapping[str, Mapping[str, Any]] = report["stages"]
+    return stages.get(report["trained_stage"] or "", {})
+
+
+def _render(template: str, **values: Any) -> str:
+    environment = Environment(
+        loader=PackageLoader("harness", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=_number, signed=_signed, percent=_percent, range=_range, seconds=_seconds
+    )
+    page = environment.get_template(template).render(**values)
+    # A completion may hold lone surrogates (half an emoji), which no UTF-8 file can.
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _trusted(svg: str | None) -> Markup | None:
+    """Our own markup: matplotlib has escaped the names in it."""
+    return None if svg is None else Markup(svg)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}".replace("-", "−")
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _range(interval: Mapping[str, Any] | None, signed: bool = False) -> str:
+    if interval is None or interval.get("low") is None:
+        return "no interval"
+    show = _signed if signed else _number
+    return f"{show(interval['low'])} to {show(interval['high'])}"
+
+
+def _seconds(value: float | None) -> str:
+    """Wall time as people say it.
+
+    >>> _seconds(75.2), _seconds(7260)
+    ('1 min 15 s', '2 h 1 min')
+    """
+    if value is None:
+        return "–"
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

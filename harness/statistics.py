@@ -1,0 +1,157 @@
+"""Means with honest intervals: steps of one trajectory hang together, so trajectories are what is resampled."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+
+Verdict = Literal["above", "below", "too small to tell"]
+StepKey = tuple[str, int]  # (trajectory_id, step_index)
+
+_DRAWS_AT_ONCE = 2_000_000  # bounds the memory of the resampling to some 50 MB
+_NORMAL_FROM = 1000  # degrees of freedom from which Student's t is taken as constant (1.962 against 1.960)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A mean over steps and its confidence interval over trajectories."""
+
+    mean: float
+    low: float | None  # None: a single trajectory, which says nothing about the spread between trajectories
+    high: float | None
+    n: int  # trajectories with at least one judged step
+    steps: int  # judged steps
+    unjudged: int  # steps left out because a value is None
+
+    def as_json(self) -> dict[str, float | int | None]:
+        return {"mean": self.mean, "low": self.low, "high": self.high, "n": self.n}
+
+
+def cluster_bootstrap(
+    values_by_cluster: Mapping[str, Sequence[float | None]],
+    *,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Mean over all judged values, with a bootstrap interval that resamples whole clusters (trajectories).
+
+    A resample draws as many clusters as there are, with replacement, and takes the mean over all their
+    values: long trajectories weigh more, as they do in the mean itself. The interval is the percentile
+    interval (Efron 1979; for clusters Davison and Hinkley 1997, section 3.8; Field and Welsh 2007) at the
+    *expanded* levels of Hesterberg (2015, "What teachers should know about the bootstrap", section 4.2):
+    Φ(-sqrt(n/(n-1)) t) for the t quantile at n - 1 degrees of freedom. Without that the interval is too
+    narrow for the handful of trajectories that a small held-out set has. It cannot leave the range of the
+    cluster means, so with very few clusters it still covers less than it says: simulated on normal clusters,
+    a 95 % interval covers 75 % at 3 clusters, 89 % at 4, 93 % at 6 and 93 to 95 % from 8 on.
+
+    The same values, names and seed give the same interval, whatever the order of the mapping.
+    Raises ValueError if no value is judged, or if one is not finite (unjudged is None, never NaN).
+
+    >>> cluster_bootstrap({"a": [0.0, 0.2], "b": [0.4, None]}).mean
+    0.2
+    >>> cluster_bootstrap({"only": [0.5, 0.7]}).low is None
+    True
+    """
+    if not 0 < confidence < 1 or resamples < 1:
+        raise ValueError(f"confidence {confidence} must lie between 0 and 1 and resamples {resamples} above 0")
+    sums: list[float] = []
+    counts: list[int] = []
+    unjudged = 0
+    for name in sorted(values_by_cluster):
+        judged = [value for value in values_by_cluster[name] if value is not None]
+        unjudged += len(values_by_cluster[name]) - len(judged)
+        if not all(math.isfinite(value) for value in judged):
+            raise ValueError(f"a value of {name!r} is not finite; an unjudged value is None")
+        if judged:
+            sums.append(math.fsum(judged))
+            counts.append(len(judged))
+    if not counts:
+        raise ValueError(f"no judged value to take a mean of ({unjudged} unjudged)")
+    low, high = _expanded_percentiles(sums, counts, resamples, confidence, seed)
+    steps = sum(counts)
+    return Interval(
+        mean=math.fsum(sums) / steps, low=low, high=high, n=len(counts), steps=steps, unjudged=unjudged
+    )
+
+
+def paired_difference(
+    after: Mapping[StepKey, float | None],
+    before: Mapping[StepKey, float | None],
+    *,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Mean of ``after - before`` over the steps that both have, with an interval over trajectories.
+
+    Pairing by (trajectory, step) takes out how hard each step is, which is most of the spread. A pair with
+    an unjudged side counts as unjudged; steps that only one side has are not counted at all.
+    Raises ValueError if no step is judged on both sides.
+
+    >>> paired_difference({("t", 0): 0.5, ("u", 0): 0.75}, {("t", 0): 0.25, ("u", 0): 0.25}).mean
+    0.375
+    """
+    differences: dict[str, list[float | None]] = {}
+    for key in after.keys() & before.keys():
+        a, b = after[key], before[key]
+        differences.setdefault(key[0], []).append(None if a is None or b is None else a - b)
+    if not differences:
+        raise ValueError("the two sides have no step in common")
+    return cluster_bootstrap(differences, resamples=resamples, confidence=confidence, seed=seed)
+
+
+def verdict(difference: Interval) -> Verdict:
+    """Whether the interval excludes 0, and on which side."""
+    if difference.low is not None and difference.low > 0:
+        return "above"
+    if difference.high is not None and difference.high < 0:
+        return "below"
+    return "too small to tell"
+
+
+def _expanded_percentiles(
+    sums: list[float], counts: list[int], resamples: int, confidence: float, seed: int
+) -> tuple[float | None, float | None]:
+    n = len(counts)
+    if n == 1:
+        return None, None
+    sums_N, counts_N = np.array(sums), np.array(counts, dtype=np.float64)
+    generator = np.random.default_rng(seed)
+    chunk = max(1, _DRAWS_AT_ONCE // n)
+    means: list[np.ndarray] = []
+    for start in range(0, resamples, chunk):
+        draws_RN = generator.integers(0, n, size=(min(chunk, resamples - start), n))
+        means.append(sums_N[draws_RN].sum(axis=1) / counts_N[draws_RN].sum(axis=1))
+    t = _student_t_quantile(confidence, n - 1)
+    tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * t)
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _student_t_quantile(confidence: float, degrees: int) -> float:
+    """The t with P(|T| < t) = confidence, by bisection on the angle atan(t / sqrt(degrees))."""
+    degrees = min(degrees, _NORMAL_FROM)
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _student_t_central(middle, degrees) < confidence:
+            low = middle
+        else:
+            high = middle
+    return math.tan((low + high) / 2) * math.sqrt(degrees)
+
+
+def _student_t_central(angle: float, degrees: int) -> float:
+    """P(|T| < tan(angle) sqrt(degrees)): Abramowitz and Stegun (1964), 26.7.3 (odd) and 26.7.4 (even)."""
+    sine, square = math.sin(angle), math.cos(angle) ** 2
+    odd = degrees % 2
+    term = math.cos(angle) if odd else 1.0
+    total = 0.0
+    for index in range(degrees // 2):
+        total += term
+        term *= square * (2 * index + 1 + odd) / (2 * index + 2 + odd)
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total

@@ -1,0 +1,169 @@
+"""The account of a conversion: what was read, kept and dropped, why and where. It always adds up."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+LEDGER_VERSION = 1
+EXAMPLES = 5  # positions remembered per reason and file
+
+
+@dataclass(kw_only=True)
+class Count:
+    """``read == kept + sum(dropped)``, of trajectories or of steps (agent turns)."""
+
+    read: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "Count") -> None:
+        self.read += other.read
+        self.kept += other.kept
+        self.dropped.update(other.dropped)
+
+    def check(self, what: str) -> None:
+        """Raises AssertionError if the numbers do not add up."""
+        lost = self.read - self.kept - self.dropped.total()
+        if lost or min(self.read, self.kept, *self.dropped.values(), 0) < 0:
+            raise AssertionError(f"{what}: read {self.read}, kept {self.kept}, dropped {dict(self.dropped)}")
+
+    def to_json(self) -> dict[str, Any]:
+        return {"read": self.read, "kept": self.kept, "dropped": dict(sorted(self.dropped.items()))}
+
+
+class FileLedger:
+    """The account of one input file as one format; of an archive, all its members of that format."""
+
+    def __init__(self, path: str, format_name: str | None) -> None:
+        self.path = path
+        self.format_name = format_name  # None: before, or without, a known format
+        self.trajectories = Count()
+        self.steps = Count()
+        self.skipped: Counter[str] = Counter()  # the file itself, or members of it, that hold no trajectories
+        self.notes: Counter[str] = Counter()  # oddities that cost no turn
+        self._examples: dict[str, dict[str, list[str]]] = {}
+
+    def trajectory(
+        self, position: str, turns: int, drops: Sequence[tuple[str, int]] = (), reason: str | None = None
+    ) -> None:
+        """Count a trajectory of so many agent turns.
+
+        ``drops``: (reason, turn number from 1) of the turns that are not kept. With ``reason`` the whole
+        trajectory is dropped: its turns that have no reason of their own are dropped for this one.
+        """
+        self.trajectories.read += 1
+        self.steps.read += turns
+        for why, turn in drops:
+            self.steps.dropped[why] += 1
+            self._example("steps", why, f"{position} turn {turn}")
+        left = turns - len(drops)
+        if reason is None:
+            self.trajectories.kept += 1
+            self.steps.kept += left
+            return
+        self.trajectories.dropped[reason] += 1
+        self._example("trajectories", reason, position)
+        if left:
+            self.steps.dropped[reason] += left
+            self._example("steps", reason, position)
+
+    def skip(self, reason: str, position: str) -> None:
+        """Count a file, or a member of an archive, that is not read as trajectories."""
+        self.skipped[reason] += 1
+        self._example("skipped", reason, position)
+
+    def note(self, what: str, position: str, times: int = 1) -> None:
+        """Count something odd that cost no turn."""
+        self.notes[what] += times
+        self._example("notes", what, position)
+
+    def _example(self, kind: str, reason: str, position: str) -> None:
+        found = self._examples.setdefault(kind, {}).setdefault(reason, [])
+        if len(found) < EXAMPLES:
+            found.append(position)
+
+    def examples(self, kind: str) -> dict[str, list[str]]:
+        """Positions by reason; kinds: trajectories, steps, skipped, notes."""
+        return self._examples.get(kind, {})
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "path": self.path,
+            "format": self.format_name,
+            "trajectories": self.trajectories.to_json(),
+            "steps": self.steps.to_json(),
+            "skipped": dict(sorted(self.skipped.items())),
+            "notes": dict(sorted(self.notes.items())),
+            "examples": self._examples,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """The sum of several file ledgers."""
+
+    trajectories: Count
+    steps: Count
+    skipped: Counter[str]
+    notes: Counter[str]
+
+    @classmethod
+    def of(cls, files: Iterable[FileLedger]) -> "Totals":
+        total = cls(trajectories=Count(), steps=Count(), skipped=Counter(), notes=Counter())
+        for file in files:
+            total.trajectories.add(file.trajectories)
+            total.steps.add(file.steps)
+            total.skipped.update(file.skipped)
+            total.notes.update(file.notes)
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "trajectories": self.trajectories.to_json(),
+            "steps": self.steps.to_json(),
+            "skipped": dict(sorted(self.skipped.items())),
+            "notes": dict(sorted(self.notes.items())),
+        }
+
+
+class Ledger:
+    """All accounts of a conversion. Memory grows with the number of files, not with what they hold."""
+
+    def __init__(self) -> None:
+        self._files: dict[tuple[str, str | None], FileLedger] = {}
+
+    def file(self, path: str, format_name: str | None = None) -> FileLedger:
+        """The account of this file as this format, opened at first use."""
+        return self._files.setdefault((path, format_name), FileLedger(path, format_name))
+
+    @property
+    def files(self) -> tuple[FileLedger, ...]:
+        return tuple(self._files.values())
+
+    def total(self) -> Totals:
+        return Totals.of(self.files)
+
+    def by_format(self) -> dict[str, Totals]:
+        """Format name -> totals; what was never recognised stands under ``-``."""
+        names = sorted({file.format_name or "-" for file in self.files})
+        return {n: Totals.of(f for f in self.files if (f.format_name or "-") == n) for n in names}
+
+    def check(self) -> None:
+        """Raises AssertionError if any account, or the total, does not add up."""
+        for file in self.files:
+            file.trajectories.check(f"{file.path}: trajectories")
+            file.steps.check(f"{file.path}: steps")
+        total = self.total()
+        total.trajectories.check("total: trajectories")
+        total.steps.check("total: steps")
+
+    def to_json(self) -> dict[str, Any]:
+        """Checked first: a ledger that does not add up is never written."""
+        self.check()
+        return {
+            "ledger_version": LEDGER_VERSION,
+            "total": self.total().to_json(),
+            "formats": {name: totals.to_json() for name, totals in self.by_format().items()},
+            "files": [file.to_json() for file in self.files],
+        }

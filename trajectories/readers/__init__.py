@@ -1,0 +1,45 @@
+"""Readers of the formats that trajectories come in."""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from trajectories.ledger import FileLedger
+from trajectories.readers import (
+    anthropic,
+    claude_code,
+    mini_swe_agent,
+    moatless,
+    openai,
+    openhands,
+    openhands_sdk,
+    own,
+    swe_agent,
+    swe_smith,
+    trae,
+)
+from trajectories.sources import Document
+from trajectories.types import Trajectory
+
+
+class Reader(Protocol):
+    """Trajectories of one document, each counted in the ledger before it is given on.
+
+    May raise LookupError, TypeError, ValueError or AttributeError for a document that is not of its format.
+    """
+
+    def __call__(self, document: Document, ledger: FileLedger, /) -> Iterator[Trajectory]: ...
+
+
+READERS: Mapping[str, Reader] = {
+    "anthropic": anthropic.read,
+    "claude-code": claude_code.read,
+    "mini-swe-agent": mini_swe_agent.read,
+    "moatless": moatless.read,
+    "openai": openai.read,
+    "openhands": openhands.read,
+    "openhands-sdk": openhands_sdk.read,
+    "store": own.read,
+    "swe-agent": swe_agent.read,
+    "swe-smith": swe_smith.read,
+    "trae": trae.read,
+}

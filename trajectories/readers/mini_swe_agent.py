@@ -1,0 +1,104 @@
+"""mini-swe-agent ``.traj.json``: text mode and tool mode, v1 and v2, or the bare list of messages."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from trajectories.ledger import FileLedger
+from trajectories.readers.chat import Message, bash, openai_reply, result_ids, text_of
+from trajectories.readers.turns import Event, Reply, Result, Said, admit, fold, issue_text
+from trajectories.sources import Document
+from trajectories.types import JSON, Trajectory
+
+SOURCE = "mini-swe-agent"
+NO_BLOCK = "no_command_block"
+SEVERAL_BLOCKS = "several_command_blocks"  # the scaffold refuses them, so nothing was run
+
+_BLOCK = re.compile(r"```(?:mswea_bash_command|bash)[ \t]*\n(.*?)\n?```", re.DOTALL)
+_TAG = re.compile(r"<mswea_bash_command>(.*?)</mswea_bash_command>", re.DOTALL)
+SUBMISSION = re.compile(r"COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT|MINI_SWE_AGENT_FINAL_OUTPUT")
+
+
+def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
+    run = document.value if isinstance(document.value, Mapping) else {"messages": document.value}
+    messages = run["messages"]
+    info = run.get("info") or {}
+    config = info.get("config") or {}
+    last = (messages[-1].get("extra") or {}) if messages else {}
+    folded = fold(events(messages))
+    instance_id = run.get("instance_id") or document.name
+    task = issue_text(folded.prompt)
+    metadata: dict[str, JSON] = {"exit_status": info.get("exit_status") or last.get("exit_status")}
+    if info.get("mini_version"):
+        metadata["mini_version"] = info["mini_version"]
+    if task != folded.prompt.strip():
+        metadata["prompt"] = folded.prompt
+    yield from admit(
+        Trajectory(
+            trajectory_id=instance_id,
+            instance_id=instance_id,
+            task=task,
+            steps=folded.steps,
+            source=SOURCE,
+            model=_model_name(config),
+            patch=info.get("submission") or last.get("submission") or None,
+            metadata=metadata,
+        ),
+        folded,
+        ledger,
+        document.position,
+    )
+
+
+def _model_name(config: Mapping[str, Any]) -> str | None:
+    name = (config.get("model") or {}).get("model_name")
+    return name if isinstance(name, str) else None
+
+
+def events(messages: Iterable[Message]) -> Iterator[Event]:
+    """A user message after a reply is the observation; the last one (role ``exit``) is how the run ended."""
+    before_first_reply = True
+    for message in messages:
+        role = message.get("role")
+        extra = message.get("extra") or {}
+        if role == "assistant" or message.get("object") == "response":
+            yield reply_of(message, extra)
+            before_first_reply = False
+        elif message.get("type") == "function_call_output":
+            yield Result(text=text_of(message.get("output")), call_ids=(message["call_id"],))
+        elif role in ("user", "tool"):
+            text = text_of(message.get("content"))
+            if before_first_reply:
+                yield Said(text=text)
+            elif role == "tool" or "exit_status" not in extra:
+                yield Result(text=text, call_ids=result_ids(message))
+
+
+def reply_of(message: Message, extra: Mapping[str, Any]) -> Reply:
+    """The model's own text or tool calls; ``extra.actions`` holds what the scaffold made of them."""
+    if message.get("object") == "response":
+        return _response_reply(message)
+    content = text_of(message.get("content"))
+    if message.get("tool_calls"):
+        return openai_reply(content, message["tool_calls"])
+    blocks = list(_BLOCK.finditer(content)) or list(_TAG.finditer(content))
+    if len(blocks) == 1:
+        return Reply(thought=content[: blocks[0].start()], calls=(bash(blocks[0][1].strip()),))
+    actions = extra.get("actions") or []
+    if len(actions) == 1 and isinstance(actions[0], Mapping) and isinstance(actions[0].get("command"), str):
+        return Reply(thought=content, calls=(bash(actions[0]["command"]),))  # a model with its own pattern
+    if blocks:
+        return Reply(thought=content, problem=SEVERAL_BLOCKS)
+    return Reply(thought=content, problem=NO_BLOCK if "```" in content else None)
+
+
+def _response_reply(message: Message) -> Reply:
+    """OpenAI's Responses API: an ``output`` list of messages, reasoning and function calls."""
+    output = message.get("output") or []
+    prose = "\n".join(text_of(item.get("content")) for item in output if item.get("type") == "message")
+    calls = [
+        {"name": item.get("name"), "arguments": item.get("arguments"), "id": item.get("call_id")}
+        for item in output
+        if item.get("type") == "function_call"
+    ]
+    return openai_reply(prose, calls)
