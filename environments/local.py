@@ -1,11 +1,11 @@
 """A single-use box on this very machine. FOR TRUSTED ACTIONS ONLY: our own expert scripts and tests.
 
-**Nothing that a model wrote may ever run here.** There is no isolation: a command has the rights of the user who
-started it and sees the whole machine. What a policy does runs in a container.
+**Nothing that a model wrote may ever run here.** There is no isolation: a command has the rights of the user
+who started it and sees the whole machine. What a policy does runs in a container.
 
-The repository is written into a temporary folder. The agent knows it as ``/testbed``: the name is replaced by the
-real folder in what goes in, and back in what comes out. Commands see a small fixed environment, so that the same
-command prints the same text on every machine (as far as the command itself does).
+The repository is written into a temporary folder. The agent knows it as ``/testbed``: the name is replaced by
+the real folder in what goes in, and back in what comes out. Commands see a small fixed environment, so that
+the same command prints the same text on every machine (as far as the command itself does).
 """
 
 import re

@@ -15,12 +15,13 @@ from rich.table import Table
 
 from harness.cli import UserError, run
 from trajectories.detect import FORMAT_NAMES
-from trajectories.ledger import FileLedger, Ledger, Totals
+from trajectories.ledger import Ledger, Totals
 from trajectories.reading import read_trajectories_of
 from trajectories.sources import DEFAULT_LIMIT, find_files
 from trajectories.store import atomic_write, dump_line
 
 _MEGABYTE = 2**20
+_WIDTH = 120  # of the table where stdout is no terminal
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -80,8 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         limit=options.max_mb * _MEGABYTE,
         named=options.paths,
     )
-    console = Console(highlight=False)
-    console.print(summary(ledger), width=None if console.is_terminal else 120)
+    Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(summary(ledger))
     total = ledger.total()
     print(
         f"{total.trajectories.kept} trajectories, {total.steps.kept} steps -> {out}   ledger -> {ledger_path}"
@@ -183,34 +183,42 @@ def _progress(files: Sequence[Path]) -> Iterator[_Position]:
 
 
 def summary(ledger: Ledger) -> Table:
-    """Per format: files, trajectories and steps read, kept and dropped by reason."""
+    """Per format: files, trajectories and steps read and kept, and why the others were dropped."""
     table = Table()
-    for name in ("format", "files"):
-        table.add_column(name)
-    for name in ("trajectories read", "kept", "steps read", "kept"):
-        table.add_column(name, justify="right")
-    table.add_column("dropped, and why")
+    table.add_column("format", no_wrap=True)
+    for name in ("files", "trajectories read", "kept", "steps read", "kept"):
+        table.add_column(name, justify="right", min_width=5, overflow="fold")
+    table.add_column("dropped, and why", overflow="fold")
     by_format = ledger.by_format()
     for name, totals in by_format.items():
-        members = [file for file in ledger.files if (file.format_name or "-") == name]
-        _add_row(table, name, members, totals)
+        files = {file.path for file in ledger.files if (file.format_name or "-") == name}
+        _add_row(table, name, len(files), totals, _losses(totals))
     if len(by_format) > 1:
-        _add_row(table, "all", ledger.files, ledger.total())
+        _add_row(table, "all", len({file.path for file in ledger.files}), ledger.total(), [])
     return table
 
 
-def _add_row(table: Table, name: str, files: Sequence[FileLedger], totals: Totals) -> None:
-    losses = [
-        f"{kind} {reason} {count}"
+def _losses(totals: Totals) -> list[str]:
+    return [
+        f"{count} {kind}: {reason}"
         for kind, counts in (
             ("trajectories", totals.trajectories.dropped),
             ("steps", totals.steps.dropped),
-            ("files", totals.skipped),
+            ("files not read", totals.skipped),
         )
         for reason, count in counts.most_common()
     ]
-    numbers = (totals.trajectories.read, totals.trajectories.kept, totals.steps.read, totals.steps.kept)
-    table.add_row(name, str(len({file.path for file in files})), *map(str, numbers), "\n".join(losses))
+
+
+def _add_row(table: Table, name: str, files: int, totals: Totals, losses: Sequence[str]) -> None:
+    numbers = (
+        files,
+        totals.trajectories.read,
+        totals.trajectories.kept,
+        totals.steps.read,
+        totals.steps.kept,
+    )
+    table.add_row(name, *map(str, numbers), "\n".join(losses))
 
 
 if __name__ == "__main__":

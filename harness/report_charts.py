@@ -72,7 +72,9 @@ def kind_chart(report: Mapping[str, Any]) -> str | None:
             ends = [before[kind]["mean"], after[kind]["mean"]]
             axes.plot(ends, [height, height], color=GRID, linewidth=5, solid_capstyle="round", zorder=1)
         axes.scatter([before[k]["mean"] for k in kinds], heights, color=PALE, s=42, label="base", zorder=2)
-        axes.scatter([after[k]["mean"] for k in kinds], heights, color=COLOURS[0], s=42, label=trained, zorder=3)
+        axes.scatter(
+            [after[k]["mean"] for k in kinds], heights, color=COLOURS[0], s=42, label=trained, zorder=3
+        )
         axes.set_yticks(heights, [f"{kind} ({after[kind]['steps']})" for kind in kinds])
         axes.set_ylim(-0.6, len(kinds) - 0.4)
         axes.spines["left"].set_visible(False)

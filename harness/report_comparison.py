@@ -61,7 +61,9 @@ def _pair(
     if not shared:
         warnings.append(f"{a} and {b} share no held-out step: their figures are not comparable")
     elif len(shared) < widest:
-        warnings.append(f"{a} and {b} share {len(shared)} of {widest} held-out steps; only those are compared")
+        warnings.append(
+            f"{a} and {b} share {len(shared)} of {widest} held-out steps; only those are compared"
+        )
     after, before = ({key: rows[label][key] for key in shared} for label in (b, a))
     return difference_entry(after, before, {"from": a, "to": b})
 

@@ -36,7 +36,9 @@ def report_numbers(run: RunData) -> dict[str, Any]:
         "stages": stages,
         "difference": difference.as_json() if difference else None,
         "verdict": verdict(difference) if difference else None,
-        "difference_by_kind": _difference_by_kind(rows[trained], rows[BASE]) if difference and trained else {},
+        "difference_by_kind": _difference_by_kind(rows[trained], rows[BASE])
+        if difference and trained
+        else {},
         "differences": _consecutive_differences(rows),
         "last_step": _last_step(run, chosen, trained),
         "floor": _floor(run),
@@ -62,7 +64,9 @@ def chosen_evaluations(run: RunData, warnings: list[str]) -> dict[str, Evaluatio
     for stage, last in chosen.items():
         best = run.best_steps.get(stage)
         if best is None and stage != BASE:
-            warnings.append(f"{stage} has no best.json (yet): its last evaluation, step {last[1]}, stands for it")
+            warnings.append(
+                f"{stage} has no best.json (yet): its last evaluation, step {last[1]}, stands for it"
+            )
         elif best is not None and len(run.held_out.get((stage, best), ())) == complete:
             chosen[stage] = (stage, best)
         elif best is not None:
@@ -92,7 +96,17 @@ def interval_of(rows: Rows) -> Interval | None:
 
 
 def _about(run: RunData) -> dict[str, Any]:
-    keys = ("seed", "status", "started", "finished", "wall_seconds", "model", "data", "git_commit", "versions")
+    keys = (
+        "seed",
+        "status",
+        "started",
+        "finished",
+        "wall_seconds",
+        "model",
+        "data",
+        "git_commit",
+        "versions",
+    )
     return {"name": run.name, **{key: run.manifest.get(key) for key in keys}}
 
 

@@ -57,7 +57,9 @@ def cluster_bootstrap(
     True
     """
     if not 0 < confidence < 1 or resamples < 1:
-        raise ValueError(f"confidence {confidence} must lie between 0 and 1 and resamples {resamples} above 0")
+        raise ValueError(
+            f"confidence {confidence} must lie between 0 and 1 and resamples {resamples} above 0"
+        )
     sums: list[float] = []
     counts: list[int] = []
     unjudged = 0

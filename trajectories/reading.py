@@ -115,7 +115,9 @@ class _Session:
     def _unknown(self, path: str, document: Document, why: str) -> None:
         account = self.ledger.file(path)
         where = f"{document.position}: {why}"
-        if self.recognised == document.origin:
+        if self.group_key is not None and document.origin == self.group_key[1]:
+            self.ledger.file(path, self.group_key[0]).note("unknown_line", where)
+        elif self.recognised == document.origin:
             account.trajectory(where, 0, reason="unknown_format")
         else:
             self.passed_over = document.origin

@@ -166,7 +166,7 @@ def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterato
     elif base.endswith(".gz"):
         yield from _read_stream(cast(IO[bytes], gzip.GzipFile(fileobj=body)), origin, limit)
     elif base.endswith(".xz"):
-        yield from _read_stream(cast(IO[bytes], lzma.open(body)), origin, limit)
+        yield from _read_stream(cast(IO[bytes], lzma.LZMAFile(body)), origin, limit)  # noqa: SIM115
     elif base.endswith(".bz2"):
         yield from _read_stream(cast(IO[bytes], bz2.BZ2File(body)), origin, limit)
     else:

@@ -3,6 +3,7 @@
 Every command starts in the same folder; nothing (``cd``, variables) is carried over from the last one.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -46,10 +47,8 @@ def run_command(command: str, *, cwd: Path, env: Mapping[str, str], timeout: flo
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):  # it ended between the time-out and here
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it ended between the time-out and here
 
 
 def observation(result: CommandResult, *, timeout: float, limit: int = OUTPUT_LIMIT) -> str:
@@ -69,7 +68,7 @@ def observation(result: CommandResult, *, timeout: float, limit: int = OUTPUT_LI
 
 
 def clip(text: str, limit: int) -> str:
-    """Keep the head and the tail of a text that is longer than ``limit`` characters, and say what was left out.
+    """Keep head and tail of a text that is longer than ``limit`` characters, and say what was left out.
 
     >>> clip("abcdefghij", 4)
     'ab\\n[6 characters left out]\\nij'

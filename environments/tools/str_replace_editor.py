@@ -1,17 +1,20 @@
 """The ``str_replace_editor`` tool: view, create, str_replace, insert, undo_edit.
 
-The commands and their parameters are those of SWE-agent, SWE-smith and Anthropic's text editor. This file needs
-the standard library only, so that it can be copied into a container and run there. As a script it reads the
-arguments as one JSON object from stdin, prints what the agent is to see, and exits 0, or 1 if the call failed::
+The commands and their parameters are those of SWE-agent, SWE-smith and Anthropic's text editor. This file
+needs the standard library only, so that it can be copied into a container and run there. As a script it reads
+the arguments as one JSON object from stdin, prints what the agent is to see, and exits 0, or 1 if the call
+failed::
 
     echo '{"command": "view", "path": "/testbed/a.py"}' | python str_replace_editor.py [HISTORY_FILE]
 
-HISTORY_FILE keeps what ``undo_edit`` needs between the calls (default: a file in the folder for temporary files).
+HISTORY_FILE keeps what ``undo_edit`` needs between the calls (default: a file in the folder for temporary
+files).
 
-Unlike some of its relatives it never changes what it was not asked to change: tabs, line ends and bytes that are
-not UTF-8 stay as they are. Numbers may come as text (``"12"``, ``"[1, 20]"``), as tag-style calls have them.
+Unlike some of its relatives it never changes what it was not asked to change: tabs, line ends and bytes that
+are not UTF-8 stay as they are. Numbers may come as text (``"12"``, ``"[1, 20]"``), as tag-style calls have them.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -70,10 +73,8 @@ def _text(arguments: Mapping[str, Any], name: str, default: str | None = None) -
 
 def _integer(value: Any, name: str) -> int:
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             value = int(value)
-        except ValueError:
-            pass
     if not isinstance(value, int) or isinstance(value, bool):
         raise EditorError(f"The parameter {name} has to be a whole number, not {value!r}.")
     return value
@@ -138,23 +139,21 @@ def _view_file(path: Path, view_range: Any) -> str:
 def _range(value: Any, count: int) -> tuple[int, int]:
     """First and last line, from 1, both included. -1 as the last one means the end of the file."""
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             value = json.loads(value)
-        except ValueError:
-            pass
     if not isinstance(value, list) or len(value) != 2:
         raise EditorError(f"The parameter view_range has to be [first, last], not {value!r}.")
     first, last = (_integer(number, "view_range") for number in value)
     if last == -1:
         last = count
     if not 1 <= first <= last <= count:
-        raise EditorError(f"The view_range {value} does not fit: the file has {count} lines, from 1 to {count}.")
+        raise EditorError(f"The view_range {value} does not fit: the file has the lines 1 to {count}.")
     return first, last
 
 
 def _create(path: Path, file_text: str, history: History) -> str:
     if path.exists():
-        raise EditorError(f"{path} is there already: create makes new files only, use str_replace to change it.")
+        raise EditorError(f"{path} is there already. Use str_replace to change it, create is for new files.")
     if not path.parent.is_dir():
         raise EditorError(f"The folder {path.parent} does not exist: make it first.")
     _write(path, file_text)
@@ -170,7 +169,7 @@ def _str_replace(path: Path, old: str, new: str, history: History) -> str:
         raise EditorError("The parameters old_str and new_str are the same: there is nothing to change.")
     starts = _occurrences(text, old)
     if not starts:
-        raise EditorError(f"The old_str does not occur in {path}. It has to match exactly, white space included.")
+        raise EditorError(f"The old_str does not occur in {path}. It has to match exactly, also in white space.")
     if len(starts) > 1:
         numbers = ", ".join(str(text.count("\n", 0, start) + 1) for start in starts)
         raise EditorError(

@@ -143,7 +143,7 @@ class _Session:
     def model(self, branch: Sequence[Record]) -> str | None:
         for record in branch:
             if self.reply_id(record):
-                return record["message"].get("model")
+                return str(record["message"]["model"]) if record["message"].get("model") else None
         return None
 
 

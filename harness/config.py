@@ -1,0 +1,217 @@
+"""Recipes: what a run is, in one YAML file. Unknown keys fail and name the nearest one."""
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.cli import UserError
+
+Stage = Literal["sft", "srl"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataTable(_Table):
+    """Expert trajectories and what is held out of them."""
+
+    path: str = "demo"  # a file of `python -m harness.convert`, or "demo": the trajectories that come with us
+    split_by: Literal["repository", "instance"] = "repository"
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)  # share of the trajectories to hold out
+    held_out: tuple[str, ...] = ()  # repositories (or instances) to hold out; empty: chosen by a hash
+    validation_steps: int | None = Field(default=None, ge=1)  # at most so many held-out steps, evenly spread
+    train_steps: int | None = Field(default=None, ge=1)  # at most so many training steps, evenly spread
+    resolved_only: bool = False  # leave out trajectories that are not known to solve their task
+
+
+class StepsTable(_Table):
+    """How trajectories become prompts and targets (srl_agent.steps)."""
+
+    context_window: int | Literal["full"] = 2  # (action, observation) pairs in the prompt
+    include_last_step: bool = False  # the paper: the last step is never a target
+    max_observation_chars: int | None = Field(default=None, ge=2)  # longer ones keep head and tail [open]
+    max_action_chars: int | None = Field(
+        default=None, ge=1
+    )  # steps with longer expert actions are no targets [open]
+    max_prompt_chars: int | None = Field(
+        default=None, ge=1
+    )  # steps with longer prompts are no targets [open]
+
+
+class ActionsTable(_Table):
+    """How actions are written."""
+
+    format: str = "xml"  # xml, hermes, bash-block, or package.module:Class
+    tools: str | dict[str, tuple[str, ...]] = "swe-agent"  # a named set, or argument names by tool
+
+
+class LoraTable(_Table):
+    """peft's LoraConfig; absent: all weights are trained."""
+
+    r: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    target_modules: str | tuple[str, ...] = "all-linear"
+
+
+class ModelTable(_Table):
+    """The model to train."""
+
+    name: str = "smollm2-135m-instruct"  # a folder, a hub id, or a packaged model
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the weights; trl.bf16 is mixed precision over it
+    lora: LoraTable | None = None
+    options: dict[str, Any] = Field(default_factory=dict)  # for from_pretrained, e.g. attn_implementation
+
+
+class RewardTable(_Table):
+    """One reward function of the weighted sum."""
+
+    name: str  # similarity, structured, or package.module:function with TRL's signature
+    weight: float = 1.0
+    settings: dict[str, Any] = Field(default_factory=dict)  # e.g. {autojunk: true}
+
+
+class SamplingTable(_Table):
+    """Dynamic sampling."""
+
+    epsilon: float = 1e-3  # keep a group iff the population std of its rewards is above [open]; < 0: keep all
+    max_rounds: int = Field(default=10, ge=1)  # rounds of generation for a batch; 1: no refill [open]
+
+
+class ValidationTable(_Table):
+    """The held-out metric, the same for every stage."""
+
+    max_new_tokens: int = Field(default=256, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    base: bool = True  # also measure the model before training
+
+
+class SftTable(_Table):
+    """Supervised fine-tuning on the same steps."""
+
+    thought: Literal["expert", "filler"] = "expert"  # what stands in <think>
+    filler: str = "I take the next step."  # for steps whose thought is empty, and for thought: filler
+    trl: dict[str, Any] = Field(default_factory=dict)  # SFTConfig
+
+
+class SrlTable(_Table):
+    """GRPO on steps."""
+
+    sampling: SamplingTable = SamplingTable()
+    trl: dict[str, Any] = Field(default_factory=dict)  # GRPOConfig
+
+
+class Recipe(_Table):
+    """A run."""
+
+    name: str = "run"
+    seed: int = 0
+    output: str = "outputs"  # the run's folder is made in it
+    stages: tuple[Stage, ...] = Field(default=("srl",), min_length=1)
+    data: DataTable = DataTable()
+    steps: StepsTable = StepsTable()
+    actions: ActionsTable = ActionsTable()
+    model: ModelTable = ModelTable()
+    rewards: tuple[RewardTable, ...] = Field(default=(RewardTable(name="similarity"),), min_length=1)
+    validation: ValidationTable = ValidationTable()
+    sft: SftTable = SftTable()
+    srl: SrlTable = SrlTable()
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Recipes that come with the package, by name."""
+    folder = Path(str(resources.files("harness"))) / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe by its shipped name or path, with ``dotted.key=value`` overrides. Raises UserError."""
+    path = shipped_recipes().get(name, Path(name))
+    try:
+        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        shipped = ", ".join(shipped_recipes())
+        raise UserError(f"no recipe {name!r}: give a YAML file, or one of {shipped}", exit_code=2) from None
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise UserError(f"{path}: not a YAML recipe: {' '.join(str(error).split())}", exit_code=2) from error
+    if not isinstance(table, dict):
+        raise UserError(f"{path}: a recipe is a table of keys, this is {type(table).__name__}", exit_code=2)
+    for override in overrides:
+        _apply(table, override)
+    return make_recipe(table, str(path))
+
+
+def make_recipe(table: Mapping[str, Any], where: str) -> Recipe:
+    """Validate a table. Raises UserError that names ``where``, the key, and for unknown keys the nearest."""
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        raise UserError("\n".join(f"{where}: {_explain(e)}" for e in error.errors()), exit_code=2) from error
+
+
+def check_trl_keys(recipe: Recipe) -> None:
+    """Every key of the ``trl`` tables exists in TRL's configurations. Imports TRL. Raises UserError."""
+    from trl import GRPOConfig, SFTConfig
+
+    for stage, config in (("sft", SFTConfig), ("srl", GRPOConfig)):
+        for key in getattr(recipe, stage).trl:
+            if key not in config.__dataclass_fields__:
+                near = nearest(key, config.__dataclass_fields__)
+                raise UserError(f"unknown key {stage}.trl.{key}{near}", exit_code=2)
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """``; did you mean …?`` or nothing."""
+    close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"override {override!r}: write key=value, e.g. srl.trl.max_steps=5", exit_code=2)
+    *parents, last = key.split(".")
+    for parent in parents:
+        child = table.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise UserError(f"override {override!r}: {parent} is not a table", exit_code=2)
+        table = child
+    try:
+        table[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"override {override!r}: the value is not YAML", exit_code=2) from error
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        table = _table_at(error["loc"][:-1])
+        return f"unknown key {key}{nearest(str(error['loc'][-1]), table.model_fields if table else ())}"
+    if error["type"] == "missing":
+        return f"missing key {key}"
+    return f"{key}: {error['msg']}, not {error['input']!r}"
+
+
+def _table_at(location: Sequence[Any]) -> type[BaseModel] | None:
+    table: type[BaseModel] | None = Recipe
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = table.model_fields.get(part) if table else None
+        table = _find_table(field.annotation) if field else None
+    return table
+
+
+def _find_table(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    found = (_find_table(argument) for argument in typing.get_args(annotation))
+    return next((table for table in found if table), None)

@@ -1,0 +1,168 @@
+"""The folder of a run: every file of it is written here, line by line, so that a crash leaves what was done."""
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.cli import UserError
+from harness.config import Recipe, make_recipe
+from trajectories.store import atomic_write
+
+SCHEMA_VERSION = 1
+_PACKAGES = (
+    "srl-agent",
+    "torch",
+    "transformers",
+    "trl",
+    "accelerate",
+    "peft",
+    "datasets",
+    "difflib-fast",
+    "cydifflib",
+)
+
+
+class RunFolder:
+    """Paths and writers of one run. Only the main process writes (``writes``)."""
+
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
+        self.path = path
+        self.writes = writes
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def validation(self) -> Path:
+        return self.path / "validation.jsonl"
+
+    @property
+    def floor(self) -> Path:
+        return self.path / "floor.json"
+
+    def stage_dir(self, stage: str) -> Path:
+        """Checkpoints of a stage."""
+        return self.path / "checkpoints" / stage
+
+    def best(self, stage: str) -> Path:
+        """What the stage ended with: written last, so a stage without it is not finished."""
+        return self.stage_dir(stage) / "best.json"
+
+    def create(self, recipe: Recipe) -> None:
+        """Make the folder. Raises UserError if a run is there already."""
+        if self.config.exists():
+            raise UserError(
+                f"{self.path} holds a run already: go on with it by `python -m harness.train --resume {self.path}`, "
+                "or give this one another name (name=…)"
+            )
+        if self.writes:
+            self.write_yaml(self.config, recipe.model_dump(mode="json"))
+
+    def recipe(self) -> Recipe:
+        """The recipe of an existing run. Raises UserError."""
+        if not self.config.exists():
+            raise UserError(f"{self.path}: no run to resume here (config.yaml is missing)", exit_code=2)
+        return make_recipe(yaml.safe_load(self.config.read_text(encoding="utf-8")), str(self.config))
+
+    def write_yaml(self, path: Path, table: Mapping[str, Any]) -> None:
+        with atomic_write(path) as out:
+            yaml.safe_dump(dict(table), out, sort_keys=False, allow_unicode=True)
+
+    def write_json(self, path: Path, table: Mapping[str, Any]) -> None:
+        if self.writes:
+            with atomic_write(path) as out:
+                json.dump(table, out, indent=2, ensure_ascii=False)
+                out.write("\n")
+
+    def update_manifest(self, **entries: Any) -> None:
+        """Add entries to manifest.json."""
+        known = json.loads(self.manifest.read_text(encoding="utf-8")) if self.manifest.exists() else {}
+        self.write_json(self.manifest, {"schema_version": SCHEMA_VERSION, **known, **entries})
+
+    def append(self, path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append lines; they are on their way to the disk when this returns."""
+        if not self.writes:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", newline="\n") as out:
+            for row in rows:
+                out.write(json.dumps(row, ensure_ascii=True, allow_nan=False) + "\n")
+
+    def forget_after(self, stage: str, step: int) -> None:
+        """Drop the lines that an interrupted run wrote beyond the step that it is resumed from.
+
+        Lines of a step are made again by the resumed run. A torn last line goes too.
+        """
+        if not self.writes:
+            return
+        for path in (self.metrics, self.samples, self.validation):
+            if not path.exists():
+                continue
+            with path.open(encoding="utf-8") as lines, atomic_write(path) as out:
+                for line in lines:
+                    try:
+                        row = json.loads(line)
+                    except ValueError:
+                        continue
+                    if row["stage"] != stage or row["step"] <= step:
+                        out.write(line)
+
+
+def describe_machine() -> dict[str, Any]:
+    """Versions and machine for the manifest."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "versions": {"python": platform.python_version(), **versions},
+        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
+        "git_commit": _git_commit(),
+    }
+
+
+def now() -> str:
+    """UTC, ISO 8601, seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    digest = sha256()
+    with path.open("rb") as data:
+        while block := data.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _git_commit() -> str | None:
+    import git
+
+    try:
+        repository = git.Repo(Path(__file__).parent, search_parent_directories=True)
+        return str(repository.head.commit.hexsha) + ("-dirty" if repository.is_dirty() else "")
+    except (git.InvalidGitRepositoryError, ValueError, git.GitError):
+        return None

@@ -1,0 +1,216 @@
+"""From a recipe to rows: trajectories on disk, the split, target steps, and their rendering on demand."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from harness.cli import UserError
+from harness.config import Recipe, nearest
+from harness.demo import expert_path
+from srl_agent.formats import ActionFormat, get_format
+from srl_agent.plugins import PluginError, load_named
+from srl_agent.rewards import (
+    FLOOR_POLICIES,
+    REWARDS,
+    Score,
+    WeightedRewards,
+    actions_to_json,
+    floor_step,
+)
+from srl_agent.steps import (
+    StepExample,
+    StepRef,
+    StepSettings,
+    render_example,
+    select_steps,
+    split_trajectories,
+)
+from trajectories import Trajectory
+from trajectories.store import TrajectoryFile
+
+_CACHED_TRAJECTORIES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepData:
+    """What a recipe trains and validates on."""
+
+    path: Path
+    action_format: ActionFormat
+    settings: StepSettings
+    train: tuple[StepRef, ...]
+    validation: tuple[StepRef, ...]
+    left_out: Mapping[str, Mapping[str, int]]  # reason -> count, by side
+    trajectory: Callable[[int], Trajectory]  # by position in the file
+
+    def example(self, ref: StepRef) -> StepExample:
+        """Render one step."""
+        return render_example(
+            self.trajectory(ref.trajectory),
+            ref.step,
+            settings=self.settings,
+            action_format=self.action_format,
+        )
+
+    def count_trajectories(self, refs: Sequence[StepRef]) -> int:
+        return len({ref.trajectory for ref in refs})
+
+
+def load_step_data(recipe: Recipe) -> StepData:
+    """Read, split and select. Raises UserError."""
+    path = expert_path() if recipe.data.path == "demo" else Path(recipe.data.path).expanduser()
+    if not path.is_file():
+        raise UserError(f"data.path: no file {path}; make one with `python -m harness.convert`", exit_code=2)
+    file = TrajectoryFile(path)
+    if not len(file):
+        raise UserError(f"data.path: {path} holds no trajectory")
+    positions = [i for i in range(len(file)) if not recipe.data.resolved_only or file[i].resolved is True]
+    if not positions:
+        raise UserError(f"data.resolved_only: none of the {len(file)} trajectories in {path} is resolved")
+    trajectory = lru_cache(maxsize=_CACHED_TRAJECTORIES)(lambda position: file[position])
+    action_format, settings = make_format(recipe), _step_settings(recipe)
+    try:
+        split = split_trajectories(
+            (file[i] for i in positions),
+            by=recipe.data.split_by,
+            fraction=recipe.data.validation_fraction,
+            held_out=recipe.data.held_out,
+            seed=recipe.seed,
+        )
+    except ValueError as error:
+        raise UserError(f"data: {error}") from error
+    sides: dict[str, tuple[StepRef, ...]] = {}
+    left_out: dict[str, Counter[str]] = {}
+    limits = {"train": recipe.data.train_steps, "validation": recipe.data.validation_steps}
+    for side, limit in limits.items():
+        chosen = [positions[i] for i in getattr(split, side)]
+        refs, left_out[side] = select_steps(
+            (file[i] for i in chosen), settings=settings, action_format=action_format
+        )
+        if not refs:
+            reasons = "; ".join(f"{reason}: {n}" for reason, n in left_out[side].items())
+            raise UserError(f"no {side} step is left ({reasons or 'trajectories too short'})")
+        refs = [StepRef(trajectory=chosen[ref.trajectory], step=ref.step) for ref in refs]
+        sides[side] = tuple(_evenly(refs, limit))
+        if len(sides[side]) < len(refs):
+            left_out[side][f"over data.{side}_steps"] = len(refs) - len(sides[side])
+    return StepData(
+        path=path,
+        action_format=action_format,
+        settings=settings,
+        train=sides["train"],
+        validation=sides["validation"],
+        left_out=left_out,
+        trajectory=trajectory,
+    )
+
+
+def make_format(recipe: Recipe) -> ActionFormat:
+    """The recipe's action format. Raises UserError."""
+    try:
+        return get_format(recipe.actions.format, recipe.actions.tools)
+    except PluginError as error:
+        raise UserError(f"actions: {error}", exit_code=2) from error
+
+
+def make_rewards(recipe: Recipe, action_format: ActionFormat) -> WeightedRewards:
+    """The recipe's rewards and weights. Raises UserError."""
+    functions, weights = {}, {}
+    for table in recipe.rewards:
+        try:
+            found = load_named(table.name, REWARDS, kind="reward")
+        except PluginError as error:
+            raise UserError(f"rewards: {error}{nearest(table.name, REWARDS)}", exit_code=2) from error
+        if table.name in functions:
+            raise UserError(f"rewards: {table.name} is there twice", exit_code=2)
+        try:
+            functions[table.name] = (
+                found(action_format=action_format, **table.settings) if table.name in REWARDS else found
+            )
+        except TypeError as error:
+            raise UserError(f"rewards: settings of {table.name}: {error}", exit_code=2) from error
+        weights[table.name] = table.weight
+    return WeightedRewards(functions=functions, weights=weights)
+
+
+def reward_columns(example: StepExample) -> dict[str, Any]:
+    """What rewards get of a step beside prompt and completion."""
+    return {
+        "trajectory_id": example.trajectory_id,
+        "step_index": example.step_index,
+        "kind": example.kind,
+        "expert_action": example.expert_action,
+        "expert_actions": actions_to_json(example.expert.actions),
+    }
+
+
+def score_examples(
+    rewards: WeightedRewards, examples: Sequence[StepExample], completions: Sequence[str]
+) -> list[Score]:
+    """Score one completion for each example."""
+    rows = [reward_columns(example) for example in examples]
+    return rewards.score(completions, {key: [row[key] for row in rows] for key in rows[0]})
+
+
+def floor_scores(data: StepData, rewards: WeightedRewards) -> dict[str, list[tuple[StepExample, Score]]]:
+    """What each trivial policy scores on the held-out steps; steps that a syntax cannot write are left out."""
+    from srl_agent.formats import UnrepresentableActionError
+
+    scores: dict[str, list[tuple[StepExample, Score]]] = {}
+    for policy in FLOOR_POLICIES:
+        examples, completions = [], []
+        for ref in data.validation:
+            try:
+                step = floor_step(policy, data.trajectory(ref.trajectory), ref.step)
+                completions.append(data.action_format.render(step))
+            except UnrepresentableActionError:
+                continue
+            examples.append(data.example(ref))
+        scored = score_examples(rewards, examples, completions) if examples else []
+        scores[policy] = list(zip(examples, scored, strict=True))
+    return scores
+
+
+def row_dataset(refs: Sequence[StepRef], render: Callable[[StepRef], Mapping[str, Any]]) -> Any:
+    """A ``datasets.Dataset`` of (trajectory, step) pairs whose rows are rendered when they are read."""
+    from datasets import Dataset
+
+    pairs = {"trajectory": [r.trajectory for r in refs], "step": [r.step for r in refs]}
+
+    def transform(batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
+        rows = [
+            render(StepRef(trajectory=t, step=s))
+            for t, s in zip(batch["trajectory"], batch["step"], strict=True)
+        ]
+        return {key: [row[key] for row in rows] for key in rows[0]}
+
+    return Dataset.from_dict(pairs).with_transform(transform)
+
+
+def prompt_digest(data: StepData) -> str:
+    """Digest of the rendered prompt and target of the first training step: changes when the wording does."""
+    from hashlib import sha256
+
+    example = data.example(data.train[0])
+    return sha256(json.dumps([example.prompt, example.expert_action]).encode()).hexdigest()
+
+
+def _step_settings(recipe: Recipe) -> StepSettings:
+    steps = recipe.steps
+    return StepSettings(
+        context_window=None if steps.context_window == "full" else steps.context_window,
+        include_last_step=steps.include_last_step,
+        max_observation_chars=steps.max_observation_chars,
+        max_action_chars=steps.max_action_chars,
+        max_prompt_chars=steps.max_prompt_chars,
+    )
+
+
+def _evenly(refs: Sequence[StepRef], limit: int | None) -> Sequence[StepRef]:
+    if limit is None or limit >= len(refs):
+        return refs
+    return [refs[i * len(refs) // limit] for i in range(limit)]

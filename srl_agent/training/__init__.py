@@ -1,0 +1,1 @@
+"""Training: SFT and SRL on TRL's trainers. Importing its modules imports torch; importing this does not."""

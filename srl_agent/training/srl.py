@@ -1,0 +1,251 @@
+"""GRPO on expert steps with dynamic sampling: TRL's trainer, and what it lacks.
+
+TRL generates, scores and trains on every group. Here a batch is sampled first: groups whose rewards do not spread
+are dropped and the batch is filled up with fresh steps, up to a cap. TRL then gets the kept groups as if it had
+generated them, so that its advantages, log-probabilities, losses and metrics see nothing else.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from trl import GRPOConfig, GRPOTrainer
+
+from srl_agent.rewards import WeightedRewards
+from srl_agent.training.checkpoints import COMPLETE, CheckpointMixin
+from srl_agent.training.sampling import (
+    Group,
+    RefillStream,
+    Sample,
+    SamplingSettings,
+    carries_only_format,
+    reason_to_drop,
+    rows_for_refill,
+)
+
+logger = logging.getLogger(__name__)
+
+# Losses that average over rows: rows without a gradient would dilute them.
+_ROW_MEAN_LOSSES = frozenset({"grpo", "sapo", "dr_grpo", "luspo"})
+
+
+class SRLTrainer(CheckpointMixin, GRPOTrainer):
+    """TRL's ``GRPOTrainer`` with dynamic sampling.
+
+    ``train_dataset`` rows hold ``prompt`` and the columns that the rewards want. ``validate`` is called with the
+    trainer in place of an evaluation loop and returns metrics. ``on_groups`` gets every group of a batch, kept or
+    dropped, on the main process. All of ``GRPOTrainer``'s other arguments pass through.
+
+    Raises ValueError where the settings would make a resumed run differ from an uninterrupted one.
+    """
+
+    def __init__(
+        self,
+        *,
+        rewards: WeightedRewards,
+        sampling: SamplingSettings,
+        format_error: Callable[[str], str | None],
+        validate: Callable[[Any], dict[str, float]] | None = None,
+        on_groups: Callable[[int, Sequence[Group]], None] | None = None,
+        args: GRPOConfig,
+        **kwargs: Any,
+    ) -> None:
+        _check_boundaries(args)
+        self.validate = validate
+        self._sampling = sampling
+        self._format_error = format_error
+        self._on_groups = on_groups
+        self._pending: tuple[list[Sample], list[tuple[float | None, ...]]] | None = None
+        self._loss_scale = 1.0
+        args.reward_weights = [rewards.weights[name] for name in rewards.functions]
+        super().__init__(reward_funcs=list(rewards.functions.values()), args=args, **kwargs)
+        self.reward_func_names = list(rewards.functions)
+        self._rewards = rewards
+        self._refill = RefillStream(len(self.train_dataset), sampling.seed)
+
+    # --- sampling -----------------------------------------------------------------------------------------------
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        slots = self._sample_batch(inputs)
+        samples = [sample for group in slots for sample in group.samples]
+        nothing = (None,) * len(self.reward_func_names)
+        # A dropped group that only fills the batch counts as unjudged: no advantage, no part in any metric.
+        parts = [s.parts if g.dropped is None else nothing for g in slots for s in g.samples]
+        rows = [group.row for group in slots for _ in group.samples]
+        start = self.accelerator.process_index * len(inputs)
+        local = slice(start, start + len(inputs))
+        self._pending = (samples[local], parts)
+        try:
+            output: dict[str, Any] = super()._generate_and_score_completions(rows[local])
+        finally:
+            self._pending = None
+        return self._mask_dead_rows(output, parts, local)
+
+    def _sample_batch(self, inputs: list[dict[str, Any]]) -> list[Group]:
+        """Generate, drop and refill until the batch is full of kept groups or the rounds are used up.
+
+        Returns the groups of the global batch, the same on every process: kept ones, and after them, where the
+        cap was reached, dropped ones that fill the shape.
+        """
+        processes = self.accelerator.num_processes
+        wanted = len(inputs) * processes // self.num_generations
+        kept: list[Group] = []
+        dropped: list[Group] = []
+        rounds = 0
+        while len(kept) < wanted and rounds < max(self._sampling.max_rounds, 1):
+            if rounds:
+                inputs = self._draw(rows_for_refill(wanted - len(kept), self.num_generations, processes))
+            for group in self._generate_groups(inputs, rounds):
+                if group.dropped is None and len(kept) == wanted:
+                    group = Group(row=group.row, samples=group.samples, round=rounds, dropped="surplus")
+                (kept if group.dropped is None else dropped).append(group)
+            rounds += 1
+        self._record_sampling(kept, dropped, rounds, wanted)
+        filler = (dropped or kept)[:1]
+        fill = [
+            Group(row=g.row, samples=g.samples, round=g.round, dropped="filler")
+            for g in filler * (wanted - len(kept))
+        ]
+        return kept + fill
+
+    def _draw(self, groups: int) -> list[dict[str, Any]]:
+        """This process's rows of ``groups`` fresh steps; the stream moves on by the same on every process."""
+        indices = [i for i in self._refill.take(groups) for _ in range(self.num_generations)]
+        size = len(indices) // self.accelerator.num_processes
+        start = self.accelerator.process_index * size
+        return [self.train_dataset[index] for index in indices[start : start + size]]
+
+    def _generate_groups(self, inputs: list[dict[str, Any]], round_number: int) -> list[Group]:
+        """Complete and score this process's rows; all groups of all processes come back, in order."""
+        prompts = [row["prompt"] for row in inputs]
+        prompt_ids, images, fields = self._tokenize_prompts(prompts)
+        token_ids, logprobs = super()._generate_single_turn(prompt_ids, images, fields, self.num_generations)
+        texts = self.processing_class.batch_decode(token_ids, skip_special_tokens=True)
+        columns = {key: [row[key] for row in inputs] for key in inputs[0] if key != "prompt"}
+        columns["trainer_state"] = [self.state] * len(inputs)
+        scores = self._rewards.score(texts, columns)
+        local = [
+            (
+                row,
+                Sample(
+                    text=text,
+                    token_ids=list(ids),
+                    logprobs=None if logprobs is None else list(logprobs[i]),
+                    parts=tuple(score.parts[name] for name in self.reward_func_names),
+                    reward=score.total,
+                    format_error=self._format_error(text),
+                ),
+            )
+            for i, (row, text, ids, score) in enumerate(zip(inputs, texts, token_ids, scores, strict=True))
+        ]
+        everything = gather_object(local)
+        groups = []
+        for start in range(0, len(everything), self.num_generations):
+            chunk = everything[start : start + self.num_generations]
+            samples = tuple(sample for _, sample in chunk)
+            reason = reason_to_drop([sample.reward for sample in samples], self._sampling.epsilon)
+            groups.append(Group(row=chunk[0][0], samples=samples, round=round_number, dropped=reason))
+        return groups
+
+    def _record_sampling(self, kept: list[Group], dropped: list[Group], rounds: int, wanted: int) -> None:
+        groups = [*kept, *dropped]
+        samples = [sample for group in groups for sample in group.samples]
+        signal = sum(group.dropped in (None, "surplus") for group in groups)
+        valid = [s.reward for s in samples if s.format_error is None and s.reward is not None]
+        metrics = self._metrics["train"]
+        metrics["sampling/kept_fraction"].append(signal / len(groups))
+        metrics["sampling/filled_fraction"].append(len(kept) / wanted)
+        metrics["sampling/rounds"].append(float(rounds))
+        metrics["sampling/groups"].append(float(len(groups)))
+        metrics["sampling/tokens"].append(float(sum(len(sample.token_ids) for sample in samples)))
+        failures = sum(sample.format_error is not None for sample in samples)
+        metrics["sampling/format_failure_rate"].append(failures / len(samples))
+        if valid:
+            metrics["sampling/reward_of_valid"].append(sum(valid) / len(valid))
+        if kept:
+            only = sum(carries_only_format(group.samples, self._sampling.epsilon) for group in kept)
+            metrics["sampling/format_only_fraction"].append(only / len(kept))
+        if len(kept) < wanted:
+            logger.warning(
+                "step %d: %d of %d groups carry a signal after %d rounds of sampling (kept %.0f %%); the update "
+                "goes on with these",
+                self.state.global_step + 1,
+                len(kept),
+                wanted,
+                rounds,
+                100 * signal / len(groups),
+            )
+        if self._on_groups is not None and self.accelerator.is_main_process:
+            self._on_groups(self.state.global_step + 1, groups)
+
+    # --- what TRL asks for while it takes the kept groups in ---------------------------------------------------
+
+    def _generate_single_turn(
+        self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, **kwargs: Any
+    ) -> Any:
+        if self._pending is None:
+            return super()._generate_single_turn(
+                prompt_ids, images, multimodal_fields, num_generations, **kwargs
+            )
+        samples, _ = self._pending
+        logprobs = [sample.logprobs for sample in samples] if samples[0].logprobs is not None else None
+        return [sample.token_ids for sample in samples], logprobs
+
+    def _calculate_rewards(
+        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
+    ) -> Any:
+        if self._pending is None:
+            return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        _, parts = self._pending
+        values = [[float("nan") if part is None else part for part in row] for row in parts]
+        return torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)
+
+    def _mask_dead_rows(
+        self, output: dict[str, Any], parts: list[tuple[float | None, ...]], local: slice
+    ) -> dict[str, Any]:
+        """Take rows without any reward (fillers, unjudged) out of the loss and of its normalisation."""
+        live = torch.tensor([any(part is not None for part in row) for row in parts])
+        self._loss_scale = 1.0
+        if bool(live.all()):
+            return output
+        if self.loss_type in _ROW_MEAN_LOSSES:
+            self._loss_scale = len(parts) / max(int(live.sum()), 1)
+        mask = output["completion_mask"]
+        rows = live[local].to(mask.device, mask.dtype).unsqueeze(1)
+        output["tool_mask"] = output.get("tool_mask", torch.ones_like(mask)) * rows
+        tokens = (mask * output["tool_mask"]).sum()
+        output["num_items_in_batch"] = self.accelerator.gather(tokens).sum()
+        return output
+
+    def _compute_loss(self, model: Any, inputs: Any) -> Any:
+        return super()._compute_loss(model, inputs) * self._loss_scale
+
+    # --- resuming -----------------------------------------------------------------------------------------------
+
+    def resume_state(self) -> dict[str, Any]:
+        return {"refill_position": self._refill.position}
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self._refill.position = json.loads((Path(checkpoint) / COMPLETE).read_text())["refill_position"]
+
+
+def _check_boundaries(args: GRPOConfig) -> None:
+    """Checkpoints must fall where a generation batch is used up: TRL does not save the batch in use."""
+    updates, rest = divmod(args.steps_per_generation * args.num_iterations, args.gradient_accumulation_steps)
+    if rest and (args.gradient_accumulation_steps % (args.steps_per_generation * args.num_iterations)):
+        raise ValueError(
+            f"steps_per_generation × num_iterations ({args.steps_per_generation} × {args.num_iterations}) and "
+            f"gradient_accumulation_steps ({args.gradient_accumulation_steps}) do not divide one another: "
+            "no checkpoint could be resumed exactly"
+        )
+    if args.save_strategy == "steps" and updates > 1 and args.save_steps % updates:
+        raise ValueError(
+            f"save_steps ({args.save_steps:g}) must be a multiple of {updates}, the updates made from one "
+            "generation batch: a checkpoint inside it could not be resumed exactly"
+        )
