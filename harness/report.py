@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     report, page = _several_runs(options.runs) if several else _one_run(options.runs[0])
     default = options.runs[0].resolve().parent / "comparison" if several else options.runs[0]
     paths = _write(report, page, options.out or default)
-    _print_summary(report, paths)
+    print_summary(report, paths)
     return 0
 
 
@@ -92,7 +92,7 @@ def _write(report: dict[str, Any], page: str, folder: Path) -> ReportPaths:
     return paths
 
 
-def _print_summary(report: dict[str, Any], paths: ReportPaths) -> None:
+def print_summary(report: dict[str, Any], paths: ReportPaths) -> None:
     from harness.report_html import headline
 
     for label, one in report.get("runs", {"": report}).items():

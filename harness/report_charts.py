@@ -171,7 +171,7 @@ def _stage_marks(axes: Axes, offsets: Mapping[str, int]) -> None:
     named = [(stage, start) for stage, start in offsets.items() if stage != "base"]
     for stage, start in named:
         if start:
-            axes.axvline(start, color=PALE, linewidth=0.8)
+            axes.axvline(start, color=PALE, linewidth=0.8, linestyle=":")
         transform = axes.get_xaxis_transform()
         axes.text(start, 1.02, f" {stage}", transform=transform, color=PALE, fontsize=9, fontweight="bold")
 

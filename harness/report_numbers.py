@@ -115,6 +115,7 @@ def _stage(run: RunData, evaluation: Evaluation) -> dict[str, Any]:
     interval = interval_of(rows)
     return {
         "step": evaluation[1],
+        "is_best": run.best_steps.get(evaluation[0]) == evaluation[1],  # else: the last one
         "evaluations": sum(stage == evaluation[0] for stage, _ in run.held_out),
         "step_reward": interval.as_json() if interval else None,
         "steps": len(rows),

@@ -58,7 +58,7 @@ class _Session:
         self.group: list[Document] = []
         self.group_key: tuple[str, str] | None = None
         self.group_path = ""
-        self.recognised: str | None = None  # origin of the last recognised document
+        self.recognised: tuple[str, str] | None = None  # origin and format of the last recognised document
         self.passed_over: str | None = None  # origin whose first document is of no format
 
     def take(self, path: str, item: Item) -> Iterator[Found]:
@@ -72,7 +72,7 @@ class _Session:
         except UnknownFormat as error:
             self._unknown(path, item, str(error))
             return
-        self.recognised = item.origin
+        self.recognised = (item.origin, name)
         key = (name, _GROUPED[name](item)) if name in _GROUPED else None
         if key != self.group_key:
             yield from self.flush()
@@ -103,25 +103,36 @@ class _Session:
             where = f"{document.position}: {type(error).__name__}: {error}"
             account.trajectory(where, 0, reason="malformed")
 
+    def _format_of(self, origin: str) -> str | None:
+        """Format of what came before in this file or member."""
+        if self.recognised is not None and self.recognised[0] == origin:
+            return self.recognised[1]
+        return self.format_name
+
     def _fail(self, path: str, failure: Failure) -> None:
-        account = self.ledger.file(path, self.format_name)
-        if self.group_key is not None and failure.line is not None and failure.origin == self.group_key[1]:
-            self.ledger.file(path, self.group_key[0]).note(failure.reason, failure.position)
-        elif failure.line is None:
+        account = self.ledger.file(path, self._format_of(failure.origin))
+        if failure.line is None:
             account.skip(failure.reason, failure.position)
+        elif self._in_group(failure.origin):
+            account.note(failure.reason, failure.position)
         else:
             account.trajectory(failure.position, 0, reason=failure.reason)
 
     def _unknown(self, path: str, document: Document, why: str) -> None:
-        account = self.ledger.file(path)
+        format_name = self._format_of(document.origin)
+        account = self.ledger.file(path, format_name)
         where = f"{document.position}: {why}"
-        if self.group_key is not None and document.origin == self.group_key[1]:
-            self.ledger.file(path, self.group_key[0]).note("unknown_line", where)
-        elif self.recognised == document.origin:
-            account.trajectory(where, 0, reason="unknown_format")
-        else:
+        if format_name is None:
             self.passed_over = document.origin
             account.skip("unknown_format", where)
+        elif self._in_group(document.origin):
+            account.note("unknown_line", where)
+        else:
+            account.trajectory(where, 0, reason="unknown_format")
+
+    def _in_group(self, origin: str) -> bool:
+        """Whether this is a line of a file whose lines are one trajectory."""
+        return self.group_key is not None and origin == self.group_key[1]
 
 
 def _unique(trajectory: Trajectory, seen: Counter[str], account: FileLedger) -> Trajectory:

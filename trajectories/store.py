@@ -2,7 +2,7 @@
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,14 +120,12 @@ class TrajectoryFile(Sequence[Trajectory]):
 def atomic_write(path: Path) -> Iterator[IO[str]]:
     """A text file that appears under its name only when the block ends well; else nothing is left behind."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as out:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:  # around the opening too: Ctrl-C may come right behind it
+        with temporary.open("x", encoding="utf-8", newline="\n") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -169,7 +169,9 @@ def _str_replace(path: Path, old: str, new: str, history: History) -> str:
         raise EditorError("The parameters old_str and new_str are the same: there is nothing to change.")
     starts = _occurrences(text, old)
     if not starts:
-        raise EditorError(f"The old_str does not occur in {path}. It has to match exactly, also in white space.")
+        raise EditorError(
+            f"The old_str does not occur in {path}. It has to match exactly, also in white space."
+        )
     if len(starts) > 1:
         numbers = ", ".join(str(text.count("\n", 0, start) + 1) for start in starts)
         raise EditorError(

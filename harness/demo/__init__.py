@@ -41,5 +41,5 @@ def load_tasks() -> tuple[DemoTask, ...]:
 
 def _task(line: str) -> DemoTask:
     row = json.loads(line)
-    tests = {key: tuple(row.pop(key)) for key in ("FAIL_TO_PASS", "PASS_TO_PASS")}
-    return DemoTask(**row, **tests)
+    row |= {key: tuple(row[key]) for key in ("FAIL_TO_PASS", "PASS_TO_PASS")}
+    return DemoTask(**row)

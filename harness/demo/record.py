@@ -45,7 +45,9 @@ def _run_tests(files: tuple[tuple[str, str], ...]) -> tuple[tuple[str, bool], ..
         output = box.execute("bash", {"command": "python -m pytest -q -rA --tb=no"})
     outcomes = tuple((name, word == "PASSED") for word, name in _OUTCOME.findall(output))
     if not outcomes:
-        raise RuntimeError(f"pytest named no test:\n{output}")
+        raise UserError(
+            f"pytest ran no test; is it installed (`pip install -e .[dev]`)? It printed:\n{output}"
+        )
     return outcomes
 
 
@@ -116,7 +118,9 @@ def difference(path: Path, made: str) -> str:
         [line for row in text.splitlines() for line in json.dumps(json.loads(row), indent=1).splitlines()]
         for text in (kept, made)
     )
-    changes = difflib.unified_diff(kept_lines, made_lines, f"{path.name} (kept)", "made now", lineterm="", n=1)
+    changes = difflib.unified_diff(
+        kept_lines, made_lines, f"{path.name} (kept)", "made now", lineterm="", n=1
+    )
     return "\n".join(changes) or f"{path.name}: the same content, written differently"
 
 
@@ -127,7 +131,9 @@ def main() -> None:
     recordings = []
     for source in load_sources():
         recordings.append(record(source))
-        print(source.instance_id, "resolved" if recordings[-1].trajectory.resolved else "NOT RESOLVED")
+        if not recordings[-1].trajectory.resolved:
+            raise UserError(f"{source.instance_id}: the tests do not pass at the end of the expert's script")
+        print(source.instance_id, "resolved")
     files = render(recordings)
     if not check:
         for path, text in files.items():
@@ -137,7 +143,9 @@ def main() -> None:
     differences = [found for path, text in files.items() if (found := difference(path, text))]
     if differences:
         print("\n".join(differences), file=sys.stderr)
-        raise UserError("the recorded demo is not what its scripts do now: run `python -m harness.demo.record`")
+        raise UserError(
+            "the recorded demo is not what its scripts do now: run `python -m harness.demo.record`"
+        )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ SOURCE = "openhands-sdk"
 
 _OBSERVATIONS = {"ObservationEvent", "AgentErrorEvent", "UserRejectObservation"}
 _ADDED = ("security_risk", "summary")  # arguments that OpenHands asks for and no tool receives
+_TEXTS = ("content", "output", "message")
 _GENERIC_FOLDERS = {"events", "event_service"}
 
 
@@ -60,7 +61,10 @@ def _events(events: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
 def _observation(event: Mapping[str, Any]) -> str:
     observation = event.get("observation")
     if isinstance(observation, Mapping):
-        return text_of(observation.get("content") or observation.get("output"))
+        # Early versions have a field of their own for each tool's text, and an error beside it.
+        error = observation.get("error")
+        text = text_of(next((observation[key] for key in _TEXTS if observation.get(key)), None))
+        return "\n".join(part for part in (text, error) if isinstance(part, str) and part)
     return text_of(event.get("error") or event.get("rejection_reason"))
 
 

@@ -1,0 +1,306 @@
+"""One stage of a run: build its trainer, train or resume, say which checkpoint it ends with."""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, set_seed
+from trl import GRPOConfig, SFTConfig
+
+from harness.cli import UserError
+from harness.config import Recipe
+from harness.console import Teller
+from harness.run_folder import RunFolder
+from harness.step_data import StepData, reward_columns, row_dataset
+from harness.validation import Validator
+from srl_agent.models import load_policy
+from srl_agent.rewards import WeightedRewards
+from srl_agent.steps import StepRef
+from srl_agent.training.checkpoints import latest_checkpoint, remove_partial_checkpoints
+from srl_agent.training.sampling import Group, SamplingSettings, population_std
+from srl_agent.training.sft import StepSFTTrainer
+from srl_agent.training.srl import SRLTrainer
+
+# What a run needs whatever the recipe says of TRL's settings; a recipe that sets one of these itself wins.
+_DEFAULTS: dict[str, Any] = {
+    "logging_steps": 1,
+    "eval_strategy": "steps",
+    "save_strategy": "steps",
+    "save_total_limit": 2,
+    "report_to": "none",
+    "disable_tqdm": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+}
+_GRPO_DEFAULTS: dict[str, Any] = {"loss_type": "grpo", "beta": 0.0, "temperature": 1.0}
+# What we set ourselves; a recipe cannot.
+_OURS = frozenset(
+    {"output_dir", "seed", "remove_unused_columns", "metric_for_best_model", "greater_is_better",
+     "load_best_model_at_end", "reward_weights", "dataset_kwargs", "max_length", "packing", "padding_free"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyState:
+    """Weights that a stage starts from or ends with."""
+
+    model: str  # what transformers loads
+    adapter: str | None = None
+    step_reward: float | None = None  # on the held-out steps, if it was measured
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageContext:
+    """What all stages of a run share."""
+
+    recipe: Recipe
+    data: StepData
+    rewards: WeightedRewards
+    validator: Validator
+    tokenizer: Any
+    run: RunFolder
+    teller: Teller
+
+
+def run_stage(stage: str, start: PolicyState, context: StageContext) -> PolicyState:
+    """Train a stage, or finish it if it was interrupted; returns its best weights. Raises UserError."""
+    run, recipe = context.run, context.recipe
+    folder = run.stage_dir(stage)
+    if run.best(stage).exists():
+        best = json.loads(run.best(stage).read_text(encoding="utf-8"))
+        context.teller.say(f"{stage}: finished before, best checkpoint {best['checkpoint']}")
+        return _state_of(best, start, recipe)
+    if run.writes:
+        for path in remove_partial_checkpoints(folder):
+            context.teller.say(f"{stage}: {path.name} was cut off while it was written: removed")
+    checkpoint = latest_checkpoint(folder)
+    step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    run.forget_after(stage, step if checkpoint else -1)
+    if checkpoint:
+        _check_same_model(checkpoint, start.model)
+        context.teller.say(f"{stage}: resuming at step {step} from {checkpoint}")
+    trainer = _make_trainer(stage, start, context)
+    trainer.add_callback(_RunCallback(stage, context))
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    best = _choose_best(stage, trainer, start)
+    run.write_json(run.best(stage), best)
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.free_memory()
+    return _state_of(best, start, recipe)
+
+
+def stage_arguments(stage: str, recipe: Recipe, folder: Path) -> Any:
+    """TRL's configuration of a stage. Raises UserError for settings it refuses."""
+    config = SFTConfig if stage == "sft" else GRPOConfig
+    table: dict[str, Any] = getattr(recipe, stage).trl
+    if ours := sorted(_OURS & table.keys()):
+        raise UserError(
+            f"{stage}.trl.{ours[0]} is set by the harness: remove it from the recipe", exit_code=2
+        )
+    settings = {**_DEFAULTS, **(_GRPO_DEFAULTS if stage == "srl" else {}), **table}
+    settings.setdefault("save_steps", settings.get("eval_steps", 50))
+    settings.setdefault("eval_steps", settings["save_steps"])
+    if settings["save_strategy"] == "steps" and settings["save_total_limit"] == 1:
+        raise UserError(f"{stage}.trl.save_total_limit: keep at least 2, the best and the last", exit_code=2)
+    if stage == "sft":
+        settings |= {"max_length": None}
+    try:
+        return config(
+            output_dir=str(folder),
+            seed=recipe.seed,
+            remove_unused_columns=False,
+            metric_for_best_model="eval_step_reward",
+            greater_is_better=True,
+            **settings,
+        )
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{stage}.trl: {error}", exit_code=2) from error
+
+
+def _make_trainer(stage: str, start: PolicyState, context: StageContext) -> Any:
+    recipe, data = context.recipe, context.data
+    args = stage_arguments(stage, recipe, context.run.stage_dir(stage))
+    set_seed(recipe.seed)  # a new adapter is drawn at random
+    lora = recipe.model.lora.model_dump() if recipe.model.lora else None
+    model = load_policy(
+        start.model, dtype=recipe.model.dtype, lora=lora, adapter=start.adapter, **recipe.model.options
+    )
+    render = _sft_row if stage == "sft" else _srl_row
+    shared: dict[str, Any] = {
+        "model": model,
+        "args": args,
+        "processing_class": context.tokenizer,
+        "validate": lambda trainer: context.validator(trainer, stage),
+        "train_dataset": row_dataset(data.train, lambda ref: render(ref, context)),
+        "eval_dataset": row_dataset(data.validation, lambda ref: render(ref, context)),
+    }
+    try:
+        if stage == "sft":
+            return StepSFTTrainer(**shared)
+        return SRLTrainer(
+            rewards=context.rewards,
+            sampling=SamplingSettings(**recipe.srl.sampling.model_dump(), seed=recipe.seed),
+            format_error=context.validator.format_error,
+            on_groups=lambda step, groups: _write_groups(context, step, groups),
+            **shared,
+        )
+    except ValueError as error:
+        raise UserError(f"{stage}.trl: {error}") from error
+
+
+def _srl_row(ref: StepRef, context: StageContext) -> dict[str, Any]:
+    example = context.data.example(ref)
+    return {"prompt": example.prompt, **reward_columns(example)}
+
+
+def _sft_row(ref: StepRef, context: StageContext) -> dict[str, Any]:
+    """Prompt as in SRL, then thought and action; the loss is over the latter."""
+    from dataclasses import replace
+
+    from srl_agent.formats import UnrepresentableActionError
+
+    example, settings = context.data.example(ref), context.recipe.sft
+    filled = replace(example.expert, thought=settings.filler)
+    use_expert = settings.thought == "expert" and example.expert.thought.strip()
+    try:
+        text = context.data.action_format.render(example.expert if use_expert else filled)
+    except UnrepresentableActionError:  # the thought itself holds a <think> tag
+        text = context.data.action_format.render(filled)
+    tokenizer = context.tokenizer
+    prompt = tokenizer.apply_chat_template(example.prompt, add_generation_prompt=True, return_dict=True)
+    target = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+    prompt_ids = list(prompt["input_ids"])
+    return {"input_ids": prompt_ids + target, "labels": [-100] * len(prompt_ids) + target}
+
+
+def _write_groups(context: StageContext, step: int, groups: Sequence[Group]) -> None:
+    names = list(context.rewards.functions)
+    context.run.append(context.run.samples, (_group_row(step, group, names) for group in groups))
+
+
+def _group_row(step: int, group: Group, names: Sequence[str]) -> dict[str, Any]:
+    rewards = [sample.reward for sample in group.samples]
+    judged = [reward for reward in rewards if reward is not None]
+    return {
+        "stage": "srl",
+        "step": step,
+        "round": group.round,
+        **{key: group.row[key] for key in ("trajectory_id", "step_index", "kind", "expert_action")},
+        "completions": [
+            {
+                "text": sample.text,
+                "rewards": dict(zip(names, sample.parts, strict=True)),
+                "reward": sample.reward,
+                "format_error": sample.format_error,
+            }
+            for sample in group.samples
+        ],
+        "reward_mean": sum(judged) / len(judged) if judged else None,
+        "reward_std": population_std(rewards),
+        "kept": group.dropped is None,
+        "reason": group.dropped,
+    }
+
+
+def _choose_best(stage: str, trainer: Any, start: PolicyState) -> dict[str, Any]:
+    """The best checkpoint by held-out step reward; the start itself where no checkpoint beats it."""
+    state = trainer.state
+    final = Path(trainer.args.output_dir) / f"checkpoint-{state.global_step}"
+    step, reward = state.best_global_step or state.global_step, state.best_metric
+    chosen = Path(trainer.args.output_dir) / f"checkpoint-{step}"
+    if not chosen.is_dir():
+        chosen, step = final, state.global_step
+    improved = start.step_reward is None or reward is None or reward > start.step_reward
+    return {
+        "stage": stage,
+        "checkpoint": str(chosen) if improved else None,
+        "step": step if improved else 0,
+        "eval_step_reward": reward if improved else start.step_reward,
+        "final_checkpoint": str(final),
+        "improved": improved,
+    }
+
+
+def _state_of(best: Mapping[str, Any], start: PolicyState, recipe: Recipe) -> PolicyState:
+    reward, checkpoint = best["eval_step_reward"], best["checkpoint"]
+    if checkpoint is None:
+        return PolicyState(model=start.model, adapter=start.adapter, step_reward=reward)
+    if recipe.model.lora is not None:
+        return PolicyState(model=start.model, adapter=checkpoint, step_reward=reward)
+    return PolicyState(model=checkpoint, step_reward=reward)
+
+
+def _check_same_model(checkpoint: Path, model: str) -> None:
+    """Raises UserError if a checkpoint's weights cannot belong to the model of the recipe."""
+    config = checkpoint / "config.json"
+    if not config.exists():  # an adapter: peft records its base
+        adapter = json.loads((checkpoint / "adapter_config.json").read_text(encoding="utf-8"))
+        if adapter.get("base_model_name_or_path") != model:
+            raise UserError(
+                f"{checkpoint} is an adapter for {adapter.get('base_model_name_or_path')}, the recipe trains {model}"
+            )
+        return
+    from transformers import AutoConfig
+
+    wanted, found = AutoConfig.from_pretrained(model), json.loads(config.read_text(encoding="utf-8"))
+    for key in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size"):
+        if found.get(key) != getattr(wanted, key, None):
+            raise UserError(
+                f"{checkpoint} is a checkpoint of another model: its {key} is {found.get(key)}, "
+                f"that of {model} is {getattr(wanted, key, None)}"
+            )
+
+
+class _RunCallback(TrainerCallback):
+    """Metrics to metrics.jsonl, a line a step to the person, a validation at the end of the stage."""
+
+    def __init__(self, stage: str, context: StageContext) -> None:
+        self._stage = stage
+        self._context = context
+        self._started = time.monotonic()
+        self._first_step = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._started, self._first_step = time.monotonic(), state.global_step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if not state.is_world_process_zero or not logs or "train_runtime" in logs:
+            return
+        kind = "validation" if "eval_step_reward" in logs else "train"
+        row = {"stage": self._stage, "step": state.global_step, "time": time.time(), "kind": kind}
+        self._context.run.append(self._context.run.metrics, [{**row, **_finite(logs)}])
+        self._context.teller.say(
+            f"{self._stage} {state.global_step}/{state.max_steps}  " + self._line(logs, state)
+        )
+
+    def _line(self, logs: Mapping[str, Any], state: Any) -> str:
+        shown = {
+            "eval_step_reward": "held-out reward",
+            "eval_format_rate": "format",
+            "loss": "loss",
+            "reward": "reward",
+            "sampling/kept_fraction": "kept",
+            "sampling/format_failure_rate": "bad format",
+        }
+        parts = [f"{label} {logs[key]:.3f}" for key, label in shown.items() if logs.get(key) is not None]
+        done = state.global_step - self._first_step
+        if done and "eval_step_reward" not in logs:
+            left = (time.monotonic() - self._started) / done * (state.max_steps - state.global_step)
+            parts.append(f"about {math.ceil(left / 6) / 10:.1f} min left")
+        return "  ".join(parts)
+
+
+def _finite(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: such values become null."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in logs.items()
+    }

@@ -1,0 +1,256 @@
+"""Train a policy on expert steps: ``python -m harness.train [recipe] [key=value …]``.
+
+Without arguments the demo: a small pretrained model, trajectories that come with the package, no GPU.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from harness.cli import UserError, run
+from harness.config import Recipe, check_trl_keys, load_recipe, shipped_recipes
+from harness.run_folder import RunFolder, describe_machine, file_digest, now
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Raises UserError."""
+    options = _parser().parse_args(arguments)
+    if options.resume:
+        if options.recipe or options.overrides or options.dry_run:
+            raise UserError(
+                "--resume goes on with the run as it was: it takes no recipe and no overrides", exit_code=2
+            )
+        folder = RunFolder(Path(options.resume))
+        return _train(folder.recipe(), folder, resume=True)
+    words = [word for word in (options.recipe, *options.overrides) if word]
+    named = words[:1] if words and "=" not in words[0] else []
+    recipe = load_recipe(named[0] if named else "demo", words[len(named) :])
+    if options.dry_run:
+        return _dry_run(recipe)
+    name = (
+        recipe.name
+        if "{" not in recipe.name
+        else recipe.name.format(time=datetime.now().strftime("%Y%m%d-%H%M%S"))
+    )
+    return _train(recipe, RunFolder(Path(recipe.output) / name), resume=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.train",
+        description="Train a policy on expert steps: SFT, SRL, or one after the other.",
+        epilog="shipped recipes: " + ", ".join(shipped_recipes()),
+    )
+    parser.add_argument(
+        "recipe", nargs="?", help="a YAML file or the name of a shipped recipe (default: demo)"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. srl.trl.max_steps=5 seed=1")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the resolved recipe and check all names in it"
+    )
+    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, e.g. outputs/demo")
+    return parser
+
+
+def _dry_run(recipe: Recipe) -> int:
+    import yaml
+
+    from harness.step_data import load_step_data, make_rewards
+    from srl_agent.models import ModelError, check_model
+
+    check_trl_keys(recipe)
+    data = load_step_data(recipe)
+    make_rewards(recipe, data.action_format)
+    try:
+        model = check_model(recipe.model.name)
+    except ModelError as error:
+        raise UserError(f"model.name: {error}", exit_code=2) from error
+    from harness.stages import stage_arguments
+
+    for stage in recipe.stages:
+        stage_arguments(stage, recipe, Path(recipe.output) / recipe.name)
+    print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+    print(f"# model: {model}")
+    for side, refs in (("train", data.train), ("validation", data.validation)):
+        left_out = "".join(f", left out {n} ({why})" for why, n in data.left_out[side].items())
+        print(f"# {side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories{left_out}")
+    print("# nothing was trained: this was a dry run")
+    return 0
+
+
+def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
+    check_trl_keys(recipe)
+    from harness.console import Teller
+    from harness.step_data import load_step_data
+
+    _quiet_libraries()
+    from accelerate import PartialState
+
+    process = PartialState()
+    run_folder = RunFolder(folder.path, writes=process.is_main_process)
+    teller = Teller(speaks=process.is_main_process)
+    data = load_step_data(recipe)
+    digest = file_digest(data.path)
+    if resume:
+        _check_same_data(run_folder, digest, data.path)
+    elif process.is_main_process:
+        run_folder.create(recipe)
+    process.wait_for_everyone()
+    started = time.monotonic()
+    if process.is_main_process:
+        _begin_manifest(recipe, run_folder, data, digest, resume)
+    try:
+        _run(recipe, run_folder, data, teller)
+    except BaseException as error:
+        if process.is_main_process:
+            run_folder.update_manifest(status="interrupted")
+            teller.say(f"stopped; go on with: python -m harness.train --resume {run_folder.path}")
+        if "No space left on device" in str(error) and not isinstance(error, OSError):
+            raise UserError(
+                f"{run_folder.path}: no space left on the disk; free some, then resume"
+            ) from error
+        raise
+    if process.is_main_process:
+        run_folder.update_manifest(
+            status="finished", finished=now(), wall_seconds=round(time.monotonic() - started, 1)
+        )
+        _report(run_folder, teller)
+    return 0
+
+
+def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
+    from harness.stages import PolicyState, StageContext, run_stage, stage_arguments
+    from harness.step_data import make_rewards
+    from harness.validation import Validator
+    from srl_agent.models import ModelError, load_tokenizer, resolve_model
+
+    for stage in recipe.stages:  # refuse bad settings before any work
+        stage_arguments(stage, recipe, run_folder.stage_dir(stage))
+    rewards = make_rewards(recipe, data.action_format)
+    teller.say(f"run: {run_folder.path}")
+    for side, refs in (("training", data.train), ("held out", data.validation)):
+        teller.say(f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories")
+    try:
+        model = resolve_model(recipe.model.name, teller.say)
+        tokenizer = load_tokenizer(model)
+        validator = Validator(
+            data=data,
+            rewards=rewards,
+            settings=recipe.validation,
+            tokenizer=tokenizer,
+            run=run_folder,
+            teller=teller,
+        )
+        validator.write_floor()
+        state = PolicyState(model=model)
+        if recipe.validation.base:
+            state = PolicyState(model=model, step_reward=_measure_base(recipe, model, validator, run_folder))
+        context = StageContext(
+            recipe=recipe,
+            data=data,
+            rewards=rewards,
+            validator=validator,
+            tokenizer=tokenizer,
+            run=run_folder,
+            teller=teller,
+        )
+        for stage in recipe.stages:
+            state = run_stage(stage, state, context)
+    except ModelError as error:
+        raise UserError(str(error)) from error
+
+
+def _measure_base(recipe: Recipe, model: str, validator: Any, run_folder: RunFolder) -> float:
+    """Held-out step reward before training; read from the run if it was measured before."""
+    from srl_agent.models import load_policy
+
+    if run_folder.metrics.exists():
+        for line in run_folder.metrics.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if row["stage"] == "base":
+                return float(row["eval_step_reward"])
+    run_folder.forget_after("base", -1)
+    policy = load_policy(model, dtype=recipe.model.dtype, lora=None, **recipe.model.options)
+    policy.eval()
+    if _accelerator_device() is not None:
+        policy.to(_accelerator_device())
+    metrics = validator.measure(policy, "base", 0)
+    row = {"stage": "base", "step": 0, "time": time.time(), "kind": "validation"}
+    run_folder.append(run_folder.metrics, [{**row, **metrics}])
+    validator.teller.say(
+        f"base  held-out reward {metrics['eval_step_reward']:.3f}  format {metrics['eval_format_rate']:.3f}"
+    )
+    return float(metrics["eval_step_reward"])
+
+
+def _accelerator_device() -> Any:
+    from accelerate import PartialState
+
+    device = PartialState().device
+    return None if device.type == "cpu" else device
+
+
+def _begin_manifest(recipe: Recipe, run_folder: RunFolder, data: Any, digest: str, resume: bool) -> None:
+    from harness.step_data import prompt_digest
+
+    if resume:
+        known = json.loads(run_folder.manifest.read_text(encoding="utf-8"))
+        run_folder.update_manifest(status="running", resumed=[*known.get("resumed", []), now()])
+        return
+    run_folder.update_manifest(
+        run_name=run_folder.path.name,
+        seed=recipe.seed,
+        status="running",
+        started=now(),
+        finished=None,
+        **describe_machine(),
+        model={"name": recipe.model.name},
+        data={
+            "path": recipe.data.path,
+            "digest": digest,
+            "prompt_digest": prompt_digest(data),
+            "train_steps": len(data.train),
+            "validation_steps": len(data.validation),
+            "train_trajectories": data.count_trajectories(data.train),
+            "validation_trajectories": data.count_trajectories(data.validation),
+            "left_out": {side: dict(reasons) for side, reasons in data.left_out.items()},
+        },
+    )
+
+
+def _check_same_data(run_folder: RunFolder, digest: str, path: Path) -> None:
+    if not run_folder.manifest.exists():
+        raise UserError(f"{run_folder.manifest} is missing: this run cannot be resumed", exit_code=2)
+    known = json.loads(run_folder.manifest.read_text(encoding="utf-8"))
+    if known["data"]["digest"] != digest:
+        raise UserError(f"{path} has changed since the run started: it cannot be resumed on other data")
+
+
+def _report(run_folder: RunFolder, teller: Any) -> None:
+    from harness.report import print_summary, write_report
+
+    paths = write_report(run_folder.path)
+    print_summary(json.loads(paths.json.read_text(encoding="utf-8")), paths)
+
+
+def _quiet_libraries() -> None:
+    """Our own lines say what happens; the libraries' advice about settings that we made is noise."""
+    import logging
+    import warnings
+
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("trl").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=UserWarning)
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,133 @@
+"""The held-out metric: mean step reward of greedy completions, the same code for base, SFT and SRL."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.config import ValidationTable
+from harness.console import Teller
+from harness.run_folder import RunFolder
+from harness.statistics import cluster_bootstrap
+from harness.step_data import StepData, floor_scores, score_examples
+from srl_agent.formats import FormatError
+from srl_agent.kinds import KINDS
+from srl_agent.rewards import Score, WeightedRewards
+from srl_agent.steps import StepExample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validator:
+    """Measures a model on the held-out steps and writes every row."""
+
+    data: StepData
+    rewards: WeightedRewards
+    settings: ValidationTable
+    tokenizer: Any
+    run: RunFolder
+    teller: Teller
+
+    def __call__(self, trainer: Any, stage: str) -> dict[str, float]:
+        """Validate inside a stage, over all processes of the trainer; main process writes."""
+        from trl.models import unwrap_model_for_generation
+
+        with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
+            return self.measure(model, stage, trainer.state.global_step, trainer.accelerator)
+
+    def measure(self, model: Any, stage: str, step: int, accelerator: Any = None) -> dict[str, float]:
+        """Metrics of a model; rows go to validation.jsonl and the metrics to metrics.jsonl."""
+        from accelerate.utils import gather_object
+
+        from srl_agent.training.generation import complete_greedily
+
+        rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+        examples = [self.data.example(ref) for ref in self.data.validation[rank::world]]
+        with self.teller.progress(f"validating {stage}", len(examples)) as advance:
+            completions = complete_greedily(
+                model,
+                self.tokenizer,
+                [example.prompt for example in examples],
+                max_new_tokens=self.settings.max_new_tokens,
+                batch_size=self.settings.batch_size,
+                on_done=advance,
+            )
+        texts = [completion.text for completion in completions]
+        scores = score_examples(self.rewards, examples, texts) if examples else []
+        rows = [
+            self._row(stage, step, example, text, score)
+            for example, text, score in zip(examples, texts, scores, strict=True)
+        ]
+        if world > 1:
+            rows = gather_object(rows)
+        rows.sort(key=lambda row: (row["trajectory_id"], row["step_index"]))
+        metrics = summarize(rows)
+        self.run.append(self.run.validation, rows)
+        return metrics
+
+    def write_floor(self) -> dict[str, Any]:
+        """Score the trivial policies, write floor.json, return it."""
+        policies = {}
+        for policy, scored in floor_scores(self.data, self.rewards).items():
+            if scored:
+                rows = [self._row("floor", 0, example, "", score) for example, score in scored]
+                interval = cluster_bootstrap(_by_trajectory(rows))
+                policies[policy] = {**interval.as_json(), "by_kind": _by_kind(rows)}
+        floor = {
+            "reward": " + ".join(f"{w:g} {n}" for n, w in self.rewards.weights.items()),
+            "policies": policies,
+        }
+        self.run.write_json(self.run.floor, floor)
+        return floor
+
+    def _row(self, stage: str, step: int, example: StepExample, text: str, score: Score) -> dict[str, Any]:
+        error, action = self.format_error(text), None
+        if error is None:
+            _, action = self.data.action_format.split(text)
+        return {
+            "stage": stage,
+            "step": step,
+            "trajectory_id": example.trajectory_id,
+            "step_index": example.step_index,
+            "kind": example.kind,
+            "expert_action": example.expert_action,
+            "completion": text,
+            "rewards": dict(score.parts),
+            "reward": score.total,
+            "format_error": error,
+            "exact_match": action == example.expert_action,
+        }
+
+    def format_error(self, text: str) -> str | None:
+        """What is wrong with a completion's format, or None."""
+        try:
+            self.data.action_format.parse(text)
+        except FormatError as error:
+            return str(error)
+        return None
+
+
+def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Metrics of the rows of one evaluation, by TRL's naming: ``eval_`` first."""
+    interval = cluster_bootstrap(_by_trajectory(rows))
+    metrics = {
+        "eval_step_reward": interval.mean,
+        "eval_format_rate": sum(row["format_error"] is None for row in rows) / len(rows),
+        "eval_exact_match_rate": sum(row["exact_match"] for row in rows) / len(rows),
+    }
+    if interval.low is not None and interval.high is not None:
+        metrics |= {"eval_step_reward_low": interval.low, "eval_step_reward_high": interval.high}
+    return metrics | {f"eval_step_reward/{kind}": value["mean"] for kind, value in _by_kind(rows).items()}
+
+
+def _by_trajectory(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
+    values: dict[str, list[float | None]] = defaultdict(list)
+    for row in rows:
+        values[row["trajectory_id"]].append(row["reward"])
+    return values
+
+
+def _by_kind(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    values = {
+        kind: [r["reward"] for r in rows if r["kind"] == kind and r["reward"] is not None] for kind in KINDS
+    }
+    return {kind: {"mean": sum(v) / len(v), "n": len(v)} for kind, v in values.items() if v}

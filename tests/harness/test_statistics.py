@@ -1,0 +1,112 @@
+"""Known values, simulated coverage, and the cases in which no honest interval exists."""
+
+import math
+
+import numpy as np
+import pytest
+
+from harness.statistics import Interval, _student_t_quantile, cluster_bootstrap, paired_difference, verdict
+
+
+def interval(low: float | None, high: float | None) -> Interval:
+    return Interval(mean=0.0, low=low, high=high, n=2, steps=2, unjudged=0)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "expected"),
+    [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (10, 2.2281), (30, 2.0423), (5000, 1.9623)],
+)
+def test_student_t_quantile_is_the_tables_value(degrees: int, expected: float) -> None:
+    assert _student_t_quantile(0.95, degrees) == pytest.approx(expected, abs=1e-4)
+
+
+def test_mean_is_over_steps_not_over_trajectories() -> None:
+    result = cluster_bootstrap({"long": [0.0, 0.0, 0.0], "short": [1.0]})
+    assert (result.mean, result.n, result.steps) == (0.25, 2, 4)
+
+
+def test_unjudged_values_are_left_out_and_counted() -> None:
+    result = cluster_bootstrap({"a": [0.5, None], "b": [1.0], "nothing": [None, None]})
+    assert (result.mean, result.n, result.steps, result.unjudged) == (0.75, 2, 2, 3)
+
+
+def test_interval_agrees_with_the_textbook_t_interval() -> None:
+    """Clusters of one value: the expanded percentile interval approximates mean ± t s/sqrt(n)."""
+    values = np.random.default_rng(3).normal(size=20)
+    result = cluster_bootstrap({str(i): [float(v)] for i, v in enumerate(values)})
+    half = 2.0930 * values.std(ddof=1) / math.sqrt(20)
+    assert result.low == pytest.approx(values.mean() - half, abs=0.2 * half)
+    assert result.high == pytest.approx(values.mean() + half, abs=0.2 * half)
+
+
+@pytest.mark.parametrize("clusters", [6, 20])
+def test_coverage_of_clustered_values(clusters: int) -> None:
+    """Steps of a cluster share a level; an interval over single steps would cover some 60 %."""
+    generator = np.random.default_rng(clusters)
+    hits = 0
+    for _ in range(400):
+        levels = generator.normal(size=clusters)
+        values = {str(i): list(generator.normal(level, 0.5, size=6)) for i, level in enumerate(levels)}
+        result = cluster_bootstrap(values, resamples=800)
+        assert result.low is not None
+        assert result.high is not None
+        hits += result.low <= 0 <= result.high
+    assert 0.90 <= hits / 400 <= 0.985
+
+
+def test_deterministic_and_independent_of_order() -> None:
+    values = {"a": [0.1, 0.4], "b": [0.9], "c": [0.3, None]}
+    backwards = dict(reversed(values.items()))
+    assert cluster_bootstrap(values, seed=5) == cluster_bootstrap(backwards, seed=5)
+    assert cluster_bootstrap(values, seed=5) != cluster_bootstrap({**values, "d": [0.2]}, seed=5)
+
+
+def test_one_trajectory_gives_a_mean_but_no_interval() -> None:
+    result = cluster_bootstrap({"only": [0.2, 0.4]})
+    assert result.as_json() == {"mean": pytest.approx(0.3), "low": None, "high": None, "n": 1}
+    assert verdict(result) == "too small to tell"
+
+
+@pytest.mark.parametrize("values", [{}, {"a": []}, {"a": [None]}])
+def test_nothing_judged_is_an_error(values: dict[str, list[float | None]]) -> None:
+    with pytest.raises(ValueError, match="no judged value"):
+        cluster_bootstrap(values)
+
+
+def test_nan_is_not_taken_for_unjudged() -> None:
+    with pytest.raises(ValueError, match="'a' is not finite"):
+        cluster_bootstrap({"a": [float("nan")]})
+
+
+def test_paired_difference_takes_out_how_hard_a_step_is() -> None:
+    before = {(f"t{i}", 0): i / 10 for i in range(10)}
+    after = {key: value + 0.05 for key, value in before.items()}
+    result = paired_difference(after, before)
+    assert result.mean == pytest.approx(0.05)
+    assert result.low == pytest.approx(0.05)
+    assert (result.n, verdict(result)) == (10, "above")
+
+
+def test_paired_difference_counts_only_what_both_sides_judged() -> None:
+    after = {("a", 0): 0.5, ("a", 1): None, ("b", 0): 0.5, ("only after", 0): 1.0}
+    before = {("a", 0): 0.25, ("a", 1): 0.1, ("b", 0): 0.0, ("only before", 0): 1.0}
+    result = paired_difference(after, before)
+    assert (result.mean, result.n, result.steps, result.unjudged) == (0.375, 2, 2, 1)
+
+
+def test_no_common_step_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no step in common"):
+        paired_difference({("a", 0): 1.0}, {("b", 0): 1.0})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.1, 0.2, "above"), (-0.2, -0.1, "below"), (-0.1, 0.1, "too small to tell"), (0.0, 0.1, "too small to tell")],
+)
+def test_verdict(low: float, high: float, expected: str) -> None:
+    assert verdict(interval(low, high)) == expected
+
+
+def test_many_trajectories_stay_within_memory() -> None:
+    values = {str(i): [0.0, 1.0] for i in range(3000)}
+    assert cluster_bootstrap(values, resamples=1500).high == pytest.approx(0.5)
