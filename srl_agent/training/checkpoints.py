@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from srl_agent.training.lm_head import score_labels_only_on_cpu
+
 COMPLETE = "complete.json"  # written last; a checkpoint without it was cut off
 
 
@@ -27,6 +29,10 @@ class CheckpointMixin:
     """For subclasses of transformers' ``Trainer``: put before it in the bases."""
 
     validate: Callable[[Any], dict[str, float]] | None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        score_labels_only_on_cpu()
+        super().__init__(*args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Our validation in place of the trainer's; it logs and selects the best checkpoint as usual."""
