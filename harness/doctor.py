@@ -28,7 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     checks = all_checks()
     works = all(check.status != "missing" for check in checks if check.required)
     if options.json:
-        print(json.dumps({"schema_version": 1, "works": works, "checks": [asdict(c) for c in checks]}, indent=2))
+        print(
+            json.dumps({"schema_version": 1, "works": works, "checks": [asdict(c) for c in checks]}, indent=2)
+        )
     else:
         _print_table(checks, works)
     return 0 if works else 1
@@ -41,7 +43,10 @@ def _print_table(checks: Sequence["Check"], works: bool) -> None:
         from rich.table import Table
     except ImportError:  # a broken installation is what this command is for
         for check in checks:
-            print(f"{check.status:8} {check.name}: {check.found}", *([f"  -> {check.mend}"] if check.mend else []))
+            print(
+                f"{check.status:8} {check.name}: {check.found}",
+                *([f"  -> {check.mend}"] if check.mend else []),
+            )
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("", "what", "found", "to mend it"):
@@ -52,7 +57,9 @@ def _print_table(checks: Sequence["Check"], works: bool) -> None:
         table.add_row(status, escape(name), escape(check.found), escape(check.mend or ""))
     console = Console()
     console.print(table)
-    verdict = "`python -m harness.train` can run here" if works else "`python -m harness.train` cannot run here yet"
+    verdict = (
+        "`python -m harness.train` can run here" if works else "`python -m harness.train` cannot run here yet"
+    )
     console.print(f"\n{verdict}.", style="bold")
 
 

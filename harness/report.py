@@ -5,9 +5,12 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cli import UserError, run
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +96,44 @@ def _write(report: dict[str, Any], page: str, folder: Path) -> ReportPaths:
 
 
 def print_summary(report: dict[str, Any], paths: ReportPaths) -> None:
+    """Every run's held-out figures as a table with the headline, the warnings, and where the report is."""
+    from rich.console import Console
+
     from harness.report_html import headline
 
+    console = Console(highlight=False)
     for label, one in report.get("runs", {"": report}).items():
-        print(f"{label}: {headline(one)}" if label else headline(one))
-    for warning in report["warnings"]:
+        if label:
+            console.print(f"\n{label}", style="bold", markup=False)
+        if one["stages"]:
+            console.print(_summary_table(one))
+        console.print(headline(one), markup=False, soft_wrap=True)
+        for warning in one["warnings"]:
+            print(f"warning: {warning}", file=sys.stderr)
+    for warning in report["warnings"] if "runs" in report else ():
         print(f"warning: {warning}", file=sys.stderr)
-    print(f"written: {paths.html} and {paths.json.name}")
+    console.print(f"report: {paths.html} (figures: {paths.json.name})", markup=False, soft_wrap=True)
+
+
+def _summary_table(report: dict[str, Any]) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    from harness.report_html import number, percent, span
+
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
+    table.add_column("held-out steps")
+    for column in ("step reward", "95 % interval", "well-formed", "exact match"):
+        table.add_column(column, justify="right")
+    for stage, figures in report["stages"].items():
+        reward = figures["step_reward"]
+        shares = (percent(figures["format_rate"]), percent(figures["exact_match_rate"]))
+        table.add_row(escape(stage), number(reward["mean"] if reward else None), span(reward), *shares)
+    floor = report["floor"]
+    if floor and floor["best"]:
+        best = floor["policies"][floor["best"]]
+        table.add_row(f"floor: {escape(floor['best'].replace('_', ' '))}", number(best["mean"]), span(best))
+    return table
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class RunData:
     held_out: Mapping[Evaluation, Mapping[StepKey, HeldOutRow]]  # in the order of the evaluations
     groups: Mapping[str, Mapping[int, tuple[GroupRow, ...]]]  # stage -> step -> groups
     floor: Mapping[str, Any] | None
-    best_steps: Mapping[str, int]  # stage -> step of checkpoints/<stage>/best.json
+    best_steps: Mapping[str, int | None]  # of checkpoints/<stage>/best.json; None: nothing beat the start
     warnings: tuple[str, ...]
 
     @property
@@ -200,13 +200,14 @@ def _group(line: _Line) -> GroupRow:
     )
 
 
-def _read_best_steps(checkpoints: Path) -> dict[str, int]:
-    best: dict[str, int] = {}
+def _read_best_steps(checkpoints: Path) -> dict[str, int | None]:
+    best: dict[str, int | None] = {}
     for path in sorted(checkpoints.glob("*/best.json")):
         try:
-            best[path.parent.name] = int(_read_object(path)["step"])
+            written = _read_object(path)
+            best[path.parent.name] = None if written["checkpoint"] is None else int(written["step"])
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: no usable 'step' ({error})") from error
+            raise UserError(f"{path}: no usable 'checkpoint' and 'step' ({error!r})") from error
     return best
 
 

@@ -69,14 +69,14 @@ def headline(report: Mapping[str, Any]) -> str:
         return f"Held-out step reward: no difference to report, {gap}."
     after, before = (report["stages"][stage]["step_reward"]["mean"] for stage in (trained, "base"))
     interval = (
-        f"95 % interval {_signed(difference['low'])} to {_signed(difference['high'])}"
+        f"95 % interval {signed(difference['low'])} to {signed(difference['high'])}"
         if difference["low"] is not None
         else "no interval"
     )
     return (
-        f"Held-out step reward {_signed(difference['mean'])} ({interval}, "
+        f"Held-out step reward {signed(difference['mean'])} ({interval}, "
         f"{difference['n']} {'trajectory' if difference['n'] == 1 else 'trajectories'}): "
-        f"base {_number(before)}, trained ({trained}) {_number(after)}; {VERDICTS[report['verdict']]}."
+        f"base {number(before)}, trained ({trained}) {number(after)}; {VERDICTS[report['verdict']]}."
     )
 
 
@@ -93,9 +93,7 @@ def _render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        number=_number, signed=_signed, percent=_percent, range=_range, seconds=_seconds
-    )
+    environment.filters.update(number=number, signed=signed, percent=percent, span=span, seconds=_wall_time)
     page = environment.get_template(template).render(**values)
     # A completion may hold lone surrogates (half an emoji), which no UTF-8 file can.
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -106,29 +104,33 @@ def _trusted(svg: str | None) -> Markup | None:
     return None if svg is None else Markup(svg)
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Three digits; a dash for None."""
     return "–" if value is None else f"{value:.3f}".replace("-", "−")
 
 
-def _signed(value: float | None) -> str:
+def signed(value: float | None) -> str:
+    """Three digits with the sign, for differences."""
     return "–" if value is None else f"{value:+.3f}".replace("-", "−")
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A share as a percentage."""
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
-def _range(interval: Mapping[str, Any] | None, signed: bool = False) -> str:
+def span(interval: Mapping[str, Any] | None, with_sign: bool = False) -> str:
+    """The two ends of an interval."""
     if interval is None or interval.get("low") is None:
         return "no interval"
-    show = _signed if signed else _number
+    show = signed if with_sign else number
     return f"{show(interval['low'])} to {show(interval['high'])}"
 
 
-def _seconds(value: float | None) -> str:
+def _wall_time(value: float | None) -> str:
     """Wall time as people say it.
 
-    >>> _seconds(75.2), _seconds(7260)
+    >>> _wall_time(75.2), _wall_time(7260)
     ('1 min 15 s', '2 h 1 min')
     """
     if value is None:

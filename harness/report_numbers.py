@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from harness.cli import UserError
@@ -24,7 +25,7 @@ def report_numbers(run: RunData) -> dict[str, Any]:
     """Everything that report.json says. Parts that the run has not reached yet are None or empty."""
     warnings = list(run.warnings)
     chosen = chosen_evaluations(run, warnings)
-    stages = {stage: _stage(run, evaluation) for stage, evaluation in chosen.items()}
+    stages = {stage: _stage(run, stage, evaluation) for stage, evaluation in chosen.items()}
     trained = trained_stage(chosen)
     rows = {stage: run.held_out[evaluation] for stage, evaluation in chosen.items()}
     difference = _difference(rows[trained], rows[BASE]) if trained and BASE in rows else None
@@ -49,7 +50,11 @@ def report_numbers(run: RunData) -> dict[str, Any]:
 
 
 def chosen_evaluations(run: RunData, warnings: list[str]) -> dict[str, Evaluation]:
-    """The evaluation that stands for each stage: at its best step (best.json), else its last complete one."""
+    """The evaluation of the weights that each stage ends with.
+
+    That is the one at the step that best.json names, the one of the stage before where no checkpoint beat
+    the start, and without a best.json the stage's last complete one.
+    """
     complete = max((len(rows) for rows in run.held_out.values()), default=0)
     chosen: dict[str, Evaluation] = {}
     for evaluation, rows in run.held_out.items():
@@ -61,20 +66,33 @@ def chosen_evaluations(run: RunData, warnings: list[str]) -> dict[str, Evaluatio
             )
         else:
             chosen[stage] = evaluation
+    before: Evaluation | None = None
     for stage, last in chosen.items():
-        best = run.best_steps.get(stage)
-        if best is None and stage != BASE:
-            warnings.append(
-                f"{stage} has no best.json (yet): its last evaluation, step {last[1]}, stands for it"
-            )
-        elif best is not None and len(run.held_out.get((stage, best), ())) == complete:
-            chosen[stage] = (stage, best)
-        elif best is not None:
-            warnings.append(
-                f"best.json of {stage} names step {best}, which has no complete evaluation: "
-                f"its last one, step {last[1]}, stands for it"
-            )
+        if stage != BASE:
+            chosen[stage] = _evaluation_of(run, stage, last, before, complete, warnings)
+        before = chosen[stage]
     return chosen
+
+
+def _evaluation_of(
+    run: RunData, stage: str, last: Evaluation, before: Evaluation | None, complete: int, warnings: list[str]
+) -> Evaluation:
+    if stage not in run.best_steps:
+        warnings.append(f"{stage} has no best.json (yet): its last evaluation, step {last[1]}, stands for it")
+        return last
+    best = run.best_steps[stage]
+    if best is None:
+        warnings.append(
+            f"no checkpoint of {stage} beat the model it started from: {stage} ends with its start"
+        )
+        return before or last
+    if len(run.held_out.get((stage, best), ())) == complete:
+        return stage, best
+    warnings.append(
+        f"best.json of {stage} names step {best}, which has no complete evaluation: "
+        f"its last one, step {last[1]}, stands for it"
+    )
+    return last
 
 
 def trained_stage(chosen: Mapping[str, Evaluation]) -> str | None:
@@ -110,13 +128,14 @@ def _about(run: RunData) -> dict[str, Any]:
     return {"name": run.name, **{key: run.manifest.get(key) for key in keys}}
 
 
-def _stage(run: RunData, evaluation: Evaluation) -> dict[str, Any]:
+def _stage(run: RunData, stage: str, evaluation: Evaluation) -> dict[str, Any]:
     rows = run.held_out[evaluation]
     interval = interval_of(rows)
     return {
         "step": evaluation[1],
-        "is_best": run.best_steps.get(evaluation[0]) == evaluation[1],  # else: the last one
-        "evaluations": sum(stage == evaluation[0] for stage, _ in run.held_out),
+        "of_stage": evaluation[0],  # another one where nothing beat the start
+        "is_best": run.best_steps.get(stage) == evaluation[1],
+        "evaluations": sum(name == stage for name, _ in run.held_out),
         "step_reward": interval.as_json() if interval else None,
         "steps": len(rows),
         "unjudged": sum(row.reward is None for row in rows.values()),
@@ -168,8 +187,7 @@ def _difference_by_kind(after: Rows, before: Rows) -> dict[str, Any]:
 
 def _consecutive_differences(rows: Mapping[str, Rows]) -> list[dict[str, Any]]:
     stages = list(rows)
-    pairs = list(zip(stages, stages[1:], strict=False))
-    return [difference_entry(rows[b], rows[a], {"from": a, "to": b}) for a, b in pairs]
+    return [difference_entry(rows[b], rows[a], {"from": a, "to": b}) for a, b in pairwise(stages)]
 
 
 def difference_entry(after: Rows, before: Rows, names: Mapping[str, str]) -> dict[str, Any]:

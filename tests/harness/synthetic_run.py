@@ -32,11 +32,18 @@ def write_run(
     (folder / "config.yaml").write_text(f"seed: {seed}\nmodel: tiny\nsrl:\n  learning_rate: 1.0e-5\n")
     evaluations = [("base", 0, 0.0)]
     for stage_index, stage in enumerate(stages, 1):
-        evaluations += [(stage, step, gain * (stage_index - 1 + step / 60) / len(stages)) for step in (20, 40, 60)]
-        write_json(folder / "checkpoints" / stage / "best.json", {"checkpoint": "c", "step": 60, "eval_step_reward": 0})
+        evaluations += [
+            (stage, step, gain * (stage_index - 1 + step / 60) / len(stages)) for step in (20, 40, 60)
+        ]
+        write_json(
+            folder / "checkpoints" / stage / "best.json",
+            {"checkpoint": "c", "step": 60, "eval_step_reward": 0},
+        )
     write_lines(folder / "metrics.jsonl", [line for stage in stages for line in _metrics(rng, stage)])
     held_out = [
-        line for evaluation in evaluations for line in _held_out(random.Random(seed), evaluation, trajectories, text)
+        line
+        for evaluation in evaluations
+        for line in _held_out(random.Random(seed), evaluation, trajectories, text)
     ]
     write_lines(folder / "validation.jsonl", held_out)
     write_lines(folder / "samples.jsonl", [_group(rng, step, text) for step in range(1, 61)])
@@ -91,7 +98,9 @@ def _metrics(rng: random.Random, stage: str) -> list[dict[str, Any]]:
             }
         lines.append(line)
         if step % 20 == 0:
-            lines.append({"stage": stage, "step": step, "time": 0.0, "kind": "validation", "eval_step_reward": 0.4})
+            lines.append(
+                {"stage": stage, "step": step, "time": 0.0, "kind": "validation", "eval_step_reward": 0.4}
+            )
     return lines
 
 

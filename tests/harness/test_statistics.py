@@ -14,7 +14,16 @@ def interval(low: float | None, high: float | None) -> Interval:
 
 @pytest.mark.parametrize(
     ("degrees", "expected"),
-    [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (10, 2.2281), (30, 2.0423), (5000, 1.9623)],
+    [
+        (1, 12.7062),
+        (2, 4.3027),
+        (3, 3.1824),
+        (4, 2.7764),
+        (9, 2.2622),
+        (10, 2.2281),
+        (30, 2.0423),
+        (5000, 1.9623),
+    ],
 )
 def test_student_t_quantile_is_the_tables_value(degrees: int, expected: float) -> None:
     assert _student_t_quantile(0.95, degrees) == pytest.approx(expected, abs=1e-4)
@@ -101,7 +110,12 @@ def test_no_common_step_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(0.1, 0.2, "above"), (-0.2, -0.1, "below"), (-0.1, 0.1, "too small to tell"), (0.0, 0.1, "too small to tell")],
+    [
+        (0.1, 0.2, "above"),
+        (-0.2, -0.1, "below"),
+        (-0.1, 0.1, "too small to tell"),
+        (0.0, 0.1, "too small to tell"),
+    ],
 )
 def test_verdict(low: float, high: float, expected: str) -> None:
     assert verdict(interval(low, high)) == expected

@@ -1,0 +1,64 @@
+"""Recipes: every shipped one loads; a wrong key or value is named with what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli import UserError
+from harness.config import check_trl_keys, load_recipe, shipped_recipes
+from harness.train import main
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_loads_and_names_real_trl_keys(name: str) -> None:
+    check_trl_keys(load_recipe(name))
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_dry_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "data.path=demo", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "nothing was trained" in out
+    assert "# validation: " in out
+
+
+def test_overrides_reach_nested_keys() -> None:
+    recipe = load_recipe(
+        "demo", ["srl.trl.max_steps=3", "model.lora=null", "steps.context_window=full", "seed=7"]
+    )
+    assert recipe.srl.trl["max_steps"] == 3
+    assert recipe.model.lora is None
+    assert (recipe.steps.context_window, recipe.seed) == ("full", 7)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("srl.samplng.epsilon=1", "unknown key srl.samplng; did you mean sampling?"),
+        ("sed=1", "unknown key sed; did you mean seed?"),
+        ("model.lora.rank=4", "unknown key model.lora.rank"),
+        ("seed=many", "seed: Input should be a valid integer"),
+        ("seed", "write key=value"),
+        ("seed.x=1", "seed is not a table"),
+    ],
+)
+def test_wrong_overrides_are_named(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message.replace("?", "\\?")):
+        load_recipe("demo", [override])
+
+
+def test_wrong_trl_key_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"unknown key srl\.trl\.learning_rat; did you mean learning_rate"):
+        check_trl_keys(load_recipe("demo", ["srl.trl.learning_rat=1"]))
+
+
+def test_a_missing_recipe_lists_the_shipped_ones() -> None:
+    with pytest.raises(UserError, match="demo"):
+        load_recipe("no-such")
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("a: [1,\nb: 2")
+    with pytest.raises(UserError, match=r"broken\.yaml: not a YAML recipe"):
+        load_recipe(str(path))

@@ -1,0 +1,349 @@
+"""Reports of made-up runs: the figures, the page, what an unfinished or broken folder gives."""
+
+import doctest
+import html
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic_run import write_json, write_lines, write_run
+
+from harness import report, report_charts, report_html
+from harness.cli import UserError, run
+from harness.report import build_report, write_report
+from harness.report_data import read_run
+from harness.report_examples import group_examples
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def exit_code(*arguments: str | Path) -> int:
+    return run(lambda: report.main([str(argument) for argument in arguments]))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "demo")
+
+
+def test_worked_examples_in_docstrings() -> None:
+    for module in (report_html, report_charts):
+        assert doctest.testmod(module).failed == 0
+
+
+# The figures
+
+
+def test_figures_follow_from_the_rows(folder: Path) -> None:
+    figures = build_report(folder)
+    rows = lines(folder / "validation.jsonl")
+    means = {}
+    for stage, step in (("base", 0), ("sft", 60), ("srl", 60)):
+        rewards = [row["reward"] for row in rows if (row["stage"], row["step"]) == (stage, step)]
+        means[stage] = sum(rewards) / len(rewards)
+        assert figures["stages"][stage]["step_reward"]["mean"] == pytest.approx(means[stage])
+    assert figures["trained_stage"] == "srl"
+    difference = figures["difference"]
+    assert set(difference) == {"mean", "low", "high", "n"}
+    assert difference["mean"] == pytest.approx(means["srl"] - means["base"])
+    assert difference["low"] < difference["mean"] < difference["high"]
+    assert difference["n"] == 8
+    assert [(d["from"], d["to"]) for d in figures["differences"]] == [("base", "sft"), ("sft", "srl")]
+    assert figures["floor"]["best"] == "first_half"
+    assert figures["warnings"] == []
+    assert sum(kind["steps"] for kind in figures["stages"]["srl"]["by_kind"].values()) == 40
+
+
+def test_sampling_counts_add_up(folder: Path) -> None:
+    sampling = build_report(folder)["sampling"]["srl"]
+    assert sampling["groups"] == 60
+    assert sampling["kept"] + sum(sampling["dropped"].values()) == sampling["groups"]
+    assert sampling["completions"] == 240
+
+
+def test_unjudged_steps_are_counted_and_left_out(folder: Path) -> None:
+    rows = lines(folder / "validation.jsonl")
+    rows[0]["reward"] = None  # base, the first step
+    write_lines(folder / "validation.jsonl", rows)
+    base = build_report(folder)["stages"]["base"]
+    assert base["unjudged"] == 1
+    assert base["steps"] == 40
+    assert base["step_reward"]["mean"] == pytest.approx(sum(row["reward"] for row in rows[1:40]) / 39)
+
+
+def test_best_step_stands_for_a_stage_and_the_last_one_is_told(folder: Path) -> None:
+    write_json(folder / "checkpoints/srl/best.json", {"checkpoint": "c", "step": 40, "eval_step_reward": 0.0})
+    figures = build_report(folder)
+    assert figures["stages"]["srl"]["step"] == 40
+    assert figures["last_step"]["step"] == 60
+
+
+def test_a_stage_that_beat_nothing_ends_with_its_start(folder: Path) -> None:
+    best = {"checkpoint": None, "step": 0, "eval_step_reward": 0.3, "improved": False}
+    write_json(folder / "checkpoints/srl/best.json", best)
+    figures = build_report(folder)
+    assert figures["stages"]["srl"]["step_reward"] == figures["stages"]["sft"]["step_reward"]
+    assert figures["stages"]["srl"]["of_stage"] == "sft"
+    assert figures["last_step"]["stage"] == "srl"
+    assert any("beat the model it started from" in warning for warning in figures["warnings"])
+    assert "its start" in write_report(folder).html.read_text(encoding="utf-8")
+
+
+def test_rows_that_a_resumed_run_made_again_count_once(folder: Path) -> None:
+    before = build_report(folder)
+    validation, samples = lines(folder / "validation.jsonl"), lines(folder / "samples.jsonl")
+    write_lines(folder / "validation.jsonl", [*validation, *validation[-40:]])
+    write_lines(folder / "samples.jsonl", [*samples, *samples[-20:]])
+    assert build_report(folder) == before
+
+
+def test_examples_are_the_extremes_and_a_typical_group(folder: Path) -> None:
+    spreads = [row["reward_std"] for row in lines(folder / "samples.jsonl")]
+    examples = group_examples(read_run(folder))
+    assert examples[0].spread == max(spreads)
+    assert examples[-1].spread == min(spreads)
+
+
+# The page
+
+
+def test_page_shows_the_figures_of_the_json(folder: Path) -> None:
+    paths = write_report(folder)
+    figures = json.loads(paths.json.read_text(encoding="utf-8"))
+    page = paths.html.read_text(encoding="utf-8")
+    assert figures == build_report(folder)
+    for stage in figures["stages"].values():
+        assert report_html.number(stage["step_reward"]["mean"]) in page
+        assert report_html.span(stage["step_reward"]) in page
+        assert report_html.percent(stage["format_rate"]) in page
+        for kind in stage["by_kind"].values():
+            assert report_html.number(kind["mean"]) in page
+    assert report_html.signed(figures["difference"]["mean"]) in page
+    assert report_html.span(figures["difference"], True) in page
+    assert html.escape(report_html.headline(figures)) in page
+
+
+def test_page_loads_nothing_from_a_network(folder: Path) -> None:
+    page = write_report(folder).html.read_text(encoding="utf-8")
+    assert "http://" not in page
+    assert "https://" not in page
+    assert not re.search(r"<(script|link|iframe|img|object)\b|@import|url\((?!#)", page)
+    assert all(target.startswith("#") for target in re.findall(r'(?:href|src)="([^"]*)"', page))
+    assert page.count("<svg") == 6
+    ids = re.findall(r' id="([^"]*)"', page)
+    assert len(ids) == len(set(ids)), "two charts share an id"
+
+
+def test_hostile_text_is_escaped_and_odd_characters_survive(tmp_path: Path) -> None:
+    hostile = (
+        "</pre><script>alert('x')</script><img src=https://example.invalid/x onerror=y>{{ 7*7 }}\ud83d\x00$_$"
+    )
+    folder = write_run(tmp_path / "hostile", text=hostile)
+    rows = lines(folder / "validation.jsonl")
+    for row in rows:
+        row["kind"] = f"<b>{row['kind']}$^$"
+    write_lines(folder / "validation.jsonl", rows)
+    (folder / "config.yaml").write_text("note: </pre><script>", encoding="utf-8")
+    page = write_report(folder).html.read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "<b>edit" not in page
+    assert "&lt;script&gt;" in page
+    assert "{{ 7*7 }}" in page
+
+
+def test_long_completions_are_cut_in_the_page(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "long", text="x" * 200_000)
+    paths = write_report(folder)
+    assert "characters more" in paths.html.read_text(encoding="utf-8")
+    assert paths.html.stat().st_size < 1_000_000
+
+
+# Unfinished runs
+
+
+def test_a_run_that_has_just_begun_is_reported_plainly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "begun"
+    manifest = {"schema_version": 1, "run_name": "begun", "status": "running"}
+    write_json(folder / "manifest.json", manifest)
+    assert exit_code(folder) == 0
+    figures = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert figures["difference"] is None
+    assert figures["trained_stage"] is None
+    told = capsys.readouterr()
+    assert "no trained stage was evaluated yet" in told.out
+    assert "the run is not finished (status: running)" in told.err
+
+
+def test_empty_metrics_and_a_run_without_trained_stage(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "base-only", stages=(), status="interrupted")
+    (folder / "samples.jsonl").write_text("")
+    figures = json.loads(write_report(folder).json.read_text(encoding="utf-8"))
+    assert figures["curves"]["training"] == {}
+    assert list(figures["stages"]) == ["base"]
+    assert figures["difference"] is None
+
+
+def test_an_evaluation_cut_off_halfway_is_left_out(folder: Path) -> None:
+    (folder / "checkpoints/srl/best.json").unlink()
+    write_lines(folder / "validation.jsonl", lines(folder / "validation.jsonl")[:-15])
+    figures = build_report(folder)
+    assert figures["stages"]["srl"]["step"] == 40
+    assert any("covers 25 of 40" in warning for warning in figures["warnings"])
+
+
+def test_a_single_held_out_trajectory_has_no_interval(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "single", trajectories=1)
+    figures = json.loads(write_report(folder).json.read_text(encoding="utf-8"))
+    assert (figures["difference"]["low"], figures["difference"]["n"]) == (None, 1)
+    assert figures["verdict"] == "too small to tell"
+
+
+# Several runs
+
+
+def test_runs_side_by_side_are_paired(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_run(tmp_path / "sft-only", stages=("sft",), gain=0.02)
+    assert exit_code(folder, other) == 0
+    out = tmp_path / "comparison"
+    comparison = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert str(out / "report.html") in capsys.readouterr().out
+    (pair,) = comparison["differences"]
+    runs = {name: figures["stages"][figures["trained_stage"]] for name, figures in comparison["runs"].items()}
+    expected = runs["sft-only"]["step_reward"]["mean"] - runs["demo"]["step_reward"]["mean"]
+    assert (pair["from"], pair["to"], pair["steps"], pair["n"]) == ("demo", "sft-only", 40, 8)
+    assert pair["mean"] == pytest.approx(expected)
+    assert report_html.signed(pair["mean"]) in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_runs_on_other_held_out_steps_are_not_compared(folder: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "other", text="!", seed=3)  # same names, other expert actions
+    assert exit_code(folder, other, "--out", tmp_path / "both") == 0
+    comparison = json.loads((tmp_path / "both/report.json").read_text(encoding="utf-8"))
+    assert comparison["differences"][0]["mean"] is None
+    assert "share no held-out step" in comparison["warnings"][0]
+    assert comparison["settings"] == {"seed": {"demo": "0", "other": "3"}}
+
+
+def test_the_same_run_twice_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(folder, folder) == 1
+    assert "given twice" in capsys.readouterr().err
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("nowhere", "does not exist"), ("", "not the folder of a run"), ("file", "is a file, not a folder")],
+)
+def test_not_a_run(tmp_path: Path, path: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("x")
+    assert exit_code(tmp_path / path) == 1
+    told = capsys.readouterr().err
+    assert message in told
+    assert "python -m harness.train" in told
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl", "validation.jsonl"])
+def test_torn_last_line_is_a_warning(folder: Path, name: str) -> None:
+    before = build_report(folder)
+    with (folder / name).open("ab") as out:
+        out.write('{"stage": "srl", "step": 61, "completion": "\u00e9'.encode()[:-1])
+    figures = build_report(folder)
+    assert figures["stages"] == before["stages"]
+    (warning,) = figures["warnings"]
+    assert f"the last line of {name}" in warning
+    assert "cut off" in warning
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl", "validation.jsonl"])
+@pytest.mark.parametrize(
+    "broken", ['{"stage": "srl", "st', "[1]", '{"step": 1}', '{"stage": "srl", "step": "x"}']
+)
+def test_broken_line_in_the_middle_is_named(
+    folder: Path, name: str, broken: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = (folder / name).read_text(encoding="utf-8").splitlines()
+    texts[4] = broken
+    (folder / name).write_text("\n".join(texts) + "\n", encoding="utf-8")
+    assert exit_code(folder) == 1
+    assert f"{folder / name}:5: " in capsys.readouterr().err
+    assert not (folder / "report.json").exists()
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "floor.json", "checkpoints/srl/best.json"])
+@pytest.mark.parametrize("content", ["{", "[]", "{}", "\xff"])
+def test_broken_small_file_is_named(
+    folder: Path, name: str, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / name).write_text(content, encoding="latin-1")
+    assert exit_code(folder) == 1
+    assert str(folder / name) in capsys.readouterr().err
+
+
+def test_out_that_is_a_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").write_text("x")
+    assert exit_code(folder, "--out", tmp_path / "out") == 2
+    assert "is a file, not a folder" in capsys.readouterr().err
+
+
+def test_write_failure_keeps_the_earlier_report_and_leaves_nothing_half_written(folder: Path) -> None:
+    write_report(folder)
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"  # a file may have 4 kB: a full disk
+        "from harness import report; from harness.cli import run\n"
+        f"sys.exit(run(lambda: report.main([{str(folder)!r}])))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == files
+
+
+def test_ctrl_c_ends_quietly(folder: Path) -> None:
+    samples = folder / "samples.jsonl"
+    samples.unlink()
+    os.mkfifo(samples)  # reading it waits for ever
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.report", str(folder)], stderr=subprocess.PIPE, text=True
+    )
+    writer = os.open(samples, os.O_WRONLY)  # opens only once the command reads
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    os.close(writer)
+    assert process.returncode == 130
+    assert told.strip() == "interrupted"
+    assert not list(folder.glob("*report*"))
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, harness.report\ntry: harness.report.main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'matplotlib', 'jinja2', 'torch', 'yaml', 'rich'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_user_error_is_what_a_caller_sees(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not the folder of a run"):
+        write_report(tmp_path)

@@ -1,0 +1,221 @@
+"""The main job on a tiny model: both stages, every file of the run, a real kill and an exact resume, bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def recipe(folder: Path, model: Path, **changes: object) -> Path:
+    table = {
+        "name": "run",
+        "output": str(folder),
+        "stages": ["sft", "srl"],
+        "data": {"path": "demo", "validation_fraction": 0.1, "validation_steps": 6, "train_steps": 40},
+        "steps": {"context_window": 0, "max_action_chars": 200},
+        "model": {"name": str(model)},
+        "rewards": [{"name": "tests.plugin_rewards:letters_of_even_steps"}],
+        "validation": {"max_new_tokens": 6},
+        "sft": {
+            "trl": {
+                "max_steps": 6,
+                "save_steps": 2,
+                "per_device_train_batch_size": 2,
+                "learning_rate": 1e-3,
+                "use_cpu": True,
+            }
+        },
+        "srl": {
+            "sampling": {"epsilon": 1e-6, "max_rounds": 6},
+            "trl": {
+                "max_steps": 6,
+                "save_steps": 2,
+                "num_generations": 4,
+                "per_device_train_batch_size": 8,
+                "steps_per_generation": 2,
+                "max_completion_length": 8,
+                "learning_rate": 1e-3,
+                "use_cpu": True,
+            },
+        },
+        **changes,
+    }
+    path = folder / "recipe.yaml"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(table))
+    return path
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "harness.train", *words]
+
+
+def run(*words: str, slow: float = 0.0) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "SLOW_REWARD": str(slow)}
+    return subprocess.run(
+        command(*words), capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300
+    )
+
+
+def kill_when(words: list[str], metrics: Path, stage: str, step: int) -> None:
+    """Start a run and SIGKILL it as soon as metrics.jsonl tells of a step of a stage."""
+    process = subprocess.Popen(
+        command(*words), cwd=ROOT, env={**os.environ, "SLOW_REWARD": "0.3"}, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        if metrics.exists() and any(
+            row["stage"] == stage and row["step"] >= step for row in whole_lines(metrics)
+        ):
+            break
+        time.sleep(0.01)
+    assert process.poll() is None, "the run ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def whole_lines(path: Path) -> list[dict]:
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
+
+
+def final_weights(folder: Path, stage: str) -> bytes:
+    best = json.loads((folder / "checkpoints" / stage / "best.json").read_text())
+    return (Path(best["final_checkpoint"]) / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    done = run(str(recipe(folder, tiny_model)))
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def test_the_run_writes_every_file(finished: Path) -> None:
+    for name in ("config.yaml", "manifest.json", "floor.json", "report.json", "report.html"):
+        assert (finished / name).stat().st_size > 100, name
+    manifest = json.loads((finished / "manifest.json").read_text())
+    assert manifest["status"] == "finished"
+    assert manifest["data"]["validation_steps"] == 6
+    groups = whole_lines(finished / "samples.jsonl")
+    assert {group["kept"] for group in groups} == {True, False}
+    assert all(len(group["completions"]) == 4 for group in groups)
+    validation = whole_lines(finished / "validation.jsonl")
+    evaluations = {(row["stage"], row["step"]) for row in validation}
+    assert evaluations == {("base", 0), *((s, n) for s in ("sft", "srl") for n in (2, 4, 6))}
+    assert len(validation) == 6 * len(evaluations)
+
+
+def test_the_report_has_the_difference(finished: Path) -> None:
+    difference = json.loads((finished / "report.json").read_text())["difference"]
+    assert difference.keys() >= {"mean", "low", "high", "n"}
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+
+
+def test_killed_three_times_the_run_ends_with_the_same_weights(
+    finished: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    path, folder = recipe(tmp_path, tiny_model), tmp_path / "run"
+    kill_when([str(path)], folder / "metrics.jsonl", "sft", 3)
+    kill_when(["--resume", str(folder)], folder / "metrics.jsonl", "srl", 1)
+    kill_when(["--resume", str(folder)], folder / "metrics.jsonl", "srl", 5)
+    done = run("--resume", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "srl: resuming at step 4" in done.stderr
+    for stage in ("sft", "srl"):
+        assert final_weights(folder, stage) == final_weights(finished, stage)
+    for name in ("validation.jsonl", "samples.jsonl"):
+        assert whole_lines(folder / name) == whole_lines(finished / name)
+    steps = [(row["stage"], row["step"], row["kind"]) for row in whole_lines(folder / "metrics.jsonl")]
+    assert len(steps) == len(set(steps))
+
+
+def test_ctrl_c_says_how_to_go_on(tiny_model: Path, tmp_path: Path) -> None:
+    path, folder = recipe(tmp_path, tiny_model), tmp_path / "run"
+    process = subprocess.Popen(
+        command(str(path)),
+        cwd=ROOT,
+        env={**os.environ, "SLOW_REWARD": "0.3"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not (folder / "floor.json").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert f"--resume {folder}" in errors
+    assert "Traceback" not in errors
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "interrupted"
+
+
+def test_a_run_is_never_overwritten(finished: Path, tiny_model: Path) -> None:
+    done = run(str(recipe(finished.parent, tiny_model)))
+    assert done.returncode == 1
+    assert "holds a run already" in done.stderr
+
+
+def test_a_checkpoint_of_another_model_is_refused(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    (copy / "checkpoints/srl/best.json").unlink()
+    config = copy / "checkpoints/srl/checkpoint-6/config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "hidden_size": 4096}))
+    done = run("--resume", str(copy))
+    assert done.returncode == 1
+    assert "checkpoint of another model: its hidden_size is 4096" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "code"),
+    [
+        (["demo", "model.name=no/such/model"], "no such folder", 1),
+        (["demo", "data.path=nowhere.jsonl"], "data.path: no file nowhere.jsonl", 2),
+        (["demo", "rewards=[{name: simlarity}]"], "unknown reward 'simlarity'", 2),
+        (["demo", "actions.format=yaml"], "unknown action format 'yaml'", 2),
+        (["demo", "srl.trl.output_dir=x"], "srl.trl.output_dir is set by the harness", 2),
+        (["demo", "srl.trl.num_generations=3"], "srl.trl: ", 2),
+        (["--resume", "nowhere"], "no run to resume here", 2),
+    ],
+)
+def test_bad_input_is_named_without_a_traceback(
+    words: list[str], message: str, code: int, tmp_path: Path
+) -> None:
+    extra = [] if "--resume" in words else [f"output={tmp_path}"]
+    done = run(*words, *extra)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == code
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{broken", ":1: not JSON"),
+        ('{"schema_version": 9}', "schema_version is 9"),
+        ("", "holds no trajectory"),
+    ],
+)
+def test_a_broken_store_is_named_by_line(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text(text)
+    done = run("demo", f"data.path={path}", "--dry-run")
+    assert message in done.stderr
+    assert done.returncode == 1

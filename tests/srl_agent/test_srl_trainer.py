@@ -1,0 +1,168 @@
+"""SRLTrainer on a real model: equal to TRL where nothing is dropped, undiluted where something is."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import GRPOConfig, GRPOTrainer
+
+from srl_agent.rewards import WeightedRewards
+from srl_agent.training.sampling import Group, SamplingSettings
+from srl_agent.training.srl import SRLTrainer
+from tests.plugin_rewards import letters, letters_of_even_steps, unjudged_on_odd_steps
+
+ROWS = 8
+
+
+def dataset() -> Dataset:
+    rows = [
+        {"prompt": [{"role": "user", "content": f"step {i}"}], "step_index": i, "trajectory_id": "t"}
+        for i in range(ROWS)
+    ]
+    return Dataset.from_list(rows)
+
+
+def config(folder: Path, **settings: Any) -> GRPOConfig:
+    defaults: dict[str, Any] = {
+        "per_device_train_batch_size": 8,
+        "num_generations": 4,
+        "max_completion_length": 12,
+        "max_steps": 2,
+        "learning_rate": 1e-3,
+        "loss_type": "grpo",
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "bf16": False,
+        "logging_steps": 1,
+        "remove_unused_columns": False,
+    }
+    return GRPOConfig(output_dir=str(folder), **{**defaults, **settings})
+
+
+def make(
+    model: Path,
+    folder: Path,
+    reward: Any,
+    *,
+    epsilon: float,
+    max_rounds: int = 1,
+    on_groups: Any = None,
+    **settings: Any,
+) -> SRLTrainer:
+    return SRLTrainer(
+        model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+        processing_class=AutoTokenizer.from_pretrained(model),
+        args=config(folder, **settings),
+        train_dataset=dataset(),
+        rewards=WeightedRewards(functions={"r": reward}, weights={"r": 1.0}),
+        sampling=SamplingSettings(epsilon=epsilon, max_rounds=max_rounds),
+        format_error=lambda text: None,
+        on_groups=on_groups,
+    )
+
+
+def weights(trainer: Any) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 4}]
+)
+def test_with_the_threshold_off_it_is_the_stock_trainer_bit_for_bit(
+    tiny_model: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    ours = make(tiny_model, tmp_path / "a", letters, epsilon=-1.0, **settings)
+    ours.train()
+    stock = GRPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32),
+        processing_class=AutoTokenizer.from_pretrained(tiny_model),
+        args=config(tmp_path / "b", **settings),
+        train_dataset=dataset(),
+        reward_funcs=letters,
+    )
+    stock.train()
+    mine, theirs = weights(ours), weights(stock)
+    start = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert any(not torch.equal(mine[name], p) for name, p in start.named_parameters())
+
+
+def test_refills_until_the_batch_carries_a_signal(tiny_model: Path, tmp_path: Path) -> None:
+    seen: list[Group] = []
+    trainer = make(
+        tiny_model,
+        tmp_path,
+        letters_of_even_steps,
+        epsilon=1e-6,
+        max_rounds=20,
+        on_groups=lambda step, groups: seen.extend(groups),
+    )
+    trainer.train()
+    kept = [group for group in seen if group.dropped is None]
+    assert len(kept) == 2 * 2  # two updates of two groups, all of them with a signal
+    assert {group.row["step_index"] % 2 for group in kept} == {0}
+    assert any(group.round > 0 for group in seen)
+    assert {g.dropped for g in seen if g.row["step_index"] % 2} == {"reward std <= epsilon"}
+    logged = [row for row in trainer.state.log_history if "sampling/kept_fraction" in row]
+    assert all(row["sampling/filled_fraction"] == 1.0 for row in logged)
+    assert all(row["frac_reward_zero_std"] == 0.0 for row in logged)  # TRL saw kept groups only
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo"])
+@pytest.mark.parametrize("reward", [letters_of_even_steps, unjudged_on_odd_steps])
+def test_rows_without_a_signal_do_not_dilute_the_loss(
+    tiny_model: Path, tmp_path: Path, loss_type: str, reward: Any
+) -> None:
+    trainer = make(
+        tiny_model, tmp_path, reward, epsilon=1e-6, loss_type=loss_type, per_device_train_batch_size=16
+    )
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 1
+    inputs = [row for row in dataset().select([0, 1, 2, 3]) for _ in range(4)]
+    output = trainer._generate_and_score_completions(inputs)
+    live = output["tool_mask"].any(dim=1)
+    assert int(live.sum()) == 8
+
+    def gradient(batch: dict[str, Any]) -> torch.Tensor:
+        trainer.model.zero_grad()
+        trainer._compute_loss(trainer.model, batch).backward()
+        return torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None])
+
+    diluted_or_not = gradient(output)
+    trainer._loss_scale = 1.0
+    only_live = {
+        key: value[live] if value.dim() else value for key, value in output.items() if key != "tool_mask"
+    }
+    torch.testing.assert_close(diluted_or_not, gradient(only_live), rtol=1e-4, atol=1e-7)
+    assert diluted_or_not.abs().max() > 0
+
+
+def test_at_the_cap_it_warns_and_goes_on(
+    tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def constant(prompts: Any, completions: Any, **columns: Any) -> list[float]:
+        return [0.5] * len(completions)
+
+    trainer = make(tiny_model, tmp_path, constant, epsilon=1e-6, max_rounds=2)
+    before = weights(trainer)
+    trainer.train()
+    assert "0 of 2 groups carry a signal after 2 rounds" in caplog.text
+    assert all(torch.equal(before[name], value) for name, value in weights(trainer).items())
+
+
+def test_settings_that_could_not_be_resumed_exactly_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="save_steps \\(3\\) must be a multiple of 2"):
+        make(
+            tiny_model,
+            tmp_path,
+            letters,
+            epsilon=0.0,
+            save_strategy="steps",
+            save_steps=3,
+            steps_per_generation=2,
+        )

@@ -1,0 +1,147 @@
+"""From trajectories to target steps: the N−1 rule, windows, truncation, the split, kinds."""
+
+from itertools import pairwise
+
+import pytest
+
+from harness.demo import expert_path
+from srl_agent.formats import get_format
+from srl_agent.kinds import step_kind
+from srl_agent.steps import (
+    StepSettings,
+    render_example,
+    select_steps,
+    split_trajectories,
+    target_indices,
+    truncate_middle,
+)
+from trajectories import Action, Step, Trajectory
+from trajectories.store import read_trajectories
+
+XML = get_format("xml")
+
+
+def step(command: str, observation: str = "done") -> Step:
+    return Step(
+        thought="t", actions=(Action(name="bash", arguments={"command": command}),), observation=observation
+    )
+
+
+def trajectory(steps: int = 5, instance: str = "acme__widgets-1") -> Trajectory:
+    return Trajectory(
+        trajectory_id=f"{instance}.{steps}",
+        instance_id=instance,
+        task="Fix it.",
+        steps=tuple(step(f"echo {i}", f"out {i}") for i in range(steps)),
+        source="test",
+    )
+
+
+def test_the_last_step_is_no_target_unless_asked_for() -> None:
+    assert list(target_indices(trajectory(5), StepSettings())) == [0, 1, 2, 3]
+    assert list(target_indices(trajectory(5), StepSettings(include_last_step=True))) == [0, 1, 2, 3, 4]
+    assert list(target_indices(trajectory(0), StepSettings())) == []
+
+
+@pytest.mark.parametrize(
+    ("window", "shown"), [(2, ["echo 2", "echo 3"]), (None, [f"echo {i}" for i in range(4)]), (0, [])]
+)
+def test_the_window_shows_the_last_pairs(window: int | None, shown: list[str]) -> None:
+    example = render_example(trajectory(), 4, settings=StepSettings(context_window=window), action_format=XML)
+    text = "".join(m["content"] for m in example.prompt)
+    assert [f"echo {i}" for i in range(5) if f">echo {i}<" in text] == shown
+    assert ("earlier steps are not shown" in text) == (window is not None)
+
+
+def test_the_target_is_never_in_its_prompt() -> None:
+    settings = StepSettings(context_window=None)
+    for expert in read_trajectories(expert_path()):
+        for index in target_indices(expert, settings):
+            example = render_example(expert, index, settings=settings, action_format=XML)
+            earlier = [XML.render_actions(s.actions) for s in expert.steps[:index]]
+            if example.expert_action not in earlier:
+                assert all(m["content"] != example.expert_action for m in example.prompt)
+
+
+def test_full_context_prompts_are_prefixes_of_each_other() -> None:
+    settings = StepSettings(context_window=None)
+    prompts = [render_example(trajectory(), i, settings=settings, action_format=XML).prompt for i in range(4)]
+    for shorter, longer in pairwise(prompts):
+        assert longer[: len(shorter)] == shorter
+
+
+def test_truncation_keeps_head_and_tail_and_says_so() -> None:
+    assert truncate_middle("abc", 3) == "abc"
+    assert truncate_middle("a" * 50 + "b" * 50, 5) == "aaa\n[95 characters left out]\nbb"
+    assert truncate_middle("ab" * 9, 0).strip() == "[18 characters left out]"
+
+
+def test_what_is_left_out_is_counted() -> None:
+    long = Trajectory(
+        trajectory_id="x", instance_id="x", task="t", source="test",
+        steps=(step("short"), step("l" * 99), Step(thought="", actions=(), observation=""), step("end")),
+    )  # fmt: skip
+    refs, left_out = select_steps([long], settings=StepSettings(max_action_chars=120), action_format=XML)
+    assert [ref.step for ref in refs] == [0]
+    assert left_out == {"expert action over max_action_chars": 1, "no action": 1}
+    _, left_out = select_steps(
+        [trajectory()], settings=StepSettings(), action_format=get_format("bash-block")
+    )
+    assert not left_out
+
+
+def many() -> list[Trajectory]:
+    return [trajectory(3, f"owner{r}__repo-{i}") for r in range(6) for i in range(4)]
+
+
+@pytest.mark.parametrize("by", ["repository", "instance"])
+def test_no_group_is_on_both_sides(by: str) -> None:
+    data = many()
+    split = split_trajectories(data, by=by, fraction=0.3, seed=1)
+    assert sorted(split.train + split.validation) == list(range(len(data)))
+    key = (lambda t: t.repository) if by == "repository" else (lambda t: t.instance_id)
+    assert not {key(data[i]) for i in split.train} & {key(data[i]) for i in split.validation}
+    assert len(split.validation) >= 0.3 * len(data)
+
+
+def test_named_groups_are_held_out_and_typos_are_named() -> None:
+    split = split_trajectories(many(), by="repository", fraction=0.1, held_out=["owner2/repo"])
+    assert split.validation == (8, 9, 10, 11)
+    with pytest.raises(ValueError, match="owner9/repo"):
+        split_trajectories(many(), by="repository", fraction=0.1, held_out=["owner9/repo"])
+    with pytest.raises(ValueError, match="training side empty"):
+        split_trajectories(many()[:4], by="repository", fraction=0.5)
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        ("cd /testbed && grep -rn x src", "search"),
+        ("ls", "search"),
+        ("FOO=1 cat a.py", "read"),
+        ("cat > a.py <<EOF\nx\nEOF", "bash"),
+        ("sed -n 1,5p a.py", "read"),
+        ("sed -i s/a/b/ a.py", "edit"),
+        ("python -m pytest", "bash"),
+        ("", "bash"),
+    ],
+)
+def test_kinds_of_shell_commands(command: str, kind: str) -> None:
+    assert step_kind(step(command)) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "kind"),
+    [
+        ("str_replace_editor", {"command": "view"}, "read"),
+        ("str_replace_based_edit_tool", {"command": "create"}, "edit"),
+        ("submit", {}, "finish"),
+        ("TodoWrite", {}, "planning"),
+        ("Grep", {}, "search"),
+        ("sequentialthinking", {}, "think"),
+    ],
+)
+def test_kinds_of_tools(name: str, arguments: dict[str, str], kind: str) -> None:
+    assert (
+        step_kind(Step(thought="", actions=(Action(name=name, arguments=arguments),), observation="")) == kind
+    )

@@ -1,0 +1,78 @@
+"""Imports point down, and heavy libraries stay behind their seams."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ALLOWED = {
+    "trajectories": set(),
+    "srl_agent": {"trajectories"},
+    "environments": set(),
+    "harness": {"trajectories", "srl_agent", "environments"},
+}
+HEAVY = {"torch", "trl", "transformers", "vllm", "peft", "accelerate", "datasets"}
+SEAMS = {
+    "srl_agent/models.py",
+    "srl_agent/training/srl.py",
+    "srl_agent/training/sft.py",
+    "srl_agent/training/generation.py",
+    "srl_agent/training/lm_head.py",
+    "harness/stages.py",
+    "harness/train.py",
+    "harness/validation.py",
+    "harness/config.py",
+    "harness/step_data.py",
+    "harness/doctor.py",
+}
+
+
+def imported_packages(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def sources() -> list[Path]:
+    found = [path for package in ALLOWED for path in sorted((ROOT / package).rglob("*.py"))]
+    return [path for path in found if "repositories" not in path.parts]
+
+
+def test_packages_import_only_downwards() -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {other}"
+        for path in sources()
+        for other in imported_packages(path) & ALLOWED.keys()
+        if other != (package := path.relative_to(ROOT).parts[0]) and other not in ALLOWED[package]
+    }
+    assert not wrong
+
+
+def test_heavy_libraries_are_imported_at_their_seams_only() -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {', '.join(heavy)}"
+        for path in sources()
+        if (heavy := imported_packages(path) & HEAVY) and str(path.relative_to(ROOT)) not in SEAMS
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("command", ["train", "convert", "report", "doctor"])
+def test_help_imports_nothing_heavy(command: str) -> None:
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['{command}', '--help']\n"
+        f"try: runpy.run_module('harness.{command}', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        f"print([name for name in {sorted(HEAVY)!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "usage: " in done.stdout
