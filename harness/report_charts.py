@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator, MaxNLocator
 
 INK, PALE, GRID = "#1f2933", "#9aa5b1", "#e4e7eb"
 COLOURS = ("#2563a8", "#c2571a", "#2f8f6b", "#8a4fa3", "#b08a00", "#b5344d")  # distinguishable in grey, too
@@ -45,7 +46,14 @@ def reward_chart(report: Mapping[str, Any]) -> str | None:
                 steps = [offsets[stage] + step for step in curve["step"]]
                 axes.plot(steps, _gaps(curve["reward"]), color=PALE, linewidth=0.8, alpha=0.55)
                 label = f"training reward, {stage} (mean of the last steps)"
-                axes.plot(steps, _smooth(curve["reward"]), color=PALE, linewidth=1.8, label=label)
+                axes.plot(
+                    steps,
+                    _smooth(curve["reward"]),
+                    color=PALE,
+                    linewidth=1.8,
+                    label=label,
+                    marker=_dots(steps),
+                )
         if held_out:
             _intervals(axes, [offsets[p["stage"]] + p["step"] for p in held_out], held_out, COLOURS[0])
         _floor_line(axes, report["floor"])
@@ -67,6 +75,7 @@ def kind_chart(report: Mapping[str, Any]) -> str | None:
         return None
     with rc_context(_STYLE | {"axes.grid.axis": "x"}):
         figure, axes = _figure(9.2, 0.75 + 0.36 * len(kinds))
+        axes.xaxis.set_major_locator(AutoLocator())
         heights = list(range(len(kinds)))[::-1]
         for height, kind in zip(heights, kinds, strict=True):
             ends = [before[kind]["mean"], after[kind]["mean"]]
@@ -96,7 +105,9 @@ def small_chart(report: Mapping[str, Any], curve: str, percent: bool) -> str | N
             steps = [offsets[stage] + step for step in values["step"]]
             colour = COLOURS[index % len(COLOURS)]
             axes.plot(steps, _gaps(values[curve]), color=colour, linewidth=0.8, alpha=0.35)
-            axes.plot(steps, _smooth(values[curve]), color=colour, linewidth=1.6, label=stage)
+            axes.plot(
+                steps, _smooth(values[curve]), color=colour, linewidth=1.6, label=stage, marker=_dots(steps)
+            )
         if percent:
             axes.set_ylim(-0.03, 1.03)
             axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
@@ -144,7 +155,14 @@ def stage_offsets(report: Mapping[str, Any]) -> dict[str, int]:
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
+    axes = figure.add_subplot()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure, axes
+
+
+def _dots(steps: Sequence[int]) -> str:
+    """A line of one or two points cannot be seen."""
+    return "o" if len(steps) < 3 else ""
 
 
 def _intervals(

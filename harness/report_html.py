@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from harness import report_charts as charts
 from harness.report_examples import GroupExample, HeldOutExample
+from harness.report_numbers import READS_EXPERT
 
 _SMALL_CHARTS = (  # curve, title, whether it is a share
     ("kept_fraction", "Groups kept by dynamic sampling", True),
@@ -36,7 +37,7 @@ def render_report(
         "report.html",
         report=report,
         headline=headline(report),
-        verdicts=VERDICTS,
+        reads_expert=READS_EXPERT,
         reward_chart=_trusted(charts.reward_chart(report)),
         kind_chart=_trusted(charts.kind_chart(report)),
         small_charts=[(title, _trusted(chart)) for title, chart in small if chart],
@@ -73,11 +74,20 @@ def headline(report: Mapping[str, Any]) -> str:
         if difference["low"] is not None
         else "no interval"
     )
-    return (
+    sentence = (
         f"Held-out step reward {signed(difference['mean'])} ({interval}, "
         f"{difference['n']} {'trajectory' if difference['n'] == 1 else 'trajectories'}): "
         f"base {number(before)}, trained ({trained}) {number(after)}; {VERDICTS[report['verdict']]}."
     )
+    return sentence + _beside_floor(report["floor"], after)
+
+
+def _beside_floor(floor: Mapping[str, Any] | None, trained: float) -> str:
+    if floor is None or floor["best"] is None:
+        return ""
+    mean = floor["policies"][floor["best"]]["mean"]
+    side = "above" if trained > mean else "NOT above"
+    return f" Trained is {side} the floor: {floor['best'].replace('_', ' ')} scores {number(mean)}."
 
 
 def _trained(report: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from harness.statistics import Interval, StepKey, cluster_bootstrap, paired_diff
 
 SCHEMA_VERSION = 1
 BASE = "base"
+READS_EXPERT = frozenset({"first_half"})  # floor policies that copy from the answer: a yardstick, no floor
 _CURVES = {  # name in the report -> metric of the trainer
     "reward": "reward",
     "loss": "loss",
@@ -140,6 +141,7 @@ def _stage(run: RunData, stage: str, evaluation: Evaluation) -> dict[str, Any]:
         "steps": len(rows),
         "unjudged": sum(row.reward is None for row in rows.values()),
         "format_rate": _share(row.well_formed for row in rows.values()),
+        "reward_if_well_formed": _mean(row.reward for row in rows.values() if row.well_formed),
         "exact_match_rate": _share(row.exact_match for row in rows.values()),
         "rewards": _means_by_part(rows.values()),
         "by_kind": {kind: _kind(part) for kind, part in _by_kind(rows).items()},
@@ -161,11 +163,14 @@ def _by_kind(rows: Rows) -> dict[str, dict[StepKey, HeldOutRow]]:
 
 
 def _means_by_part(rows: Iterable[HeldOutRow]) -> dict[str, float | None]:
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        for name, value in row.parts.items():
-            values.setdefault(name, []).extend([] if value is None else [value])
-    return {name: sum(part) / len(part) if part else None for name, part in values.items()}
+    rows = list(rows)
+    names = dict.fromkeys(name for row in rows for name in row.parts)
+    return {name: _mean(row.parts.get(name) for row in rows) for name in names}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    judged = [value for value in values if value is not None]
+    return sum(judged) / len(judged) if judged else None
 
 
 def _share(flags: Iterable[bool]) -> float | None:
@@ -211,12 +216,12 @@ def _last_step(run: RunData, chosen: Mapping[str, Evaluation], trained: str | No
 
 
 def _floor(run: RunData) -> dict[str, Any] | None:
-    """floor.json with the name of the best trivial policy beside it."""
+    """floor.json with the name of the best policy that does not read the expert's action beside it."""
     if run.floor is None:
         return None
     try:
         means = {name: float(policy["mean"]) for name, policy in run.floor["policies"].items()}
-        best = max(means, key=lambda name: means[name]) if means else None
+        best = max(means.keys() - READS_EXPERT, key=lambda name: (means[name], name), default=None)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{run.folder / 'floor.json'}: no usable 'policies' ({error!r})") from error
     return {"reward": run.floor.get("reward"), "policies": run.floor["policies"], "best": best}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, SFTConfig
 
@@ -103,6 +104,8 @@ def stage_arguments(stage: str, recipe: Recipe, folder: Path) -> Any:
             f"{stage}.trl.{ours[0]} is set by the harness: remove it from the recipe", exit_code=2
         )
     settings = {**_DEFAULTS, **(_GRPO_DEFAULTS if stage == "srl" else {}), **table}
+    # Left to itself transformers refuses bf16 on a machine without an accelerator instead of computing it there.
+    settings.setdefault("use_cpu", not torch.accelerator.is_available())
     settings.setdefault("save_steps", settings.get("eval_steps", 50))
     settings.setdefault("eval_steps", settings["save_steps"])
     if settings["save_strategy"] == "steps" and settings["save_total_limit"] == 1:

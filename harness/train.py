@@ -243,12 +243,13 @@ def _quiet_libraries() -> None:
     import logging
     import warnings
 
+    from datasets.utils import logging as datasets_logging
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    for library in ("trl", "datasets"):
-        logging.getLogger(library).setLevel(logging.ERROR)
+    logging.getLogger("trl").setLevel(logging.ERROR)
+    datasets_logging.set_verbosity_error()
     warnings.filterwarnings("ignore", category=UserWarning)
     logging.basicConfig(format="%(levelname)s: %(message)s")
 

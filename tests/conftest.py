@@ -61,3 +61,14 @@ def real_data() -> Path:
     if not named:
         pytest.skip("SRL_AGENT_REAL_DATA does not name a folder with real trajectories")
     return Path(named)
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was not interrupted."""
+    from tests.tiny_runs import recipe, run
+
+    folder = tmp_path_factory.mktemp("whole")
+    done = run(str(recipe(folder, tiny_model)))
+    assert done.returncode == 0, done.stderr
+    return folder / "run"

@@ -4,65 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).parent.parent.parent
-
-
-def recipe(folder: Path, model: Path, **changes: object) -> Path:
-    table = {
-        "name": "run",
-        "output": str(folder),
-        "stages": ["sft", "srl"],
-        "data": {"path": "demo", "validation_fraction": 0.1, "validation_steps": 6, "train_steps": 40},
-        "steps": {"context_window": 0, "max_action_chars": 200},
-        "model": {"name": str(model)},
-        "rewards": [{"name": "tests.plugin_rewards:letters_of_even_steps"}],
-        "validation": {"max_new_tokens": 6},
-        "sft": {
-            "trl": {
-                "max_steps": 6,
-                "save_steps": 2,
-                "per_device_train_batch_size": 2,
-                "learning_rate": 1e-3,
-                "use_cpu": True,
-            }
-        },
-        "srl": {
-            "sampling": {"epsilon": 1e-6, "max_rounds": 6},
-            "trl": {
-                "max_steps": 6,
-                "save_steps": 2,
-                "num_generations": 4,
-                "per_device_train_batch_size": 8,
-                "steps_per_generation": 2,
-                "max_completion_length": 8,
-                "learning_rate": 1e-3,
-                "use_cpu": True,
-            },
-        },
-        **changes,
-    }
-    path = folder / "recipe.yaml"
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(table))
-    return path
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "harness.train", *words]
-
-
-def run(*words: str, slow: float = 0.0) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "SLOW_REWARD": str(slow)}
-    return subprocess.run(
-        command(*words), capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300
-    )
+from tests.tiny_runs import ROOT, command, recipe, run, whole_lines
 
 
 def kill_when(words: list[str], metrics: Path, stage: str, step: int) -> None:
@@ -82,27 +29,9 @@ def kill_when(words: list[str], metrics: Path, stage: str, step: int) -> None:
     process.wait()
 
 
-def whole_lines(path: Path) -> list[dict]:
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
-
-
 def final_weights(folder: Path, stage: str) -> bytes:
     best = json.loads((folder / "checkpoints" / stage / "best.json").read_text())
     return (Path(best["final_checkpoint"]) / "model.safetensors").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("whole")
-    done = run(str(recipe(folder, tiny_model)))
-    assert done.returncode == 0, done.stderr
-    return folder / "run"
 
 
 def test_the_run_writes_every_file(finished: Path) -> None:
