@@ -121,10 +121,10 @@ def _summary_table(report: dict[str, Any]) -> "Table":
 
     from harness.report_html import number, percent, span
 
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("held-out steps", no_wrap=True)
-    for column in ("step reward", "95 % interval", "well-formed", "exact match"):
-        table.add_column(column, justify="right")
+    for column in ("reward", "95 % interval", "well-formed", "exact"):
+        table.add_column(column, justify="right", no_wrap=True)
     for stage, figures in report["stages"].items():
         reward = figures["step_reward"]
         shares = (percent(figures["format_rate"]), percent(figures["exact_match_rate"]))

@@ -108,7 +108,7 @@ def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
         _run(recipe, run_folder, data, teller)
     except BaseException as error:
         if process.is_main_process:
-            run_folder.update_manifest(status="interrupted")
+            run_folder.update_manifest(status="interrupted", wall_seconds=_wall_seconds(run_folder, started))
             teller.say(f"stopped; go on with: python -m harness.train --resume {run_folder.path}")
         if "No space left on device" in str(error) and not isinstance(error, OSError):
             raise UserError(
@@ -117,10 +117,16 @@ def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
         raise
     if process.is_main_process:
         run_folder.update_manifest(
-            status="finished", finished=now(), wall_seconds=round(time.monotonic() - started, 1)
+            status="finished", finished=now(), wall_seconds=_wall_seconds(run_folder, started)
         )
         _report(run_folder, teller)
     return 0
+
+
+def _wall_seconds(run_folder: RunFolder, started: float) -> float:
+    """Seconds worked, over all sittings but those that ended in a kill."""
+    before = json.loads(run_folder.manifest.read_text(encoding="utf-8")).get("wall_seconds") or 0.0
+    return round(float(before) + time.monotonic() - started, 1)
 
 
 def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:

@@ -63,6 +63,18 @@ def test_figures_follow_from_the_rows(folder: Path) -> None:
     assert sum(kind["steps"] for kind in figures["stages"]["srl"]["by_kind"].values()) == 40
 
 
+def test_headline_says_when_the_floor_is_not_beaten(folder: Path) -> None:
+    assert "Trained is above the floor: repeat last action scores 0.310." in report_html.headline(
+        build_report(folder)
+    )
+    floor = json.loads((folder / "floor.json").read_text(encoding="utf-8"))
+    floor["policies"]["empty_action"]["mean"] = 0.9
+    write_json(folder / "floor.json", floor)
+    assert "Trained is NOT above the floor: empty action scores 0.900." in report_html.headline(
+        build_report(folder)
+    )
+
+
 def test_sampling_counts_add_up(folder: Path) -> None:
     sampling = build_report(folder)["sampling"]["srl"]
     assert sampling["groups"] == 60
