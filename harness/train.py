@@ -16,6 +16,14 @@ from harness.cli import UserError, run
 from harness.config import Recipe, check_trl_keys, load_recipe, shipped_recipes
 from harness.run_folder import RunFolder, describe_machine, file_digest, now
 
+# How safetensors and torch report a failed write; neither raises OSError.
+_WRITE_FAILURES = (
+    "No space left on device",
+    "File too large",
+    "PytorchStreamWriter failed writing",
+    "quota exceeded",
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Raises UserError."""
@@ -89,9 +97,11 @@ def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
     from harness.step_data import load_step_data
 
     _quiet_libraries()
+    import torch
     from accelerate import PartialState
 
-    process = PartialState()
+    # Without an accelerator it would not see that several processes were launched.
+    process = PartialState(cpu=not torch.accelerator.is_available())
     run_folder = RunFolder(folder.path, writes=process.is_main_process)
     teller = Teller(speaks=process.is_main_process)
     data = load_step_data(recipe)
@@ -110,9 +120,10 @@ def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
         if process.is_main_process:
             run_folder.update_manifest(status="interrupted", wall_seconds=_wall_seconds(run_folder, started))
             teller.say(f"stopped; go on with: python -m harness.train --resume {run_folder.path}")
-        if "No space left on device" in str(error) and not isinstance(error, OSError):
+        if not isinstance(error, OSError) and any(sign in str(error) for sign in _WRITE_FAILURES):
             raise UserError(
-                f"{run_folder.path}: no space left on the disk; free some, then resume"
+                f"{run_folder.path}: a checkpoint could not be written ({' '.join(str(error).split())[:120]}); "
+                "is the disk full? Free some space, then resume"
             ) from error
         raise
     if process.is_main_process:

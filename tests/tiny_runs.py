@@ -11,14 +11,14 @@ import yaml
 ROOT = Path(__file__).parent.parent
 
 
-def recipe(folder: Path, model: Path, **changes: object) -> Path:
+def recipe(folder: Path, model_folder: Path, **changes: object) -> Path:
     table = {
         "name": "run",
         "output": str(folder),
         "stages": ["sft", "srl"],
         "data": {"path": "demo", "validation_fraction": 0.1, "validation_steps": 6, "train_steps": 40},
         "steps": {"context_window": 0, "max_action_chars": 200},
-        "model": {"name": str(model)},
+        "model": {"name": str(model_folder)},
         "rewards": [{"name": "tests.plugin_rewards:letters_of_even_steps"}],
         "validation": {"max_new_tokens": 6},
         "sft": {

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -90,6 +92,61 @@ def test_ctrl_c_says_how_to_go_on(tiny_model: Path, tmp_path: Path) -> None:
     assert f"--resume {folder}" in errors
     assert "Traceback" not in errors
     assert json.loads((folder / "manifest.json").read_text())["status"] == "interrupted"
+
+
+def test_a_full_disk_is_named_and_the_run_resumes(tiny_model: Path, tmp_path: Path) -> None:
+    path, folder = recipe(tmp_path, tiny_model, stages=["sft"]), tmp_path / "run"
+    # A limit on the size of files stands in for a full disk: the weights do not fit, the lines before them do.
+    limited = f"ulimit -f 64; exec {shlex.join(command(str(path)))}"
+    done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, cwd=ROOT, timeout=200)
+    assert done.returncode == 1
+    assert "could not be written" in done.stderr or "larger than this system allows" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((folder / "checkpoints").rglob("complete.json"))
+    resumed = run("--resume", str(folder))
+    assert resumed.returncode == 0, resumed.stderr
+
+
+def test_lora_bfloat16_checkpointing_and_the_last_step(tiny_model: Path, tmp_path: Path) -> None:
+    path = recipe(
+        tmp_path,
+        tiny_model,
+        model={"name": str(tiny_model), "dtype": "bfloat16", "lora": {"r": 4, "lora_alpha": 8}},
+        steps={"context_window": "full", "max_action_chars": 200, "include_last_step": True},
+    )
+    checkpointing = [
+        f"{stage}.trl.{key}"
+        for stage in ("sft", "srl")
+        for key in ("gradient_checkpointing=true", "max_steps=2")
+    ]
+    done = run(str(path), *checkpointing)
+    assert done.returncode == 0, done.stderr
+    best = json.loads((tmp_path / "run/checkpoints/srl/best.json").read_text())
+    assert (Path(best["final_checkpoint"]) / "adapter_model.safetensors").exists()
+
+
+def test_two_processes_fill_every_batch_and_agree(tiny_model: Path, tmp_path: Path) -> None:
+    path, folder = recipe(tmp_path, tiny_model, stages=["srl"]), tmp_path / "run"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+    done = subprocess.run(
+        [*launch, "harness.train", str(path), "srl.trl.max_steps=2"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = whole_lines(folder / "metrics.jsonl")
+    trained = [row for row in rows if row["stage"] == "srl" and row["kind"] == "train"]
+    assert [row["step"] for row in trained] == [1, 2]
+    assert trained[0]["sampling/filled_fraction"] == 1.0
+    kept = [group for group in whole_lines(folder / "samples.jsonl") if group["kept"]]
+    assert len(kept) == 8  # 2 processes × 8 rows × 2 steps of a generation batch, in groups of 4
+    assert all(group["step_index"] % 2 == 0 for group in kept)
+    validation = [row for row in whole_lines(folder / "validation.jsonl") if row["stage"] == "srl"]
+    keys = [(row["step"], row["trajectory_id"], row["step_index"]) for row in validation]
+    assert len(keys) == len(set(keys)) == 6  # each held-out step once, whichever process completed it
 
 
 def test_a_run_is_never_overwritten(finished: Path, tiny_model: Path) -> None:
