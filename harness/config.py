@@ -37,6 +37,7 @@ class StepsTable(_Table):
 
     context_window: int | Literal["full"] = 2  # (action, observation) pairs in the prompt
     include_last_step: bool = False  # the paper: the last step is never a target
+    max_task_chars: int | None = Field(default=None, ge=2)  # longer ones keep head and tail [open]
     max_observation_chars: int | None = Field(default=None, ge=2)  # longer ones keep head and tail [open]
     max_action_chars: int | None = Field(
         default=None, ge=1
@@ -112,7 +113,7 @@ class SrlTable(_Table):
 class Recipe(_Table):
     """A run."""
 
-    name: str = "run"
+    name: str = "run"  # of the run's folder; {time} stands for date and time
     seed: int = 0
     output: str = "outputs"  # the run's folder is made in it
     stages: tuple[Stage, ...] = Field(default=("srl",), min_length=1)

@@ -204,6 +204,7 @@ def _step_settings(recipe: Recipe) -> StepSettings:
     return StepSettings(
         context_window=None if steps.context_window == "full" else steps.context_window,
         include_last_step=steps.include_last_step,
+        max_task_chars=steps.max_task_chars,
         max_observation_chars=steps.max_observation_chars,
         max_action_chars=steps.max_action_chars,
         max_prompt_chars=steps.max_prompt_chars,

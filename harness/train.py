@@ -40,11 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recipe = load_recipe(named[0] if named else "demo", words[len(named) :])
     if options.dry_run:
         return _dry_run(recipe)
-    name = (
-        recipe.name
-        if "{" not in recipe.name
-        else recipe.name.format(time=datetime.now().strftime("%Y%m%d-%H%M%S"))
-    )
+    name = recipe.name.replace("{time}", datetime.now().strftime("%Y%m%d-%H%M%S"))
     return _train(recipe, RunFolder(Path(recipe.output) / name), resume=False)
 
 
@@ -99,10 +95,12 @@ def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
     _quiet_libraries()
     import torch
     from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
 
     # Without an accelerator it would not see that several processes were launched.
     process = PartialState(cpu=not torch.accelerator.is_available())
-    run_folder = RunFolder(folder.path, writes=process.is_main_process)
+    path = broadcast_object_list([folder.path])[0]  # every process named it by its own clock
+    run_folder = RunFolder(path, writes=process.is_main_process)
     teller = Teller(speaks=process.is_main_process)
     data = load_step_data(recipe)
     digest = file_digest(data.path)

@@ -65,6 +65,10 @@ def _shell_kind(command: str) -> str:
     program = words[0] if words else ""
     if program in _SEARCHERS:
         return "search"
+    if program in _EDITORS:  # scaffolds that know only shell lines write their tools as commands
+        return "read" if words[1:2] == ["view"] else "edit"
+    if program in _BY_TOOL:
+        return _BY_TOOL[program]
     reads = program in _READERS or (program == "sed" and words[1:2] == ["-n"])
     if reads and ">" not in command:
         return "read"

@@ -21,6 +21,7 @@ class StepSettings:
 
     context_window: int | None = 2  # (action, observation) pairs shown; None: all ("full")
     include_last_step: bool = False  # the paper: never a target
+    max_task_chars: int | None = None  # longer ones keep head and tail
     max_observation_chars: int | None = None  # longer ones keep head and tail
     max_action_chars: int | None = None  # steps with longer expert actions are no targets
     max_prompt_chars: int | None = None  # steps with longer prompts are no targets
@@ -81,7 +82,9 @@ def render_example(
         trajectory_id=trajectory.trajectory_id,
         step_index=index,
         kind=step_kind(expert),
-        prompt=action_format.render_prompt(trajectory.task, history, omitted=index - window),
+        prompt=action_format.render_prompt(
+            truncate_middle(trajectory.task, settings.max_task_chars), history, omitted=index - window
+        ),
         expert=expert,
         expert_action=action_format.render_actions(expert.actions),
     )

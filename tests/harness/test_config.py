@@ -7,14 +7,17 @@ import pytest
 from harness.cli import UserError
 from harness.config import check_trl_keys, load_recipe, shipped_recipes
 from harness.train import main
+from tests.tiny_runs import ROOT
+
+RECIPES = [*shipped_recipes(), *map(str, sorted((ROOT / "benchmarks").glob("*.yaml")))]
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_shipped_recipe_loads_and_names_real_trl_keys(name: str) -> None:
     check_trl_keys(load_recipe(name))
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_shipped_recipe_dry_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "data.path=demo", "--dry-run"]) == 0
     out = capsys.readouterr().out

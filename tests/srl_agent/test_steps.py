@@ -76,6 +76,15 @@ def test_truncation_keeps_head_and_tail_and_says_so() -> None:
     assert truncate_middle("ab" * 9, 0).strip() == "[18 characters left out]"
 
 
+def test_long_tasks_and_observations_are_cut_in_the_prompt_only() -> None:
+    source = trajectory()
+    settings = StepSettings(max_task_chars=2, max_observation_chars=2)
+    example = render_example(source, 2, settings=settings, action_format=XML)
+    assert example.prompt[1]["content"].startswith("F\n[5 characters left out]\n.")
+    assert example.prompt[3]["content"] == "OBSERVATION:\no\n[3 characters left out]\n0"
+    assert source == trajectory()
+
+
 def test_what_is_left_out_is_counted() -> None:
     long = Trajectory(
         trajectory_id="x", instance_id="x", task="t", source="test",
@@ -123,6 +132,9 @@ def test_named_groups_are_held_out_and_typos_are_named() -> None:
         ("sed -n 1,5p a.py", "read"),
         ("sed -i s/a/b/ a.py", "edit"),
         ("python -m pytest", "bash"),
+        ("str_replace_editor view /testbed/a.py", "read"),
+        ("edit 1:3\nx = 1\nend_of_edit", "edit"),
+        ("submit", "finish"),
         ("", "bash"),
     ],
 )
