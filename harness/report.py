@@ -23,8 +23,8 @@ class ReportPaths:
 
 def build_report(run_dir: Path) -> dict[str, Any]:
     """The figures of a run, as report.json has them. Raises UserError if the folder is not a run."""
-    from harness.report_data import read_run
-    from harness.report_numbers import report_numbers
+    from harness.reporting.data import read_run
+    from harness.reporting.numbers import report_numbers
 
     return report_numbers(read_run(run_dir))
 
@@ -59,10 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _one_run(run_dir: Path) -> tuple[dict[str, Any], str]:
-    from harness.report_data import read_run
-    from harness.report_examples import group_examples, held_out_examples
-    from harness.report_html import render_report
-    from harness.report_numbers import chosen_evaluations, report_numbers
+    from harness.reporting.data import read_run
+    from harness.reporting.examples import group_examples, held_out_examples
+    from harness.reporting.html import render_report
+    from harness.reporting.numbers import chosen_evaluations, report_numbers
 
     data = read_run(run_dir)
     report = report_numbers(data)
@@ -76,9 +76,9 @@ def _one_run(run_dir: Path) -> tuple[dict[str, Any], str]:
 
 
 def _several_runs(run_dirs: list[Path]) -> tuple[dict[str, Any], str]:
-    from harness.report_comparison import comparison_numbers
-    from harness.report_data import read_run
-    from harness.report_html import render_comparison
+    from harness.reporting.comparison import comparison_numbers
+    from harness.reporting.data import read_run
+    from harness.reporting.html import render_comparison
 
     comparison = comparison_numbers([read_run(run_dir) for run_dir in run_dirs])
     return comparison, render_comparison(comparison)
@@ -99,7 +99,7 @@ def print_summary(report: dict[str, Any], paths: ReportPaths) -> None:
     """Every run's held-out figures as a table with the headline, the warnings, and where the report is."""
     from rich.console import Console
 
-    from harness.report_html import headline
+    from harness.reporting.html import headline
 
     console = Console(highlight=False)
     for label, one in report.get("runs", {"": report}).items():
@@ -119,7 +119,7 @@ def _summary_table(report: dict[str, Any]) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    from harness.report_html import number, percent, span
+    from harness.reporting.html import number, percent, span
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("held-out steps", no_wrap=True)

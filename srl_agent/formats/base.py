@@ -34,34 +34,12 @@ class ActionSyntax(Protocol):
         """At least one action and nothing beside the actions; raises FormatError otherwise."""
 
 
+_EDITOR = ("command", "path", "file_text", "old_str", "new_str", "insert_line", "view_range")
+
 # Tool sets by name: argument names by tool. A recipe may also give its own mapping.
 TOOL_SETS: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "swe-agent": {
-        "bash": ("command",),
-        "str_replace_editor": (
-            "command",
-            "path",
-            "file_text",
-            "old_str",
-            "new_str",
-            "insert_line",
-            "view_range",
-        ),
-        "submit": (),
-    },
-    "trae": {
-        "bash": ("command",),
-        "str_replace_based_edit_tool": (
-            "command",
-            "path",
-            "file_text",
-            "old_str",
-            "new_str",
-            "insert_line",
-            "view_range",
-        ),
-        "task_done": (),
-    },
+    "swe-agent": {"bash": ("command",), "str_replace_editor": _EDITOR, "submit": ()},
+    "trae": {"bash": ("command",), "str_replace_based_edit_tool": _EDITOR, "task_done": ()},
     "bash": {"bash": ("command",)},
 }
 

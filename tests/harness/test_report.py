@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 from synthetic_run import write_json, write_lines, write_run
 
-from harness import report, report_charts, report_html
+from harness import report
 from harness.cli import UserError, run
 from harness.report import build_report, write_report
-from harness.report_data import read_run
-from harness.report_examples import group_examples
+from harness.reporting import charts
+from harness.reporting import html as report_html
+from harness.reporting.data import read_run
+from harness.reporting.examples import group_examples
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -36,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_worked_examples_in_docstrings() -> None:
-    for module in (report_html, report_charts):
+    for module in (report_html, charts):
         assert doctest.testmod(module).failed == 0
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness import report_charts as charts
-from harness.report_examples import GroupExample, HeldOutExample
-from harness.report_numbers import READS_EXPERT
+from harness.reporting import charts
+from harness.reporting.examples import GroupExample, HeldOutExample
+from harness.reporting.numbers import READS_EXPERT
 
 _SMALL_CHARTS = (  # curve, title, whether it is a share
     ("kept_fraction", "Groups kept by dynamic sampling", True),
@@ -97,7 +97,7 @@ def _trained(report: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _render(template: str, **values: Any) -> str:
     environment = Environment(
-        loader=PackageLoader("harness", "templates"),
+        loader=PackageLoader("harness.reporting", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from harness.cli import UserError
-from harness.report_data import Evaluation, HeldOutRow, RunData, number_or_none
+from harness.reporting.data import Evaluation, HeldOutRow, RunData, number_or_none
 from harness.statistics import Interval, StepKey, cluster_bootstrap, paired_difference, verdict
 
 SCHEMA_VERSION = 1

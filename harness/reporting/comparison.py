@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from harness.cli import UserError
-from harness.report_data import HeldOutRow, RunData
-from harness.report_numbers import (
+from harness.reporting.data import HeldOutRow, RunData
+from harness.reporting.numbers import (
     SCHEMA_VERSION,
     chosen_evaluations,
     difference_entry,

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.report_data import Evaluation, GroupRow, HeldOutRow, RunData, number_or_none
-from harness.report_numbers import BASE, trained_stage
+from harness.reporting.data import Evaluation, GroupRow, HeldOutRow, RunData, number_or_none
+from harness.reporting.numbers import BASE, trained_stage
 from harness.statistics import StepKey
 
 _LONGEST = 4000  # characters of a text that are shown
