@@ -1,7 +1,8 @@
 """Expert trajectories -> training steps.
 
 For a trajectory of N steps the paper makes N−1 instances (arXiv 2510.25992, section 3): the task and the first
-k−1 steps are the prompt, step k is the target; the last step is never a target. A step is stored as (trajectory,
+k−1 steps are the prompt, step k is the target; the last step is never a target. Steps without an action (prose, or
+a call that the scaffold refused) are context only and do not count. A step is stored as (trajectory,
 index) and rendered when it is needed, so that storage grows with the trajectories and not with their prefixes.
 """
 
@@ -62,20 +63,35 @@ def truncate_middle(text: str, limit: int | None) -> str:
     return f"{text[:head]}\n[{len(text) - limit} characters left out]\n{text[len(text) - tail :]}"
 
 
-def target_indices(trajectory: Trajectory, settings: StepSettings) -> range:
+def target_indices(trajectory: Trajectory, settings: StepSettings) -> list[int]:
     """Indices of the steps that are targets, before any is left out for its content."""
-    steps = len(trajectory.steps)
-    return range(steps if settings.include_last_step else max(steps - 1, 0))
+    acting = _acting_steps(trajectory, len(trajectory.steps))
+    return acting if settings.include_last_step else acting[:-1]
+
+
+def _acting_steps(trajectory: Trajectory, before: int) -> list[int]:
+    return [index for index, step in enumerate(trajectory.steps[:before]) if step.actions]
+
+
+def window_start(trajectory: Trajectory, index: int, window: int | None) -> int:
+    """The first step that the prompt of step ``index`` shows: ``window`` (action, observation) pairs before it.
+
+    Steps without an action that lie between are shown, and do not count.
+    """
+    if window == 0:
+        return index
+    acting = _acting_steps(trajectory, index)
+    return 0 if window is None or window >= len(acting) else acting[-window]
 
 
 def render_example(
     trajectory: Trajectory, index: int, *, settings: StepSettings, action_format: ActionFormat
 ) -> StepExample:
     """Render step ``index`` of a trajectory. Raises UnrepresentableActionError."""
-    window = index if settings.context_window is None else min(index, settings.context_window)
+    start = window_start(trajectory, index, settings.context_window)
     history = [
         replace(step, observation=truncate_middle(step.observation, settings.max_observation_chars))
-        for step in trajectory.steps[index - window : index]
+        for step in trajectory.steps[start:index]
     ]
     expert = trajectory.steps[index]
     return StepExample(
@@ -83,7 +99,7 @@ def render_example(
         step_index=index,
         kind=step_kind(expert),
         prompt=action_format.render_prompt(
-            truncate_middle(trajectory.task, settings.max_task_chars), history, omitted=index - window
+            truncate_middle(trajectory.task, settings.max_task_chars), history, omitted=start
         ),
         expert=expert,
         expert_action=action_format.render_actions(expert.actions),
@@ -97,6 +113,8 @@ def select_steps(
     refs: list[StepRef] = []
     left_out: Counter[str] = Counter()
     for position, trajectory in enumerate(trajectories):
+        if without_action := sum(not step.actions for step in trajectory.steps):
+            left_out["no action"] += without_action
         for index in target_indices(trajectory, settings):
             reason = _reason_to_leave_out(trajectory, index, settings, action_format)
             if reason is None:
@@ -109,8 +127,6 @@ def select_steps(
 def _reason_to_leave_out(
     trajectory: Trajectory, index: int, settings: StepSettings, action_format: ActionFormat
 ) -> str | None:
-    if not trajectory.steps[index].actions:
-        return "no action"
     try:
         example = render_example(trajectory, index, settings=settings, action_format=action_format)
     except UnrepresentableActionError:

@@ -21,7 +21,7 @@ class Step:
     """What the agent did at one turn, and what came back."""
 
     thought: str  # prose before the calls; never compared with anything
-    actions: tuple[Action, ...]  # parallel calls of one turn are kept, in order
+    actions: tuple[Action, ...]  # parallel calls in order; empty: prose only, or a call that was refused
     observation: str  # results of all calls of the turn, in order
 
 

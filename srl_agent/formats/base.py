@@ -72,13 +72,15 @@ class ActionFormat:
         """Chat messages that end where the next action begins.
 
         ``history`` is what the model may see of the steps so far, ``omitted`` the number of steps before it.
-        Thoughts of earlier steps are left out: the policy learns its own (paper, section 4.1).
+        Thoughts of earlier steps are left out: the policy learns its own (paper, section 4.1). A step without
+        an action shows its prose: that is all it did, and what follows answers it.
         """
         system = _SYSTEM_PROMPT.format(instructions=self.syntax.instructions(self.tools))
         note = f"\n\n[{omitted} earlier steps are not shown]" if omitted else ""
         messages = [{"role": "system", "content": system}, {"role": "user", "content": task + note}]
         for step in history:
-            messages.append({"role": "assistant", "content": self.render_actions(step.actions)})
+            said = self.render_actions(step.actions) if step.actions else step.thought
+            messages.append({"role": "assistant", "content": said})
             messages.append({"role": "user", "content": f"OBSERVATION:\n{step.observation}"})
         return messages
 

@@ -10,7 +10,7 @@ _LS = (Action(name="bash", arguments={"command": "ls"}),)
 
 
 def _repeat_last_action(trajectory: Trajectory, index: int) -> tuple[Action, ...]:
-    return (trajectory.steps[index - 1].actions if index else ()) or _LS
+    return next((step.actions for step in reversed(trajectory.steps[:index]) if step.actions), _LS)
 
 
 def _empty_action(trajectory: Trajectory, index: int) -> tuple[Action, ...]:

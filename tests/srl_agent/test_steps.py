@@ -1,5 +1,6 @@
 """From trajectories to target steps: the N−1 rule, windows, truncation, the split, kinds."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from harness.demo import expert_path
 from srl_agent.formats import get_format
 from srl_agent.kinds import step_kind
+from srl_agent.rewards import floor_step
 from srl_agent.steps import (
     StepSettings,
     render_example,
@@ -14,6 +16,7 @@ from srl_agent.steps import (
     split_trajectories,
     target_indices,
     truncate_middle,
+    window_start,
 )
 from trajectories import Action, Step, Trajectory
 from trajectories.store import read_trajectories
@@ -41,6 +44,18 @@ def test_the_last_step_is_no_target_unless_asked_for() -> None:
     assert list(target_indices(trajectory(5), StepSettings())) == [0, 1, 2, 3]
     assert list(target_indices(trajectory(5), StepSettings(include_last_step=True))) == [0, 1, 2, 3, 4]
     assert list(target_indices(trajectory(0), StepSettings())) == []
+
+
+def test_steps_without_an_action_are_context_and_do_not_count() -> None:
+    said = Step(thought="Shall I?", actions=(), observation="Yes.")
+    a, b, c = step("echo a"), step("echo b"), step("echo c")
+    mixed = replace(trajectory(), steps=(said, a, said, b, said, c, said))
+    assert target_indices(mixed, StepSettings()) == [1, 3]
+    assert [window_start(mixed, 5, window) for window in (0, 1, 2, 3, None)] == [5, 3, 0, 0, 0]
+    example = render_example(mixed, 5, settings=StepSettings(context_window=1), action_format=XML)
+    shown = [message["content"] for message in example.prompt[2:]]
+    assert shown == [XML.render_actions(b.actions), "OBSERVATION:\ndone", "Shall I?", "OBSERVATION:\nYes."]
+    assert floor_step("repeat_last_action", mixed, 5).actions == b.actions
 
 
 @pytest.mark.parametrize(

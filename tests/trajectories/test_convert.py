@@ -59,12 +59,13 @@ def test_bad_records_are_counted_and_passed(tmp_path, capsys):
     assert convert(data, "--out", out) == 0
     assert [t.trajectory_id for t in read_trajectories(out)] == ["t1", "t3"]
     ledger = ledger_of(out.parent)
-    dropped = {"no_step_left": 1, "not_json": 1, "unknown_format": 2}
+    dropped = {"no_step_with_action": 1, "not_json": 1, "unknown_format": 2}
     assert ledger["total"]["trajectories"] == {"read": 6, "kept": 2, "dropped": dropped}
-    assert ledger["total"]["steps"] == {"read": 3, "kept": 2, "dropped": {"no_command_block": 1}}
+    assert ledger["total"]["steps"] == {"read": 3, "kept": 2, "dropped": {"no_step_with_action": 1}}
     text = json.dumps(ledger)
     assert f"{data}:2: " in text
-    assert f"{data}:3 turn 1" in text
+    assert ledger["total"]["notes"] == {"no_command_block": 1}
+    assert f"{data}:3" in text
     assert "swe-smith" in capsys.readouterr().out
 
 

@@ -251,12 +251,15 @@ def test_mini_text_mode_with_refused_turns():
             },
         )
     )
-    commands = [step.actions[0].arguments["command"] for step in trajectory.steps]
-    assert commands == ["ls", "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"]
-    assert [step.observation for step in trajectory.steps] == ["<returncode>0</returncode>", ""]
+    commands = [[action.arguments["command"] for action in step.actions] for step in trajectory.steps]
+    assert commands == [["ls"], [], [], [], ["echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"]]
+    refused = ["EXACTLY ONE action"] * 3
+    assert [step.observation for step in trajectory.steps] == ["<returncode>0</returncode>", *refused, ""]
     assert trajectory.steps[0].thought == "THOUGHT: Look."
+    assert trajectory.steps[1].thought == "```bash\nls\n```\nand\n```bash\npwd\n```"
     assert (trajectory.model, trajectory.patch) == ("claude", "diff --git a b")
-    assert ledger.steps.dropped == {"several_command_blocks": 1, "no_command_block": 1, "no_action": 1}
+    assert not ledger.steps.dropped
+    assert ledger.notes == {"several_command_blocks": 1, "no_command_block": 1, "no_action": 1}
 
 
 def test_mini_tool_mode_with_parallel_calls():
@@ -326,10 +329,11 @@ def test_anthropic_body_and_bare_list():
         {"role": "assistant", "content": [{"type": "text", "text": "Done."}]},
     ]  # fmt: skip
     (trajectory,), ledger = read({"model": "claude", "max_tokens": 9, "system": "s", "messages": messages})
-    (step,) = trajectory.steps
+    step, end = trajectory.steps
     assert (step.thought, step.observation) == ("Looking.", "a.py\n[image]\n/t\nHurry.")
     assert [action.arguments["command"] for action in step.actions] == ["ls", "pwd"]
-    assert ledger.steps.dropped == {"final_message": 1}
+    assert end == Step(thought="Done.", actions=(), observation="")
+    assert ledger.notes == {"final_message": 1}
     assert (trajectory.model, trajectory.task) == ("claude", "List files")
     assert one(messages).steps == trajectory.steps
 
@@ -343,7 +347,7 @@ def test_anthropic_input_that_is_no_object_spoils_the_turn():
     found, ledger = read(messages)
     assert not found
     assert ledger.steps.dropped == {"arguments_not_an_object": 1}
-    assert ledger.trajectories.dropped == {"no_step_left": 1}
+    assert ledger.trajectories.dropped == {"no_step_with_action": 1}
 
 
 # --- OpenAI chat
@@ -375,10 +379,11 @@ def test_openai_chat_with_null_contents_bad_arguments_and_a_user_who_answers():
         }
     )
     assert trajectory.resolved is False
-    assert [step.observation for step in trajectory.steps] == ["Please continue.", ""]
-    assert trajectory.steps[1].actions == (Action(name="finish", arguments={}),)
-    assert ledger.steps.dropped == {"no_action": 1, "arguments_not_an_object": 1}
-    assert json.loads(json.dumps(to_json(trajectory)))["steps"][1]["thought"] == "\ud800 end"
+    assert [step.observation for step in trajectory.steps] == ["", "Please continue.", ""]
+    assert [step.actions for step in trajectory.steps[1:]] == [(), (Action(name="finish", arguments={}),)]
+    assert ledger.steps.dropped == {"arguments_not_an_object": 1}
+    assert ledger.notes == {"no_action": 1}
+    assert json.loads(json.dumps(to_json(trajectory)))["steps"][2]["thought"] == "\ud800 end"
 
 
 def test_openai_chat_with_xml_calls_in_the_text():
@@ -426,10 +431,12 @@ def test_trae_line_with_summary():
         "acme_core",
         None,
     )
-    assert [step.observation for step in trajectory.steps] == ["a.py\nwarning", "ERROR! Your Patch is empty."]
-    assert [step.actions[0].name for step in trajectory.steps] == ["bash", "task_done"]
-    assert ledger.steps.dropped == {"no_action": 1}
-    assert ledger.notes == {"request_without_reply": 1}
+    observations = ["a.py\nwarning", "<system-reminder>", "ERROR! Your Patch is empty."]
+    assert [step.observation for step in trajectory.steps] == observations
+    names = [[action.name for action in step.actions] for step in trajectory.steps]
+    assert names == [["bash"], [], ["task_done"]]
+    assert not ledger.steps.dropped
+    assert ledger.notes == {"request_without_reply": 1, "no_action": 1}
 
 
 def test_trae_bare_run_without_a_reply_is_dropped():
@@ -455,11 +462,12 @@ def test_openhands_v0_events():
         {"id": 6, "source": "agent", "action": "message", "args": {"content": "Done."}},
     ]  # fmt: skip
     (trajectory,), ledger = read(events)
-    assert [step.actions[0].name for step in trajectory.steps] == ["run", "str_replace_editor"]
+    names = [[action.name for action in step.actions] for step in trajectory.steps]
+    assert names == [["run"], ["str_replace_editor"], []]
     assert trajectory.steps[0].actions[0].arguments == {"command": "ls"}
-    assert [step.thought for step in trajectory.steps] == ["Look.", "See."]
-    assert [step.observation for step in trajectory.steps] == ["a.py", "1 x"]
-    assert ledger.steps.dropped == {"final_message": 1}
+    assert [step.thought for step in trajectory.steps] == ["Look.", "See.", "Done."]
+    assert [step.observation for step in trajectory.steps] == ["a.py", "1 x", ""]
+    assert ledger.notes == {"final_message": 1}
     row = {"instance_id": "acme__w-3", "history": [[events[2], events[3]]], "instruction": "Go"}
     assert one(row).task == "Go"
 
@@ -556,7 +564,7 @@ def test_own_format_is_read_as_it_is():
 
 
 @pytest.mark.parametrize("name", sorted(READERS))
-def test_a_trajectory_of_prose_has_no_step_left(name):
+def test_a_trajectory_of_prose_has_no_step_with_an_action(name):
     prose = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
     values: dict[str, Any] = {
         "anthropic": prose,
@@ -569,4 +577,4 @@ def test_a_trajectory_of_prose_has_no_step_left(name):
     if name in values:
         found, ledger = read(values[name], name)
         assert not found
-        assert ledger.trajectories.dropped == {"no_step_left": 1}
+        assert ledger.trajectories.dropped == {"no_step_with_action": 1}

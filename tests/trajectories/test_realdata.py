@@ -10,17 +10,29 @@ from harness.convert import main
 
 pytestmark = pytest.mark.realdata
 
-# Folder -> (trajectories kept, steps read, steps dropped by reason). Each reason was looked into: docs/trajectories.md.
+# Folder -> (trajectories kept, steps read, steps dropped by reason, kept steps without an action by reason).
+# Each reason was looked into: docs/trajectories.md.
 EXPECTED = {
-    "isobench_trae_sonnet45": (278, 13139, {"no_action": 36}),
-    "sweagent_claude35sonnet_verified": (502, 16906, {"exit_marker": 90}),
-    "swesmith": (10, 299, {}),
-    "mini_swe_agent": (502, 20175, {"several_command_blocks": 679, "no_action": 4, "no_command_block": 1}),
-    "openhands_claude35sonnet_verified50": (50, 1144, {"no_action": 31}),
-    "moatless_claude35sonnet_lite271": (285, 2584, {}),
-    "openhands_other": (42, 2534, {"final_message": 1, "no_task": 5}),
-    "claude_code": (55, 976, {"final_message": 107, "no_action": 49, "no_task": 17}),
+    "isobench_trae_sonnet45": (278, 13139, {}, {"no_action": 36}),
+    "sweagent_claude35sonnet_verified": (502, 16906, {"exit_marker": 90}, {}),
+    "swesmith": (10, 299, {}, {}),
+    "mini_swe_agent": (
+        502,
+        20175,
+        {},
+        {"several_command_blocks": 679, "no_action": 4, "no_command_block": 1},
+    ),
+    "openhands_claude35sonnet_verified50": (50, 1144, {}, {"no_action": 31}),
+    "moatless_claude35sonnet_lite271": (285, 2584, {}, {}),
+    "openhands_other": (42, 2534, {"no_task": 5}, {"final_message": 1}),
+    "claude_code": (
+        55,
+        976,
+        {"no_step_with_action": 68, "no_task": 22},
+        {"final_message": 107, "no_action": 49},
+    ),
 }
+WITHOUT_ACTION = {"no_action", "final_message", "several_command_blocks", "no_command_block"}
 
 
 def folder(name: str) -> Path:
@@ -37,11 +49,12 @@ def folder(name: str) -> Path:
 def test_set_converts(name, tmp_path):
     assert main([str(folder(name)), "--out", str(tmp_path / "o.jsonl")]) == 0
     total = json.loads((tmp_path / "ledger.json").read_text())["total"]
-    kept, read, dropped = EXPECTED[name]
+    kept, read, dropped, without_action = EXPECTED[name]
     assert total["trajectories"]["kept"] == kept
     assert (total["steps"]["read"], total["steps"]["dropped"]) == (read, dropped)
+    assert {what: n for what, n in total["notes"].items() if what in WITHOUT_ACTION} == without_action
     for line in (tmp_path / "o.jsonl").open():
         trajectory = json.loads(line)
         assert trajectory["task"]
-        assert all(step["actions"] for step in trajectory["steps"])
+        assert all(step["actions"] or step["thought"].strip() for step in trajectory["steps"])
         assert all(action["name"] for step in trajectory["steps"] for action in step["actions"])

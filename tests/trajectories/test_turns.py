@@ -49,16 +49,25 @@ def test_result_of_a_dropped_turn_goes_with_it_but_the_users_words_stay():
             Reply(thought="", calls=(call("b", "2"),)),
         ]
     )
-    assert folded.drops == (("unparsable_call", 2), ("no_action", 3))
-    assert [step.observation for step in folded.steps] == ["seen\nYes.", ""]
+    assert folded.drops == (("unparsable_call", 2),)
+    assert [step.observation for step in folded.steps] == ["seen", "Yes.", ""]
+    assert [(step.thought, step.actions) for step in folded.steps[1:2]] == [("Shall I?", ())]
+    assert folded.notes == {"no_action": 1}
     assert folded.turns == 4
 
 
-def test_users_words_before_the_first_kept_step_belong_to_the_prompt():
+def test_users_words_before_the_first_action_belong_to_the_prompt():
     said = [Said(text="Hello"), Reply(thought="Hi. What?"), Said(text="Fix it"), Reply(thought="Done.")]
     folded = fold(said)
     assert folded.prompt == "Hello\n\nFix it"
-    assert folded.drops == (("no_action", 1), ("final_message", 2))
+    assert [(step.thought, step.observation) for step in folded.steps] == [("Hi. What?", ""), ("Done.", "")]
+    assert folded.notes == {"no_action": 1, "final_message": 1}
+
+
+def test_a_turn_with_nothing_in_it_is_dropped():
+    folded = fold([Reply(thought="", calls=(call("a"),)), Reply(thought=" "), Said(text="Go on.")])
+    assert folded.drops == (("empty_turn", 2),)
+    assert [step.observation for step in folded.steps] == ["Go on."]
 
 
 def test_result_that_nobody_asked_for_is_noted():

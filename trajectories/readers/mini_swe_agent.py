@@ -6,13 +6,21 @@ from typing import Any
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import Message, bash, openai_reply, result_ids, text_of
-from trajectories.readers.turns import Event, Reply, Result, Said, admit, fold, issue_text
+from trajectories.readers.turns import (
+    NO_BLOCK,
+    SEVERAL_BLOCKS,
+    Event,
+    Reply,
+    Result,
+    Said,
+    admit,
+    fold,
+    issue_text,
+)
 from trajectories.sources import Document
 from trajectories.types import JSON, Trajectory
 
 SOURCE = "mini-swe-agent"
-NO_BLOCK = "no_command_block"
-SEVERAL_BLOCKS = "several_command_blocks"  # the scaffold refuses them, so nothing was run
 
 _BLOCK = re.compile(r"```(?:mswea_bash_command|bash)[ \t]*\n(.*?)\n?```", re.DOTALL)
 _TAG = re.compile(r"<mswea_bash_command>(.*?)</mswea_bash_command>", re.DOTALL)

@@ -15,14 +15,13 @@ from trajectories.readers.chat import (
     without_label,
     xml_reply,
 )
-from trajectories.readers.turns import Event, Reply, Result, Said, admit, fold, issue_text
+from trajectories.readers.turns import NO_BLOCK, Event, Reply, Result, Said, admit, fold, issue_text
 from trajectories.sources import Document
 from trajectories.types import Step, Trajectory
 
 SOURCE = "swe-smith"
 EXIT_MARKER = "exit_marker"  # the scaffold's word, not the agent's
 MADE_UP_SUBMIT = "made_up_submit"
-NO_BLOCK = "no_command_block"
 
 # SWE-agent writes this as the agent's last reply when it stops a run; SWE-smith rewrites the one about the
 # cost limit into a submit that the agent never made (train/traj_mgr/utils.py).

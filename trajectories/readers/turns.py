@@ -10,6 +10,12 @@ from trajectories.types import Action, Step, Trajectory
 
 NO_ACTION = "no_action"  # an agent turn of prose only
 FINAL_MESSAGE = "final_message"  # the same, and the last turn
+SEVERAL_BLOCKS = "several_command_blocks"  # the scaffold wants one and refused them: nothing was run
+NO_BLOCK = "no_command_block"
+EMPTY_TURN = "empty_turn"  # neither prose nor a call
+
+# Turns that are steps without an action: context for what follows, never a target.
+_KEPT_WITHOUT_ACTION = frozenset({NO_ACTION, FINAL_MESSAGE, SEVERAL_BLOCKS, NO_BLOCK})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +30,7 @@ class Reply:
 
     thought: str
     calls: tuple[Call, ...] = ()
-    problem: str | None = None  # why it cannot be a step
+    problem: str | None = None  # why it did nothing, or cannot be a step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +43,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """The user's words. Never lost: they join the last kept observation, or the prompt if there is none yet."""
+    """The user's words. Never lost: they join the last kept observation, or the prompt before any action."""
 
     text: str
 
@@ -49,7 +55,7 @@ Event = Reply | Result | Said
 class Folded:
     """A conversation as steps, and what became of its other turns."""
 
-    prompt: str  # what the user said before the first kept step
+    prompt: str  # what the user said before the first action
     steps: tuple[Step, ...]
     drops: tuple[tuple[str, int], ...] = ()  # (reason, turn number from 1)
     notes: Counter[str] = field(default_factory=Counter)
@@ -65,8 +71,14 @@ class _Open:
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
         self.problem = reply.problem or (None if reply.calls else NO_ACTION)
+        if self.problem in _KEPT_WITHOUT_ACTION and not reply.thought.strip():
+            self.problem = EMPTY_TURN
         self.by_call: dict[int, list[str]] = {}
         self.loose: list[str] = []
+
+    @property
+    def kept(self) -> bool:
+        return self.problem is None or self.problem in _KEPT_WITHOUT_ACTION
 
     @property
     def has_result(self) -> bool:
@@ -84,6 +96,8 @@ class _Open:
 def fold(events: Iterable[Event]) -> Folded:
     """Give every turn its results, in the order of its calls; leave out the turns that cannot be a step.
 
+    A turn without an action is a step all the same, and noted: what follows it answers it.
+
     >>> ls = Call(action=Action(name="bash", arguments={"command": "ls"}), call_id="c1")
     >>> look, found = Reply(thought="Look.", calls=(ls,)), Result(text="a.py", call_ids=("c1",))
     >>> folded = fold([Said(text="Fix it"), look, found])
@@ -93,7 +107,7 @@ def fold(events: Iterable[Event]) -> Folded:
     prompt: list[str] = []
     turns: list[_Open] = []
     calls: dict[str, tuple[_Open, int]] = {}  # an id used twice belongs to the later call
-    last_kept: _Open | None = None
+    last_kept: _Open | None = None  # from the first action on: all that is said before belongs to the prompt
     notes: Counter[str] = Counter()
     for event in events:
         if isinstance(event, Reply):
@@ -101,7 +115,8 @@ def fold(events: Iterable[Event]) -> Folded:
             for index, call in enumerate(event.calls):
                 if call.call_id:
                     calls[call.call_id] = (turn, index)
-            last_kept = last_kept if turn.problem else turn
+            if turn.problem is None or (last_kept and turn.kept):
+                last_kept = turn
         elif isinstance(event, Said):
             (last_kept.loose if last_kept else prompt).append(event.text)
         elif not _answer(event, turns, calls):
@@ -111,10 +126,11 @@ def fold(events: Iterable[Event]) -> Folded:
     unanswered = sum(not turn.problem and not turn.has_result for turn in turns[:-1])
     if unanswered:
         notes["turn_without_result"] += unanswered
+    notes.update(turn.problem for turn in turns if turn.problem and turn.kept)
     return Folded(
         prompt="\n\n".join(text for text in prompt if text.strip()),
-        steps=tuple(turn.step() for turn in turns if not turn.problem),
-        drops=tuple((turn.problem, number) for number, turn in enumerate(turns, 1) if turn.problem),
+        steps=tuple(turn.step() for turn in turns if turn.kept),
+        drops=tuple((str(turn.problem), number) for number, turn in enumerate(turns, 1) if not turn.kept),
         notes=notes,
     )
 
@@ -130,7 +146,7 @@ def _answer(result: Result, turns: list[_Open], calls: dict[str, tuple[_Open, in
     if nameless and turns:
         turns[-1].loose.append(result.text)
         return True
-    # A turn whose calls could not be read has no ids to match: the result goes with it.
+    # A turn whose calls could not be read, or that made none, has no ids to match: the result goes with it.
     if turns and turns[-1].problem:
         turns[-1].loose.append(result.text)
         return True
@@ -168,8 +184,8 @@ def admit(trajectory: Trajectory, folded: Folded, ledger: FileLedger, position: 
     reason = None
     if not folded.turns:
         reason = "no_agent_turn"
-    elif not folded.steps:
-        reason = "no_step_left"
+    elif not any(step.actions for step in folded.steps):
+        reason = "no_step_with_action"
     elif not trajectory.task:
         reason = "no_task"
     ledger.trajectory(position, folded.turns, folded.drops, reason)
