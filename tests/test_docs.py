@@ -42,7 +42,8 @@ def user_folder(tmp_path: Path, finished: Path) -> Path:
     (tmp_path / "my_runs").mkdir()
     shutil.copy(expert_path(), tmp_path / "my_runs/expert.jsonl")
     (tmp_path / "data").mkdir()
-    shutil.copytree(finished, tmp_path / "outputs/first")
+    for name in ("first", "second"):
+        shutil.copytree(finished, tmp_path / "outputs" / name)
     return tmp_path
 
 

@@ -1,6 +1,9 @@
 """The doctor on this machine, and on machines that lack something."""
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 from importlib import metadata
@@ -107,6 +110,24 @@ def test_a_folder_that_cannot_be_written_fails(
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     assert checks["disk for outputs"]["status"] == "missing"
     assert "writable" in checks["disk for outputs"]["mend"]
+
+
+def test_ctrl_c_ends_quietly() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as engine:  # takes the connection and never answers
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.doctor"],
+            env={**os.environ, "DOCKER_HOST": f"tcp://127.0.0.1:{engine.getsockname()[1]}"},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        engine.settimeout(120)
+        connection, _ = engine.accept()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        connection.close()
+    assert process.returncode == 130
+    assert told.strip() == "interrupted"
 
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
