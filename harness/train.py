@@ -220,6 +220,7 @@ def _begin_manifest(recipe: Recipe, run_folder: RunFolder, data: Any, digest: st
     run_folder.update_manifest(
         run_name=run_folder.path.name,
         seed=recipe.seed,
+        stages=list(recipe.stages),
         status="running",
         started=now(),
         finished=None,

@@ -81,13 +81,15 @@ def read_run(folder: Path) -> RunData:
     manifest = _read_object(manifest_path)
     _check_version(manifest, manifest_path)
     config = _read_config(folder / "config.yaml", warnings)
+    samples = folder / "samples.jsonl"
+    sampled = samples.exists() or "srl" in manifest.get("stages", ("srl",))
     return RunData(
         folder=folder,
         manifest=manifest,
         config=config,
         training=_read_metrics(folder / "metrics.jsonl", warnings),
         held_out=_read_held_out(folder / "validation.jsonl", warnings),
-        groups=_read_groups(folder / "samples.jsonl", warnings),
+        groups=_read_groups(samples, warnings) if sampled else {},
         floor=_read_object(folder / "floor.json") if (folder / "floor.json").exists() else None,
         best_steps=_read_best_steps(folder / "checkpoints"),
         warnings=tuple(warnings),

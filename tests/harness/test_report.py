@@ -209,6 +209,14 @@ def test_empty_metrics_and_a_run_without_trained_stage(tmp_path: Path) -> None:
     assert figures["difference"] is None
 
 
+def test_a_run_of_sft_alone_samples_no_groups_and_lacks_nothing(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "sft", stages=("sft",))
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "stages": ["sft"]}))
+    (folder / "samples.jsonl").unlink()
+    assert not any("samples.jsonl" in warning for warning in build_report(folder)["warnings"])
+
+
 def test_an_evaluation_cut_off_halfway_is_left_out(folder: Path) -> None:
     (folder / "checkpoints/srl/best.json").unlink()
     write_lines(folder / "validation.jsonl", lines(folder / "validation.jsonl")[:-15])
