@@ -24,7 +24,7 @@ _TRAINING = ("torch", "transformers", "trl", "accelerate", "peft", "datasets")
 _REWARD_LIBRARIES = {"cydifflib": "cydifflib", "difflib-fast": "difflib_fast"}  # distribution -> module
 _INSTALL = "pip install -e ."
 _DISK_GB = 4  # the demo: its model, its checkpoints with the optimizer's state, and room to write
-_MEMORY_GB = 6  # the demo's peak with room for the system
+_MEMORY_GB = 9  # the demo's peak (7.7) with room for the system
 _GB = 1e9
 _COLOURS = {"ok": "green", "warning": "yellow", "missing": "red"}
 
