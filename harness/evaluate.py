@@ -85,9 +85,10 @@ def _mode(options: argparse.Namespace) -> list[str]:
 
 
 def load(recipe: "EvaluationRecipe") -> tuple["SWETask", ...]:
-    """The tasks of a recipe, filtered. Raises UserError."""
+    """The tasks of a recipe, filtered; its predictions, if any, are checked against all of them. Raises UserError."""
     from environments.swe.tasks import TaskError, load_tasks, select_tasks
     from harness.demo.instances import demo_instances
+    from harness.evaluation.records import read_predictions
 
     table = recipe.tasks
     try:
@@ -95,6 +96,8 @@ def load(recipe: "EvaluationRecipe") -> tuple["SWETask", ...]:
             tasks = demo_instances()
         else:
             tasks = load_tasks(table.source, split=table.split, columns_from=table.columns_from)
+        if recipe.predictions:
+            read_predictions(Path(recipe.predictions), [task.instance_id for task in tasks])
         return select_tasks(tasks, ids=table.ids, repos=table.repos, regex=table.regex, span=table.slice)
     except TaskError as error:
         raise UserError(str(error), exit_code=2) from error
@@ -104,13 +107,9 @@ def _dry_run(recipe: "EvaluationRecipe") -> int:
     import yaml
 
     from harness.evaluation.policies import make_proposer
-    from harness.evaluation.records import read_predictions
 
     tasks = load(recipe)
-    if recipe.predictions:
-        read_predictions(Path(recipe.predictions), [task.instance_id for task in tasks])
-    elif "policy" in recipe.judge:
-        make_proposer(recipe, tasks)
+    make_proposer(recipe)
     print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
     print(f"# {len(tasks)} tasks of {len({task.repo for task in tasks})} repositories")
     print("# nothing was judged: this was a dry run")
@@ -142,7 +141,7 @@ def _evaluate(
     verdicts = Verdicts()
     _begin_manifest(recipe, folder)
     try:
-        worker = make_worker(recipe, tasks, verdicts)
+        worker = make_worker(recipe, verdicts)
         run_items(items, make_execute(recipe, worker), folder, verdicts, Progress(left, teller.say))
     except BaseException:
         folder.update_manifest(status="interrupted")

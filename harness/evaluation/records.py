@@ -88,22 +88,23 @@ def mend_last_line(path: Path) -> None:
             file.truncate(data.rfind(b"\n") + 1)
 
 
-def read_predictions(path: Path, instance_ids: Iterable[str]) -> dict[str, Prediction]:
+def read_predictions(path: Path, instance_ids: Iterable[str] | None = None) -> dict[str, Prediction]:
     """Anyone's predictions: ``.jsonl``, or ``.json`` as a list or as an object by instance.
 
-    Raises UserError for what is malformed, for ids that are there twice and for ids of no task.
+    Raises UserError for what is malformed, for ids that are there twice, and for ids that are none of
+    ``instance_ids``.
     """
     if not path.is_file():
         raise UserError(f"--predictions {path}: no such file", exit_code=2)
-    known = set(instance_ids)
+    known = None if instance_ids is None else set(instance_ids)
     found: dict[str, Prediction] = {}
     for where, row in _prediction_rows(path):
         prediction = _prediction(row, where)
         name = prediction.instance_id
         if name in found:
             raise UserError(f"{where}: {name} is there twice; keep one prediction an instance", exit_code=2)
-        if name not in known:
-            raise UserError(f"{where}: {name} is none of the {len(known)} tasks chosen", exit_code=2)
+        if known is not None and name not in known:
+            raise UserError(f"{where}: {name} is none of the {len(known)} tasks", exit_code=2)
         found[name] = prediction
     if not found:
         raise UserError(f"{path}: holds no prediction", exit_code=2)
