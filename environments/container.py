@@ -224,9 +224,10 @@ class Container:
 
 def _create_options(limits: Limits, workdir: str) -> dict[str, Any]:
     return {
-        "command": ["sleep", "infinity"],
+        # The first process of a box cannot be killed from inside it, so nothing in the box can end the box; a shell
+        # as that process also reaps what commands leave behind.
+        "command": ["bash", "-c", "while :; do sleep 1000; done"],
         "entrypoint": [],
-        "init": True,  # reaps what commands leave behind
         "network_mode": "none",
         "working_dir": workdir,
         "labels": {LABEL: owner()},
