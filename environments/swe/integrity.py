@@ -25,6 +25,8 @@ Statuses = Mapping[str, str]  # test name -> PASSED, FAILED, …
 Parser = Callable[[str], Statuses]
 
 _PASSED = frozenset({"PASSED", "XFAIL"})
+# Two instances of pytest's own repository list the end of a wrapped progress line (``PASSED [100%]``) as a test.
+_NO_TEST = re.compile(r"\[ *\d+%\]")
 _FAILED = frozenset({"FAILED", "ERROR"})
 
 
@@ -115,7 +117,7 @@ def unconfirmed(output: str, tests: Iterable[str], parse: Parser) -> list[str]:
     ``output`` is what stands between the markers; ``parse`` reads results from text.
     """
     statuses = parse(output)
-    passed = [test for test in tests if statuses.get(test) in _PASSED]
+    passed = [test for test in tests if statuses.get(test) in _PASSED and not _NO_TEST.fullmatch(test)]
     if (summary := _pytest_summary(output)) is not None:
         confirmed = parse(summary)
         return [test for test in passed if confirmed.get(test) not in _PASSED]

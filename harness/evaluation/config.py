@@ -1,14 +1,14 @@
-"""Evaluation recipes: which tasks, which policy in which scaffold, judged how."""
+"""Evaluation recipes: which tasks, whose patches, judged how."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from harness.config import ActionsTable, Table, read_recipe, shipped_recipes, validate
+from harness.config import Table, read_recipe, shipped_recipes, validate
 from harness.run_folder import RunFolder
 
-Source = Literal["gold", "noop", "policy"]
+Source = Literal["gold", "noop", "predictions"]
 
 
 class TasksTable(Table):
@@ -23,29 +23,13 @@ class TasksTable(Table):
     slice: str | None = None  # Python's start:stop:step, after the other filters
 
 
-class PolicyTable(Table):
-    """Who answers."""
-
-    name: str = "expert"  # expert (replays the demo's trajectories), endpoint, transformers, vllm, package.module:Class
-    settings: dict[str, Any] = Field(default_factory=dict)
-
-
-class ScaffoldTable(Table):
-    """How it is asked."""
-
-    name: str = "tool-loop"  # tool-loop, oracle-edit, agentless-mini, mini-swe-agent, package.module:Class
-    settings: dict[str, Any] = Field(default_factory=dict)
-
-
 class LimitsTable(Table):
     """Of each box."""
 
     memory_gb: float = Field(default=4.0, gt=0)
     cpus: float = Field(default=2.0, gt=0)
     pids: int = Field(default=512, ge=16)
-    disk_gb: float = Field(default=4.0, gt=0)  # written by an attempt
-    command_seconds: float = Field(default=120.0, gt=0)  # of one command of an attempt
-    attempt_seconds: float = Field(default=3600.0, gt=0)  # of one attempt
+    disk_gb: float = Field(default=4.0, gt=0)  # written by a test run
     test_seconds: float = Field(default=1800.0, gt=0)  # of an instance's tests
 
 
@@ -55,17 +39,11 @@ class EvaluationRecipe(Table):
     name: str = "evaluation-{time}"  # of the run's folder; {time} stands for date and time
     output: str = "outputs"
     tasks: TasksTable = TasksTable()
-    policy: PolicyTable = PolicyTable()
-    scaffold: ScaffoldTable = ScaffoldTable()
-    actions: ActionsTable = ActionsTable()  # the format that the model was trained with
-    samples: int = Field(default=1, ge=1)  # attempts at each task
-    predictions: str | None = None  # judge these (.jsonl, .json) in place of attempts by the policy
-    judge: tuple[Source, ...] = Field(
-        default=("gold", "noop", "policy"), min_length=1
-    )  # the certificate, too
+    predictions: str | None = None  # a file of predictions, .jsonl or .json
+    # What is judged: the reference patches, the empty patch (the two certify the images), the predictions.
+    judge: tuple[Source, ...] = Field(default=("gold", "noop"), min_length=1)
     workers: int = Field(default=2, ge=1)
-    executor: Literal["threads", "ray"] = "threads"
-    retries: int = Field(default=2, ge=0)  # of an attempt or a verdict whose box broke
+    retries: int = Field(default=2, ge=0)  # of a verdict whose box broke
     limits: LimitsTable = LimitsTable()
 
 

@@ -11,7 +11,7 @@ from environments.swe.patches import Stripped
 from harness.cli import UserError
 from harness.run_folder import RunFolder
 
-GOLD, NOOP, POLICY = "gold", "noop", "policy"  # who a patch is from
+GOLD, NOOP, PREDICTIONS = "gold", "noop", "predictions"  # whose patch is judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,21 +21,12 @@ class Prediction:
     instance_id: str
     model_name_or_path: str
     model_patch: str
-    sample: int = 0  # of several attempts at a task
 
 
 class EvaluationFolder(RunFolder):
     """``outputs/<run>/`` of an evaluation."""
 
     command = "harness.evaluate"
-
-    @property
-    def rollouts(self) -> Path:
-        return self.path / "rollouts.jsonl"
-
-    @property
-    def predictions(self) -> Path:
-        return self.path / "predictions.jsonl"
 
     @property
     def verdicts(self) -> Path:

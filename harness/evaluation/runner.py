@@ -5,23 +5,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict
 
+from environments.engine import LIVE
 from environments.swe.grading import Verdict
 from environments.swe.tasks import SWETask
 from harness.evaluation.records import (
     GOLD,
     NOOP,
-    POLICY,
+    PREDICTIONS,
     EvaluationFolder,
     mend_last_line,
     read_rows,
     verdict_from,
     verdict_row,
 )
-from harness.evaluation.work import Done, Item, rollout_row
-
-Execute = Callable[[Iterable[Item]], Iterator[Done]]  # outcomes in the order in which they come
+from harness.evaluation.work import Done, Item
 
 
 class Verdicts:
@@ -48,99 +46,73 @@ class Verdicts:
             return True
 
 
-def items_of(tasks: Sequence[SWETask], sources: Sequence[str], samples: int) -> list[Item]:
+def items_of(tasks: Sequence[SWETask], sources: Sequence[str]) -> list[Item]:
     """All that a run does: the certificate's items first, so that a broken image shows early."""
     return [
-        Item(task=task, source=source, sample=sample)
-        for source in (GOLD, NOOP, POLICY)
+        Item(task=task, source=source)
+        for source in (GOLD, NOOP, PREDICTIONS)
         if source in sources
         for task in tasks
-        for sample in range(samples if source == POLICY else 1)
     ]
 
 
 def run_items(
     items: Sequence[Item],
-    execute: Execute,
+    work: Callable[[Item], Done],
     folder: EvaluationFolder,
     verdicts: Verdicts,
+    *,
+    workers: int,
     on_done: Callable[[Done], None],
 ) -> None:
     """Do what is left of ``items``; every outcome is on its way to the disk before the next is waited for."""
-    for path in (folder.rollouts, folder.predictions, folder.verdicts, folder.attempts):
+    for path in (folder.verdicts, folder.attempts):
         mend_last_line(path)
     for row in read_rows(folder.verdicts):
         verdicts.add(verdict_from(row))
     finished = finished_items(folder)
-    for done in execute(item for item in items if item.key not in finished):
-        _write(done, folder, verdicts)
+    for done in _in_threads(work, (item for item in items if item.key not in finished), workers):
+        if verdicts.add(done.verdict):
+            folder.append(folder.verdicts, [verdict_row(done.verdict)])
+        row = {
+            "instance_id": done.item.task.instance_id,
+            "source": done.item.source,
+            "bucket": done.bucket,
+            "patch_digest": done.verdict.patch_digest,
+            "detail": done.verdict.detail,
+        }
+        folder.append(folder.attempts, [row])  # last: an item without it is done again
         on_done(done)
 
 
-def finished_items(folder: EvaluationFolder) -> set[tuple[str, str, int]]:
+def finished_items(folder: EvaluationFolder) -> set[tuple[str, str]]:
     """Items that need not be done again: all that were done but for those whose infrastructure failed."""
-    last = {(row["instance_id"], row["source"], row["sample"]): row for row in read_rows(folder.attempts)}
-    return {key for key, row in last.items() if row["bucket"] not in ("infra_failure", "policy_failure")}
+    last = {(row["instance_id"], row["source"]): row for row in read_rows(folder.attempts)}
+    return {key for key, row in last.items() if row["bucket"] != "infra_failure"}
 
 
-def _write(done: Done, folder: EvaluationFolder, verdicts: Verdicts) -> None:
-    item, proposal = done.item, done.proposal
-    if item.source == POLICY:
-        folder.append(folder.rollouts, [rollout_row(done)])
-        folder.append(folder.predictions, [asdict(proposal.prediction)])
-    if done.verdict is not None and verdicts.add(done.verdict):
-        folder.append(folder.verdicts, [verdict_row(done.verdict)])
-    row = {
-        "instance_id": item.task.instance_id,
-        "source": item.source,
-        "sample": item.sample,
-        "bucket": bucket_of(done),
-        "patch_digest": done.verdict.patch_digest if done.verdict else None,
-        "detail": proposal.error or (done.verdict.detail if done.verdict else ""),
-    }
-    folder.append(folder.attempts, [row])  # last: an item without it is done again
-
-
-def bucket_of(done: Done) -> str:
-    """The one bucket that an item ends in."""
-    if done.proposal.failure is not None:
-        return "infra_failure" if done.proposal.failure == "environment_failure" else "policy_failure"
-    verdict = done.verdict
-    assert verdict is not None
-    if verdict.resolved is None:
-        return "infra_failure"
-    if verdict.resolved:
-        return "resolved"
-    if verdict.reason == "empty_patch":
-        return "empty_patch"
-    return "error" if verdict.reason in ("patch_does_not_apply", "tests_timed_out") else "unresolved"
-
-
-def in_threads(work: Callable[[Item], Done], workers: int) -> Execute:
-    """Do items in threads of this process. At an interrupt nothing new is started."""
-
-    def execute(items: Iterable[Item]) -> Iterator[Done]:
-        waiting: set[Future[Done]] = set()
-        pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="evaluation")
-        try:
-            for item in items:
-                waiting.add(pool.submit(work, item))
-                if len(waiting) >= workers:
-                    finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in finished)
-            while waiting:
+def _in_threads(work: Callable[[Item], Done], items: Iterable[Item], workers: int) -> Iterator[Done]:
+    """Outcomes in the order in which they come. At an interrupt nothing new is started, and no box is left."""
+    waiting: set[Future[Done]] = set()
+    pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="evaluation")
+    try:
+        for item in items:
+            waiting.add(pool.submit(work, item))
+            if len(waiting) >= workers:
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in finished)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        pool.shutdown()
-
-    return execute
+        while waiting:
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in finished)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        LIVE.close()  # threads that wait for a box would hold the process
+        raise
+    pool.shutdown()
 
 
 class Progress:
-    """A line for a person: done, resolved, failed, broken, and an estimate."""
+    """A line for a person: done, resolved, not resolved, broken, and an estimate."""
 
     def __init__(self, total: int, say: Callable[[str], None]) -> None:
         self._total = total
@@ -149,16 +121,13 @@ class Progress:
         self._buckets: Counter[str] = Counter()
 
     def __call__(self, done: Done) -> None:
-        bucket = bucket_of(done)
-        self._buckets[bucket] += 1
+        self._buckets[done.bucket] += 1
         count = self._buckets.total()
         left = (time.monotonic() - self._started) / count * (self._total - count)
-        broken = self._buckets["infra_failure"] + self._buckets["policy_failure"]
-        failed = count - self._buckets["resolved"] - broken
-        item = done.item
-        detail = done.verdict.detail if done.verdict and bucket == "error" else done.proposal.error
+        resolved, broken = self._buckets["resolved"], self._buckets["infra_failure"]
+        detail = f": {done.verdict.detail}" if done.bucket in ("error", "infra_failure") else ""
         self._say(
-            f"{count}/{self._total}  {item.task.instance_id} ({item.source}) {bucket.replace('_', ' ')}"
-            f"{f': {detail}' if detail else ''}  | resolved {self._buckets['resolved']}, not {failed}, "
+            f"{count}/{self._total}  {done.item.task.instance_id} ({done.item.source}) "
+            f"{done.bucket.replace('_', ' ')}{detail}  | resolved {resolved}, not {count - resolved - broken}, "
             f"broken {broken}, about {max(left, 0) / 60:.1f} min left"
         )

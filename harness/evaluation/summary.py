@@ -9,13 +9,13 @@ from rich.table import Table
 
 from harness.evaluation.records import GOLD, NOOP
 
-_ROWS = ("resolved", "unresolved", "empty_patch", "error", "infra_failure", "policy_failure", "incomplete")
+_ROWS = ("resolved", "unresolved", "empty_patch", "error", "infra_failure", "incomplete")
 
 
 def print_report(report: Mapping[str, Any], path: Path) -> None:
     """The report as a table, and the certificate beside it."""
     console = Console(highlight=False)
-    if report["submitted_instances"]:
+    if "model_name_or_path" in report:
         table = Table(title=report["model_name_or_path"], title_justify="left")
         table.add_column("")
         table.add_column("instances", justify="right")
@@ -29,10 +29,6 @@ def print_report(report: Mapping[str, Any], path: Path) -> None:
             f"resolved {rate['mean']:.1%} (95 % interval {rate['low']:.1%} to {rate['high']:.1%}, "
             f"{rate['successes']} of {rate['n']})"
         )
-        for k, value in report.get("pass_at_k", {}).items():
-            console.print(f"pass@{k} {value:.1%}")
-        if report["suspected_exploit_ids"]:
-            console.print(f"looked for the solution elsewhere: {', '.join(report['suspected_exploit_ids'])}")
         if report["forged_results_ids"]:
             console.print(f"forged test results: {', '.join(report['forged_results_ids'])}")
     for source, what in ((GOLD, "reference patch"), (NOOP, "empty patch")):

@@ -93,6 +93,12 @@ def test_printed_passes_do_not_pass(section: str) -> None:
     assert (grade.resolved, grade.reason) == (False, "forged_results")
 
 
+def test_the_end_of_a_progress_line_that_is_listed_as_a_test_needs_no_summary() -> None:
+    task = replace(PYTEST, PASS_TO_PASS=("[100%]", *PYTEST.PASS_TO_PASS))
+    section = pytest_output(*GOOD, *BIRDS, before="PASSED [100%]")
+    assert grade_section(task, section, canaries=CANARIES).resolved
+
+
 def test_djangos_passes_may_not_outnumber_what_it_ran() -> None:
     ran = (
         "test_canary_0123_passes (canary_0123.tests.Canaries) ... ok\n"
