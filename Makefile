@@ -39,6 +39,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 test: check
+	@sh tests/start_engine.sh $(BIN)/python
 	$(BIN)/python -m pytest
 
 format: $(VENV)/.installed-dev

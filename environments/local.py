@@ -8,10 +8,12 @@ the real folder in what goes in, and back in what comes out. Commands see a smal
 the same command prints the same text on every machine (as far as the command itself does).
 """
 
+import io
 import re
 import shlex
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,6 +89,13 @@ class LocalBox:
             if path.is_file() and ".git" not in path.relative_to(self._root).parts
         }
 
+    def archive(self, name: str) -> bytes:
+        """The repository, git's files included, as a tar archive of one folder ``name`` that root owns."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            tar.add(self._root, arcname=name, filter=_as_root)
+        return packed.getvalue()
+
     def submission(self) -> str:
         """The diff from the first state to the present one, new files included."""
         self._git("add", "--all")
@@ -102,6 +111,12 @@ class LocalBox:
         if done.returncode != 0:
             raise RuntimeError(f"git {arguments[0]} failed: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode("utf-8")
+
+
+def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    return entry
 
 
 def _environment(base: Path) -> dict[str, str]:

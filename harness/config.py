@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,11 +16,13 @@ from harness.cli import UserError
 Stage = Literal["sft", "srl"]
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
+    """A table of a recipe."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DataTable(_Table):
+class DataTable(Table):
     """Expert trajectories and what is held out of them."""
 
     path: str = "demo"  # a file of `python -m harness.convert`, or "demo": the trajectories that come with us
@@ -32,7 +34,7 @@ class DataTable(_Table):
     resolved_only: bool = False  # leave out trajectories that are not known to solve their task
 
 
-class StepsTable(_Table):
+class StepsTable(Table):
     """How trajectories become prompts and targets (srl_agent.steps)."""
 
     context_window: int | Literal["full"] = 2  # (action, observation) pairs in the prompt
@@ -47,14 +49,14 @@ class StepsTable(_Table):
     )  # steps with longer prompts are no targets [open]
 
 
-class ActionsTable(_Table):
+class ActionsTable(Table):
     """How actions are written."""
 
     format: str = "xml"  # xml, hermes, bash-block, or package.module:Class
     tools: str | dict[str, tuple[str, ...]] = "swe-agent"  # a named set, or argument names by tool
 
 
-class LoraTable(_Table):
+class LoraTable(Table):
     """peft's LoraConfig; absent: all weights are trained."""
 
     r: int = 16
@@ -63,7 +65,7 @@ class LoraTable(_Table):
     target_modules: str | tuple[str, ...] = "all-linear"
 
 
-class ModelTable(_Table):
+class ModelTable(Table):
     """The model to train."""
 
     name: str = "smollm2-135m-instruct"  # a folder, a hub id, or a packaged model
@@ -72,7 +74,7 @@ class ModelTable(_Table):
     options: dict[str, Any] = Field(default_factory=dict)  # for from_pretrained, e.g. attn_implementation
 
 
-class RewardTable(_Table):
+class RewardTable(Table):
     """One reward function of the weighted sum."""
 
     name: str  # similarity, structured, or package.module:function with TRL's signature
@@ -80,14 +82,14 @@ class RewardTable(_Table):
     settings: dict[str, Any] = Field(default_factory=dict)  # e.g. {autojunk: true}
 
 
-class SamplingTable(_Table):
+class SamplingTable(Table):
     """Dynamic sampling."""
 
     epsilon: float = 1e-3  # keep a group iff the population std of its rewards is above [open]; < 0: keep all
     max_rounds: int = Field(default=10, ge=1)  # rounds of generation for a batch; 1: no refill [open]
 
 
-class ValidationTable(_Table):
+class ValidationTable(Table):
     """The held-out metric, the same for every stage."""
 
     max_new_tokens: int = Field(default=256, ge=1)
@@ -95,7 +97,7 @@ class ValidationTable(_Table):
     base: bool = True  # also measure the model before training
 
 
-class SftTable(_Table):
+class SftTable(Table):
     """Supervised fine-tuning on the same steps."""
 
     thought: Literal["expert", "filler"] = "expert"  # what stands in <think>
@@ -103,14 +105,14 @@ class SftTable(_Table):
     trl: dict[str, Any] = Field(default_factory=dict)  # SFTConfig
 
 
-class SrlTable(_Table):
+class SrlTable(Table):
     """GRPO on steps."""
 
     sampling: SamplingTable = SamplingTable()
     trl: dict[str, Any] = Field(default_factory=dict)  # GRPOConfig
 
 
-class Recipe(_Table):
+class Recipe(Table):
     """A run."""
 
     name: str = "run"  # of the run's folder; {time} stands for date and time
@@ -127,35 +129,52 @@ class Recipe(_Table):
     srl: SrlTable = SrlTable()
 
 
-def shipped_recipes() -> dict[str, Path]:
-    """Recipes that come with the package, by name."""
-    folder = Path(str(resources.files("harness"))) / "recipes"
+def shipped_recipes(command: str = "train") -> dict[str, Path]:
+    """Recipes of a command that come with the package, by name."""
+    folder = Path(str(resources.files("harness"))) / "recipes" / command
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe by its shipped name or path, with ``dotted.key=value`` overrides. Raises UserError."""
-    path = shipped_recipes().get(name, Path(name))
+    """A training recipe by its shipped name or path, with ``dotted.key=value`` overrides. Raises UserError."""
+    return make_recipe(*read_recipe(name, overrides, shipped_recipes()))
+
+
+def read_recipe(
+    name: str, overrides: Sequence[str], shipped: Mapping[str, Path]
+) -> tuple[dict[str, Any], str]:
+    """The table of a recipe, with its overrides, and where it stands. Raises UserError."""
+    path = shipped.get(name, Path(name))
     try:
         table = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        shipped = ", ".join(shipped_recipes())
-        raise UserError(f"no recipe {name!r}: give a YAML file, or one of {shipped}", exit_code=2) from None
+        raise UserError(
+            f"no recipe {name!r}: give a YAML file, or one of {', '.join(shipped)}", exit_code=2
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
         raise UserError(f"{path}: not a YAML recipe: {' '.join(str(error).split())}", exit_code=2) from error
     if not isinstance(table, dict):
         raise UserError(f"{path}: a recipe is a table of keys, this is {type(table).__name__}", exit_code=2)
     for override in overrides:
         _apply(table, override)
-    return make_recipe(table, str(path))
+    return table, str(path)
 
 
 def make_recipe(table: Mapping[str, Any], where: str) -> Recipe:
-    """Validate a table. Raises UserError that names ``where``, the key, and for unknown keys the nearest."""
+    """Validate a training recipe. Raises UserError."""
+    return validate(Recipe, table, where)
+
+
+T = TypeVar("T", bound=Table)
+
+
+def validate(kind: type[T], table: Mapping[str, Any], where: str) -> T:
+    """A table as its type. Raises UserError that names ``where``, the key, and for unknown keys the nearest."""
     try:
-        return Recipe.model_validate(table)
+        return kind.model_validate(table)
     except ValidationError as error:
-        raise UserError("\n".join(f"{where}: {_explain(e)}" for e in error.errors()), exit_code=2) from error
+        message = "\n".join(f"{where}: {_explain(e, kind)}" for e in error.errors())
+        raise UserError(message, exit_code=2) from error
 
 
 def check_trl_keys(recipe: Recipe) -> None:
@@ -191,18 +210,18 @@ def _apply(table: dict[str, Any], override: str) -> None:
         raise UserError(f"override {override!r}: the value is not YAML", exit_code=2) from error
 
 
-def _explain(error: Any) -> str:
+def _explain(error: Any, root: type[BaseModel]) -> str:
     key = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        table = _table_at(error["loc"][:-1])
+        table = _table_at(error["loc"][:-1], root)
         return f"unknown key {key}{nearest(str(error['loc'][-1]), table.model_fields if table else ())}"
     if error["type"] == "missing":
         return f"missing key {key}"
     return f"{key}: {error['msg']}, not {error['input']!r}"
 
 
-def _table_at(location: Sequence[Any]) -> type[BaseModel] | None:
-    table: type[BaseModel] | None = Recipe
+def _table_at(location: Sequence[Any], root: type[BaseModel]) -> type[BaseModel] | None:
+    table: type[BaseModel] | None = root
     for part in location:
         if isinstance(part, int):
             continue

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.cli import run
+from harness.cli import UserError, run
 
 Status = Literal["ok", "warning", "missing"]
 DISTRIBUTION = "srl-agent"
@@ -266,7 +266,14 @@ def main(arguments: list[str] | None = None) -> int:
         "Exit code 0: everything that `python -m harness.train` needs works; 1: something does not.",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument(
+        "--clean",
+        action="store_true",
+        help="remove containers that runs which are dead have left, and nothing else",
+    )
     options = parser.parse_args(arguments)
+    if options.clean:
+        return _clean()
     checks = all_checks()
     works = all(check.status != "missing" for check in checks if check.required)
     if options.json:
@@ -276,6 +283,20 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         _print_table(checks, works)
     return 0 if works else 1
+
+
+def _clean() -> int:
+    from environments.engine import remove_leftovers
+    from environments.failures import EnvironmentFailure
+
+    try:
+        removed = remove_leftovers()
+    except EnvironmentFailure as error:
+        raise UserError(str(error)) from error
+    for name in removed:
+        print(f"removed {name}")
+    print(f"{len(removed)} containers of dead runs removed")
+    return 0
 
 
 def _print_table(checks: Sequence[Check], works: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from harness.cli import UserError
-from harness.config import Recipe, make_recipe
+from harness.config import Recipe, Table, make_recipe
 from trajectories.store import atomic_write
 
 SCHEMA_VERSION = 1
@@ -32,6 +32,8 @@ _PACKAGES = (
 
 class RunFolder:
     """Paths and writers of one run. Only the main process writes (``writes``)."""
+
+    command = "harness.train"  # that makes such folders and goes on with them
 
     def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path = path
@@ -69,21 +71,25 @@ class RunFolder:
         """What the stage ended with: written last, so a stage without it is not finished."""
         return self.stage_dir(stage) / "best.json"
 
-    def create(self, recipe: Recipe) -> None:
+    def create(self, recipe: Table) -> None:
         """Make the folder. Raises UserError if a run is there already."""
         if self.config.exists():
             raise UserError(
-                f"{self.path} holds a run already: go on with it by `python -m harness.train --resume {self.path}`, "
+                f"{self.path} holds a run already: go on with it by `python -m {self.command} --resume {self.path}`, "
                 "or give this one another name (name=…)"
             )
         if self.writes:
             self.write_yaml(self.config, recipe.model_dump(mode="json"))
 
     def recipe(self) -> Recipe:
-        """The recipe of an existing run. Raises UserError."""
+        """The recipe of an existing training run. Raises UserError."""
+        return make_recipe(self.saved_table(), str(self.config))
+
+    def saved_table(self) -> Any:
+        """The recipe of an existing run, not validated. Raises UserError."""
         if not self.config.exists():
             raise UserError(f"{self.path}: no run to resume here (config.yaml is missing)", exit_code=2)
-        return make_recipe(yaml.safe_load(self.config.read_text(encoding="utf-8")), str(self.config))
+        return yaml.safe_load(self.config.read_text(encoding="utf-8"))
 
     def write_yaml(self, path: Path, table: Mapping[str, Any]) -> None:
         with atomic_write(path) as out:

@@ -72,3 +72,17 @@ def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     done = run(str(recipe(folder, tiny_model)))
     assert done.returncode == 0, done.stderr
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """A small base image: Debian with Python, pytest, git and patch. Without an engine a loud skip."""
+    from environments.engine import connect
+    from environments.failures import EnvironmentFailure
+    from environments.images.base import base_image
+
+    try:
+        connect()
+        return base_image()
+    except EnvironmentFailure as error:
+        pytest.skip(f"needs a container engine and a base image: {error}")

@@ -1,5 +1,6 @@
 """Every command in a ``sh`` block of the docs is run, in a folder as a user would have it."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.demo import expert_path
+from harness.evaluation.config import load_evaluation
+from harness.evaluation.records import EvaluationFolder
 from tests.tiny_runs import ROOT
 
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -37,30 +40,51 @@ def test_every_line_of_the_blocks_is_a_command_we_know() -> None:
     assert [command for command in commands() if not command.startswith(known)] == []
 
 
+def write_predictions(path: Path) -> None:
+    row = {"instance_id": "demo__calc-1", "model_name_or_path": "me", "model_patch": ""}
+    path.write_text(json.dumps(row) + "\n")
+
+
 @pytest.fixture
 def user_folder(tmp_path: Path, finished: Path) -> Path:
     (tmp_path / "my_runs").mkdir()
     shutil.copy(expert_path(), tmp_path / "my_runs/expert.jsonl")
     (tmp_path / "data").mkdir()
+    write_predictions(tmp_path / "preds.jsonl")
+    judged = EvaluationFolder(tmp_path / "outputs/judged")
+    judged.create(load_evaluation("demo", ["tasks.ids=[demo__calc-1]", "judge=[gold]"]))
     for name in ("first", "second"):
         shutil.copytree(finished, tmp_path / "outputs" / name)
     return tmp_path
 
 
+def needs_engine(command: str) -> bool:
+    return "--clean" in command or ("harness.evaluate" in command and "--resume" in command)
+
+
 def test_the_commands_run(user_folder: Path) -> None:
     for command in commands():
-        if not command.startswith("python -m "):
-            continue
-        words = [sys.executable, *command.split()[1:]]
-        if "harness.train" in command and "--dry-run" not in words and "--resume" not in words:
-            words.append("--dry-run")
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # the copied run names a reward of the tests
-        done = subprocess.run(
-            words, cwd=user_folder, env=environment, capture_output=True, text=True, timeout=200
-        )
-        fine = (0, 1) if "harness.doctor" in command else (0,)  # the doctor may find something missing here
-        assert done.returncode in fine, (command, done.stderr)
-        assert "Traceback" not in done.stderr, command
+        if command.startswith("python -m ") and not needs_engine(command):
+            run_command(command, user_folder)
+
+
+def test_the_commands_that_need_a_container_engine_run(user_folder: Path, image: str) -> None:
+    found = [command for command in commands() if needs_engine(command)]
+    assert found
+    for command in found:
+        run_command(command, user_folder)
+
+
+def run_command(command: str, folder: Path) -> None:
+    words = [sys.executable, *command.split()[1:]]
+    starts_work = "harness.train" in command or "harness.evaluate" in command
+    if starts_work and "--dry-run" not in words and "--resume" not in words:
+        words.append("--dry-run")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # the copied run names a reward of the tests
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=200)
+    fine = (0, 1) if "harness.doctor" in command else (0,)  # the doctor may find something missing here
+    assert done.returncode in fine, (command, done.stderr)
+    assert "Traceback" not in done.stderr, command
 
 
 def test_links_between_the_docs_lead_somewhere() -> None:

@@ -10,14 +10,19 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 OUTPUT_LIMIT = 16_000  # characters of output that the agent is shown
+
+
+StopReason = Literal["time", "disk", "output"]  # which limit a command ran into
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommandResult:
     output: str  # stdout and stderr in the order they came
-    exit_code: int | None  # None: stopped at the wall-clock limit
+    exit_code: int | None  # None: stopped at a limit
+    stopped: StopReason | None = None
 
 
 def run_command(command: str, *, cwd: Path, env: Mapping[str, str], timeout: float) -> CommandResult:
@@ -32,18 +37,21 @@ def run_command(command: str, *, cwd: Path, env: Mapping[str, str], timeout: flo
         start_new_session=True,
     )
     exit_code: int | None
+    stopped: StopReason | None = None
     try:
         output, _ = process.communicate(timeout=timeout)
         exit_code = process.returncode
     except subprocess.TimeoutExpired:
         _kill_group(process)
         output, _ = process.communicate()
-        exit_code = None
+        exit_code, stopped = None, "time"
     except BaseException:
         _kill_group(process)
         process.wait()
         raise
-    return CommandResult(output=output.decode("utf-8", errors="replace"), exit_code=exit_code)
+    return CommandResult(
+        output=output.decode("utf-8", errors="replace"), exit_code=exit_code, stopped=stopped
+    )
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -61,7 +69,8 @@ def observation(result: CommandResult, *, timeout: float, limit: int = OUTPUT_LI
     """
     lines = [clip(result.output.rstrip(), limit) or "The command printed nothing."]
     if result.exit_code is None:
-        lines.append(f"[stopped: still running after {timeout:g} s]")
+        why = {"disk": "it wrote too much to the disk", "output": "it printed too much"}
+        lines.append(f"[stopped: {why.get(result.stopped or '', f'still running after {timeout:g} s')}]")
     elif result.exit_code != 0:
         lines.append(f"[exit code {result.exit_code}]")
     return "\n".join(lines)

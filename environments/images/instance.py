@@ -1,0 +1,54 @@
+"""Images on this machine: whether one is there, fetching one, making one from files."""
+
+from collections.abc import Callable
+from typing import Any
+
+import docker
+
+from environments.engine import connect, engine_errors
+
+
+def has_image(image: str) -> bool:
+    """Whether an image is on this machine. Raises EnvironmentFailure if the engine does not answer."""
+    with engine_errors(f"looking for image {image}"):
+        try:
+            connect().images.get(image)
+        except docker.errors.ImageNotFound:
+            return False
+    return True
+
+
+def pull_image(image: str, on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    """Fetch an image from its registry; ``on_progress`` hears bytes done and known so far.
+
+    Raises EnvironmentFailure.
+    """
+    name, _, tag = image.rpartition(":")
+    layers: dict[str, tuple[int, int]] = {}
+    with engine_errors(f"pulling {image}"):
+        for event in connect().api.pull(
+            name or image, tag=tag if name else "latest", stream=True, decode=True
+        ):
+            if "error" in event:
+                raise docker.errors.DockerException(event["error"])
+            detail = event.get("progressDetail") or {}
+            if event.get("status") == "Downloading" and detail.get("total"):
+                layers[event["id"]] = (detail["current"], detail["total"])
+                on_progress(
+                    sum(done for done, _ in layers.values()), sum(total for _, total in layers.values())
+                )
+
+
+def image_from_files(image: str, *, base: str, archive: bytes, workdir: str = "/testbed") -> None:
+    """Make ``image`` from ``base`` and a tar archive that is unpacked at its root. Raises EnvironmentFailure.
+
+    Nothing is started. Files belong to whom the archive says.
+    """
+    name, _, tag = image.partition(":")
+    with engine_errors(f"building {image}"):
+        container: Any = connect().containers.create(base, command=["true"], network_mode="none")
+        try:
+            container.put_archive("/", archive)
+            container.commit(repository=name, tag=tag, conf={"WorkingDir": workdir})
+        finally:
+            container.remove(force=True, v=True)

@@ -1,0 +1,1 @@
+"""SWE-bench tasks: their images, the box an agent works in, and the judge."""

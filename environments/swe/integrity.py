@@ -1,0 +1,157 @@
+"""Whether the output of a test run is what a test runner wrote at the end of a normal run.
+
+A patch is executed by the tests that judge it, so its code can print result lines of its own, or end the process
+before the runner is done (SWE-bench#631). Two defences, both on text that has left the box:
+
+1. *Canaries*: two tests under a name drawn for this run, one that passes and one that fails, are given to the
+   runner beside the instance's own. Results that lack them, or in which the failing one passes, did not come from
+   the runner.
+2. *The runner's own totals*: a passed test must stand in pytest's closing summary, and Django's and SymPy's result
+   passes must not outnumber those that the runner counts.
+
+Code that takes apart this very scheme at run time (it reads the runner's arguments to learn the canaries' names and
+forges a whole summary) is not stopped by it; nothing that runs in the runner's own process could be.
+"""
+
+import re
+import secrets
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+START, END = ">>>>> Start Test Output", ">>>>> End Test Output"
+
+Statuses = Mapping[str, str]  # test name -> PASSED, FAILED, …
+Parser = Callable[[str], Statuses]
+
+_PASSED = frozenset({"PASSED", "XFAIL"})
+# Two instances of pytest's own repository list the end of a wrapped progress line (``PASSED [100%]``) as a test.
+_NO_TEST = re.compile(r"\[ *\d+%\]")
+_FAILED = frozenset({"FAILED", "ERROR"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canaries:
+    """Two tests under a name that nobody could know."""
+
+    name: str
+
+    def honest(self, statuses: Statuses) -> bool:
+        """Whether both are there, and the one passed and the other failed wherever they stand."""
+        passing = {status for test, status in statuses.items() if f"{self.name}_passes" in test}
+        failing = {status for test, status in statuses.items() if f"{self.name}_fails" in test}
+        return bool(passing and failing) and passing <= _PASSED and failing <= _FAILED
+
+    def without(self, statuses: Statuses) -> dict[str, str]:
+        return {test: status for test, status in statuses.items() if self.name not in test}
+
+
+def add_canaries(script: str) -> tuple[str, Canaries | None]:
+    """An eval script whose test command also runs two canaries; None if its runner is none that we know."""
+    lines = script.split("\n")
+    start = next((n for n, line in enumerate(lines) if START in line), None)
+    if start is None or start + 1 >= len(lines):
+        return script, None
+    command = lines[start + 1]
+    canaries = Canaries(name=f"canary_{secrets.token_hex(6)}")
+    if re.search(r"\bruntests\.py\b", command):
+        added = _django(command, canaries.name)
+    elif re.search(r"\b(?:pytest|tox|py\.test)\b|bin/test\b", command):
+        added = _files(command, canaries.name)
+    else:
+        added = None
+    if added is None:
+        return script, None
+    preparation, new_command = added
+    return "\n".join([*lines[:start], *preparation, lines[start], new_command, *lines[start + 2 :]]), canaries
+
+
+def _files(command: str, name: str) -> tuple[list[str], str] | None:
+    """pytest and SymPy: a file of plain functions beside the first test file."""
+    arguments = [word for word in command.split() if re.match(r"[\w./-]+\.py(?:::.*)?$", word)]
+    if not arguments:
+        return None
+    folder = arguments[0].partition("::")[0].rpartition("/")[0]
+    path = f"{folder}/test_{name}.py" if folder else f"test_{name}.py"
+    body = f"def test_{name}_passes():\n    pass\n\n\ndef test_{name}_fails():\n    assert False\n"
+    return _write_file(path, body), f"{command} {shlex.quote(path)}"
+
+
+def _django(command: str, name: str) -> tuple[list[str], str] | None:
+    """Django's runtests.py: a test module of its own. Without labels all tests run, and one would restrict that."""
+    labels = [
+        word
+        for word in command.partition("runtests.py")[2].split()
+        if re.match(r"[a-z_]\w*(?:\.\w+)*$", word)
+    ]
+    if not labels:
+        return None
+    body = (
+        "from unittest import TestCase\n\n\n"
+        "class Canaries(TestCase):\n"
+        f"    def test_{name}_passes(self):\n        pass\n\n"
+        f"    def test_{name}_fails(self):\n        self.fail('expected')\n"
+    )
+    folder = f"tests/{name}"
+    preparation = [
+        f"mkdir -p {folder}",
+        f": > {folder}/__init__.py",
+        *_write_file(f"{folder}/tests.py", body),
+    ]
+    return preparation, f"{command} {name}.tests"
+
+
+def _write_file(path: str, body: str) -> list[str]:
+    return [f"cat > {shlex.quote(path)} <<'EOF_CANARY'", *body.rstrip("\n").split("\n"), "EOF_CANARY"]
+
+
+def confirmed_statuses(output: str, parse: Parser) -> Statuses:
+    """What the runner itself says at its end: pytest's closing summary; for other runners, all of the output."""
+    summary = _pytest_summary(output)
+    return parse(output if summary is None else summary)
+
+
+def unconfirmed(output: str, tests: Iterable[str], parse: Parser) -> list[str]:
+    """Those of ``tests`` that passed by a line of the output, but not by the runner's own closing words.
+
+    ``output`` is what stands between the markers; ``parse`` reads results from text.
+    """
+    statuses = parse(output)
+    passed = [test for test in tests if statuses.get(test) in _PASSED and not _NO_TEST.fullmatch(test)]
+    if (summary := _pytest_summary(output)) is not None:
+        confirmed = parse(summary)
+        return [test for test in passed if confirmed.get(test) not in _PASSED]
+    total = _runners_passes(output)
+    return passed if total is not None and sum(s in _PASSED for s in statuses.values()) > total else []
+
+
+def _pytest_summary(output: str) -> str | None:
+    """pytest's last ``short test summary info``, up to its closing line; None if there is none.
+
+    The last one, so that nothing printed before it counts, and up to its close, so that nothing after it does.
+    """
+    _, header, after = output.rpartition("short test summary info")
+    if not header:
+        return None
+    lines = []
+    for line in after.split("\n")[1:]:
+        if re.match(r"=+ .*\bin [\d.:]+.*=+\s*$", _plain(line)):
+            break
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _plain(line: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", line)
+
+
+def _runners_passes(output: str) -> int | None:
+    """How many tests Django's or SymPy's runner says that passed, at the most."""
+    if ran := re.findall(r"^Ran (\d+) tests? in ", output, re.M):
+        # A class or a module that cannot be set up is an error, but none of the tests that ran; a test is one
+        # failure however many of its subtests fail.
+        failed = set(re.findall(r"^(?:FAIL|ERROR): (?!(?:setUp|tearDown)\w+ )(\S+ \([\w.]+\))", output, re.M))
+        return int(ran[-1]) - len(failed)
+    if finished := re.findall(r"^=+ tests finished: (?:(\d+) passed)?.*, in [\d.]+ seconds", output, re.M):
+        return int(finished[-1] or 0)
+    return None

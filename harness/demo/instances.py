@@ -1,0 +1,77 @@
+"""The demo's tasks as SWE-bench instances, each with an image that is built on this machine."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from environments.images.base import BASE_VERSION, base_image
+from environments.images.instance import has_image, image_from_files
+from environments.local import LocalBox
+from environments.swe.tasks import SWETask
+from harness.demo import DemoTask, load_tasks
+from harness.demo.sources import load_sources
+
+_SCRIPT = """\
+#!/bin/bash
+set -uxo pipefail
+cd /testbed
+git config --global --add safe.directory /testbed
+git status
+git -c core.fileMode=false diff {base}
+{restore}
+git apply -v - <<'EOF_114329324912'
+{test_patch}
+EOF_114329324912
+: '>>>>> Start Test Output'
+python3 -m pytest -rA -p no:cacheprovider {tests}
+: '>>>>> End Test Output'
+{restore}
+"""
+
+
+def demo_instances() -> tuple[SWETask, ...]:
+    """All tasks in the shape of SWE-bench 5; nothing is built."""
+    return tuple(_instance(task) for task in load_tasks())
+
+
+def build_demo_images(instance_ids: frozenset[str], on_built: Callable[[str], None]) -> None:
+    """Build the images of these instances that are not there yet. Raises EnvironmentFailure."""
+    sources = {source.instance_id: source for source in load_sources()}
+    for task in load_tasks():
+        image = _image_name(task)
+        if task.instance_id not in instance_ids:
+            continue
+        if not has_image(image):
+            with LocalBox(sources[task.instance_id].buggy()) as box:
+                assert box.base_commit == task.base_commit
+                image_from_files(image, base=base_image(), archive=box.archive("testbed"))
+        on_built(task.instance_id)
+
+
+def _instance(task: DemoTask) -> SWETask:
+    tests = sorted({name.partition("::")[0] for name in (*task.FAIL_TO_PASS, *task.PASS_TO_PASS)})
+    instance = SWETask(
+        instance_id=task.instance_id,
+        repo=task.repo,
+        base_commit=task.base_commit,
+        problem_statement=task.problem_statement,
+        patch=task.patch,
+        test_patch=task.test_patch,
+        FAIL_TO_PASS=task.FAIL_TO_PASS,
+        PASS_TO_PASS=task.PASS_TO_PASS,
+        version="1",
+        image=_image_name(task),
+        eval_script="",
+        log_parser="parse_log_pytest",
+    )
+    script = _SCRIPT.format(
+        base=task.base_commit,
+        restore=f"git checkout {task.base_commit} {' '.join(instance.test_files)}",
+        test_patch=task.test_patch.rstrip("\n"),
+        tests=" ".join(tests),
+    )
+    return replace(instance, eval_script=script)
+
+
+def _image_name(task: DemoTask) -> str:
+    """The commit id is a digest of the files; the base image's tag stands for what is under them."""
+    return f"srl-agent/{task.instance_id}:{task.base_commit[:12]}-{BASE_VERSION}"

@@ -1,0 +1,183 @@
+"""Judge patches by their tests, in containers: ``python -m harness.evaluate [recipe] [key=value …]``.
+
+Without arguments the embedded set: the demo's tasks, with the reference patch and the empty one of each.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.cli import UserError, run
+
+if TYPE_CHECKING:
+    from environments.swe.tasks import SWETask
+    from harness.evaluation.config import EvaluationRecipe
+    from harness.evaluation.records import EvaluationFolder, Prediction
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Raises UserError."""
+    options = _parser().parse_args(arguments)
+    from harness.evaluation.config import load_evaluation, saved_evaluation
+    from harness.evaluation.records import EvaluationFolder
+
+    if options.resume:
+        if options.recipe or options.overrides or options.dry_run:
+            raise UserError(
+                "--resume goes on with a run as it was: it takes no recipe and no overrides", exit_code=2
+            )
+        folder = EvaluationFolder(Path(options.resume))
+        recipe = saved_evaluation(folder)
+        return _evaluate(recipe, folder, *load(recipe))
+    words = [word for word in (options.recipe, *options.overrides) if word]
+    named = words[:1] if words and "=" not in words[0] else []
+    recipe = load_evaluation(named[0] if named else "demo", [*words[len(named) :], *_mode(options)])
+    tasks, predictions = load(recipe)
+    if options.dry_run:
+        return _dry_run(recipe, tasks)
+    name = recipe.name.replace("{time}", datetime.now().strftime("%Y%m%d-%H%M%S"))
+    folder = EvaluationFolder(Path(recipe.output) / name)
+    folder.create(recipe)
+    return _evaluate(recipe, folder, tasks, predictions)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.evaluate",
+        description="Judge patches by the tests of their tasks, in containers, and write a report.",
+    )
+    parser.add_argument(
+        "recipe", nargs="?", help="a YAML file, or the name of a shipped recipe: demo (default), verified"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="e.g. tasks.source=tasks.jsonl workers=8"
+    )
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--gold", action="store_true", help="judge the reference patches and nothing else")
+    mode.add_argument("--noop", action="store_true", help="judge the empty patch and nothing else")
+    mode.add_argument("--predictions", metavar="FILE", help="judge these (.jsonl or .json) beside the rest")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the resolved recipe and check all names in it"
+    )
+    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, e.g. outputs/mine")
+    return parser
+
+
+def _mode(options: argparse.Namespace) -> list[str]:
+    """The mode as overrides, so that it stands in the run's config.yaml."""
+    if options.gold:
+        return ["judge=[gold]"]
+    if options.noop:
+        return ["judge=[noop]"]
+    if options.predictions:
+        path = json.dumps(str(Path(options.predictions).absolute()))
+        return [f"predictions={path}", "judge=[gold, noop, predictions]"]
+    return []
+
+
+def load(recipe: "EvaluationRecipe") -> "tuple[tuple[SWETask, ...], dict[str, Prediction]]":
+    """The tasks of a recipe, filtered, and its predictions, checked against all of them. Raises UserError."""
+    from environments.swe.tasks import TaskError, load_tasks, select_tasks
+    from harness.demo.instances import demo_instances
+    from harness.evaluation.records import PREDICTIONS, read_predictions
+
+    table = recipe.tasks
+    predictions: dict[str, Prediction] = {}
+    try:
+        if table.source == "demo":
+            tasks = demo_instances()
+        else:
+            tasks = load_tasks(table.source, split=table.split, columns_from=table.columns_from)
+        if PREDICTIONS in recipe.judge:
+            if recipe.predictions is None:
+                raise UserError("judge names predictions: say which file (predictions=FILE)", exit_code=2)
+            predictions = read_predictions(Path(recipe.predictions), [task.instance_id for task in tasks])
+        return (
+            select_tasks(tasks, ids=table.ids, repos=table.repos, regex=table.regex, span=table.slice),
+            predictions,
+        )
+    except TaskError as error:
+        raise UserError(str(error), exit_code=2) from error
+
+
+def _dry_run(recipe: "EvaluationRecipe", tasks: "Sequence[SWETask]") -> int:
+    import yaml
+
+    print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+    print(f"# {len(tasks)} tasks of {len({task.repo for task in tasks})} repositories")
+    print("# nothing was judged: this was a dry run")
+    return 0
+
+
+def _evaluate(
+    recipe: "EvaluationRecipe",
+    folder: "EvaluationFolder",
+    tasks: "Sequence[SWETask]",
+    predictions: "dict[str, Prediction]",
+) -> int:
+    from environments.failures import EnvironmentFailure
+    from harness.console import Teller
+    from harness.evaluation.images import provide_images
+    from harness.evaluation.runner import Progress, Verdicts, finished_items, items_of, run_items
+    from harness.evaluation.workers import make_worker
+
+    teller = Teller()
+    teller.say(f"run: {folder.path}")
+    try:
+        provide_images(recipe, tasks, teller)
+    except EnvironmentFailure as error:
+        raise UserError(str(error)) from error
+    items = items_of(tasks, recipe.judge)
+    left = len(items) - len(finished_items(folder) & {item.key for item in items})
+    teller.say(f"{len(tasks)} tasks, {left} of {len(items)} patches to judge, {recipe.workers} at once")
+    _begin_manifest(folder)
+    verdicts = Verdicts()
+    try:
+        run_items(
+            items,
+            make_worker(recipe, predictions, verdicts),
+            folder,
+            verdicts,
+            workers=recipe.workers,
+            on_done=Progress(left, teller.say),
+        )
+    except BaseException:
+        folder.update_manifest(status="interrupted")
+        teller.say(f"stopped; go on with: python -m harness.evaluate --resume {folder.path}")
+        raise
+    folder.update_manifest(status="finished")
+    _report(folder, tasks, predictions)
+    return 0
+
+
+def _begin_manifest(folder: "EvaluationFolder") -> None:
+    from environments.swe.grading import swebench_version
+    from harness.run_folder import describe_machine, now
+
+    machine = describe_machine()
+    machine["versions"]["swebench"] = swebench_version()
+    folder.update_manifest(run_name=folder.path.name, status="running", started=now(), **machine)
+
+
+def _report(
+    folder: "EvaluationFolder", tasks: "Sequence[SWETask]", predictions: "dict[str, Prediction]"
+) -> None:
+    from harness.evaluation.records import read_rows
+    from harness.evaluation.report import build_report
+    from harness.evaluation.summary import print_report
+
+    names = ", ".join(sorted({prediction.model_name_or_path for prediction in predictions.values()}))
+    report = build_report(
+        tasks, read_rows(folder.attempts), read_rows(folder.verdicts), model_name=names or None
+    )
+    report["versions"] = json.loads(folder.manifest.read_text(encoding="utf-8"))["versions"]
+    folder.write_json(folder.report, report)
+    print_report(report, folder.report)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,1 @@
+"""Evaluation: attempts at tasks, their verdicts, and the report over them."""

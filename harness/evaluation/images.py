@@ -1,0 +1,39 @@
+"""The images of a run, before it starts: built for the demo, pulled for published sets."""
+
+from collections.abc import Sequence
+
+from environments.failures import EnvironmentFailure
+from environments.images.base import base_image
+from environments.images.instance import has_image, pull_image
+from environments.swe.tasks import SWETask
+from harness.console import Teller
+from harness.demo.instances import build_demo_images
+from harness.evaluation.config import EvaluationRecipe
+
+
+def provide_images(recipe: EvaluationRecipe, tasks: Sequence[SWETask], teller: Teller) -> None:
+    """Build or pull what is not on this machine.
+
+    An image that cannot be pulled costs its own task and no other: it is told here, and its attempts end as
+    infrastructure failures. Raises EnvironmentFailure if none of the images is to be had.
+    """
+    if recipe.tasks.source == "demo":
+        base_image(teller.say)
+        with teller.progress("building images", len(tasks)) as advance:
+            build_demo_images(frozenset(task.instance_id for task in tasks), lambda name: advance(1))
+        return
+    missing = [image for image in dict.fromkeys(task.image for task in tasks) if not has_image(image)]
+    failures: dict[str, str] = {}
+    for number, image in enumerate(missing, 1):
+        teller.say(f"pulling {image} ({number} of {len(missing)})")
+        try:
+            with teller.progress("MB", 1) as _:
+                pull_image(image)
+        except EnvironmentFailure as error:
+            failures[image] = str(error)
+            teller.say(f"warning: {error}")
+    if missing and len(failures) == len({task.image for task in tasks}):
+        raise EnvironmentFailure(
+            f"none of the {len(failures)} images is to be had: {next(iter(failures.values()))}; "
+            "build them on this machine as docs/evaluation.md says"
+        )

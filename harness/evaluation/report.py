@@ -1,0 +1,100 @@
+"""The figures of an evaluation: SWE-bench's own keys, and ours beside them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from environments.swe.tasks import SWETask
+from harness.evaluation.records import GOLD, NOOP, PREDICTIONS
+from harness.rates import wilson
+
+SCHEMA_VERSION = 2  # of SWE-bench's report
+
+# Bucket of an item -> the key of the report that counts it; every instance is in exactly one.
+BUCKETS: Mapping[str, str] = {
+    "resolved": "resolved",
+    "unresolved": "unresolved",
+    "empty_patch": "empty_patch",
+    "error": "error",
+    "infra_failure": "infra_failure",
+    "not_run": "incomplete",
+}
+
+Row = Mapping[str, Any]
+Last = Mapping[tuple[str, str], Row]  # the last line about an instance's item
+
+
+def build_report(
+    tasks: Sequence[SWETask], attempts: Iterable[Row], verdicts: Iterable[Row], *, model_name: str | None
+) -> dict[str, Any]:
+    """The report over all tasks asked for, whether they were done or not.
+
+    ``attempts`` and ``verdicts`` are the lines of a run's files; of several lines about the same item the last
+    one counts. ``model_name`` is None where no predictions were judged: then only the certificate is filled.
+    """
+    last = {(row["instance_id"], row["source"]): row for row in attempts}
+    ids = [task.instance_id for task in tasks]
+    report: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "total_instances": len(ids)}
+    if model_name is not None:
+        buckets = {name: _bucket(last, name, PREDICTIONS) for name in ids}
+        report |= _swebench_keys(ids, buckets, last)
+        report |= {
+            "model_name_or_path": model_name,
+            "resolved_rate": wilson(sum(b == "resolved" for b in buckets.values()), len(ids)).as_json(),
+            "by_repo": _by_repo(tasks, buckets),
+            **_of_verdicts(
+                list(verdicts), [row for (_, source), row in last.items() if source == PREDICTIONS]
+            ),
+        }
+    return report | {"certificate": {source: _certificate(ids, last, source) for source in (GOLD, NOOP)}}
+
+
+def _bucket(last: Last, name: str, source: str) -> str:
+    row = last.get((name, source))
+    return str(row["bucket"]) if row else "not_run"
+
+
+def _swebench_keys(ids: Sequence[str], buckets: Mapping[str, str], last: Last) -> dict[str, Any]:
+    by_bucket: dict[str, list[str]] = {bucket: [] for bucket in BUCKETS}
+    for name in sorted(ids):
+        by_bucket[buckets[name]].append(name)
+    groups = {key: by_bucket[bucket] for bucket, key in BUCKETS.items()}
+    groups["completed"] = sorted(by_bucket["resolved"] + by_bucket["unresolved"])
+    groups["submitted"] = sorted(name for name in ids if buckets[name] != "not_run")
+    keys: dict[str, Any] = {f"{key}_instances": len(names) for key, names in groups.items()}
+    keys |= {f"{key}_ids": names for key, names in groups.items()}
+    broken = [*by_bucket["error"], *by_bucket["infra_failure"]]
+    keys["failure_reasons"] = {name: last[name, PREDICTIONS]["detail"] for name in broken}
+    return keys
+
+
+def _by_repo(tasks: Sequence[SWETask], buckets: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for task in tasks:
+        counts[task.repo]["total"] += 1
+        counts[task.repo]["resolved"] += buckets[task.instance_id] == "resolved"
+    return {repo: dict(count) for repo, count in sorted(counts.items())}
+
+
+def _certificate(ids: Sequence[str], last: Last, source: str) -> dict[str, Any] | None:
+    """What the reference patch, or the empty one, got on the same images; None if it was not judged."""
+    buckets = {name: _bucket(last, name, source) for name in ids}
+    if set(buckets.values()) == {"not_run"}:
+        return None
+    wanted = "resolved" if source == GOLD else "unresolved"
+    return {
+        "total": len(ids),
+        "resolved": sum(bucket == "resolved" for bucket in buckets.values()),
+        "unexpected": {name: bucket for name, bucket in buckets.items() if bucket != wanted},
+    }
+
+
+def _of_verdicts(verdicts: Sequence[Row], own: Sequence[Row]) -> dict[str, Any]:
+    by_key = {(row["instance_id"], row["patch_digest"]): row for row in verdicts}
+    judged = [by_key[key] for row in own if (key := (row["instance_id"], row["patch_digest"])) in by_key]
+    return {
+        "stripped_from_patches": {row["instance_id"]: row["stripped"] for row in judged if row["stripped"]},
+        "forged_results_ids": sorted(r["instance_id"] for r in judged if r["reason"] == "forged_results"),
+        "test_seconds": round(sum(row["test_seconds"] for row in judged), 1),
+        "verdict_seconds": round(sum(row["seconds"] for row in judged), 1),
+    }

@@ -1,0 +1,39 @@
+"""What a person reads at the end of an evaluation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.evaluation.records import GOLD, NOOP
+
+_ROWS = ("resolved", "unresolved", "empty_patch", "error", "infra_failure", "incomplete")
+
+
+def print_report(report: Mapping[str, Any], path: Path) -> None:
+    """The report as a table, and the certificate beside it."""
+    console = Console(highlight=False)
+    if "model_name_or_path" in report:
+        table = Table(title=report["model_name_or_path"], title_justify="left")
+        table.add_column("")
+        table.add_column("instances", justify="right")
+        for key in _ROWS:
+            if count := report[f"{key}_instances"]:
+                table.add_row(key.replace("_", " "), str(count))
+        table.add_row("all", str(report["total_instances"]), style="bold")
+        console.print(table)
+        rate = report["resolved_rate"]
+        console.print(
+            f"resolved {rate['mean']:.1%} (95 % interval {rate['low']:.1%} to {rate['high']:.1%}, "
+            f"{rate['successes']} of {rate['n']})"
+        )
+        if report["forged_results_ids"]:
+            console.print(f"forged test results: {', '.join(report['forged_results_ids'])}")
+    for source, what in ((GOLD, "reference patch"), (NOOP, "empty patch")):
+        if found := report["certificate"][source]:
+            line = f"{what}: {found['resolved']} of {found['total']} resolved"
+            odd = ", ".join(f"{name} ({bucket})" for name, bucket in found["unexpected"].items())
+            console.print(f"{line}; not as it should be: {odd}" if odd else f"{line}, as it should be")
+    console.print(f"report: {path}")
