@@ -84,6 +84,11 @@ def test_a_fork_bomb_is_stopped_and_the_box_goes_on(box: Container) -> None:
     assert box.run("echo alive").output == "alive\n"
 
 
+def test_processes_that_outlive_their_command_do_not_keep_the_next_from_running(box: Container) -> None:
+    assert "fork" in box.run("for i in $(seq 200); do sleep 100 & done").output
+    assert box.run("echo alive").output == "alive\n"
+
+
 def test_a_box_cannot_be_ended_from_inside_and_keeps_no_zombies(box: Container) -> None:
     assert box.run("kill -9 -1; kill -9 1; echo still").output == "still\n"
     box.run("for i in $(seq 200); do (sleep 0.1 & ) ; done; sleep 1")
