@@ -1,6 +1,7 @@
-"""Judge patches by their tests, in containers: ``python -m harness.evaluate [recipe] [key=value …]``.
+"""Attempts at tasks, judged by tests in containers: ``python -m harness.evaluate [recipe] [key=value …]``.
 
-Without arguments the embedded set: the demo's tasks, with the reference patch and the empty one of each.
+Without arguments the embedded set: the demo's tasks, solved by a replay of their expert in a real box, with the
+reference patch and the empty one of each judged beside it.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recipe = load_evaluation(named[0] if named else "demo", [*words[len(named) :], *_mode(options)])
     tasks, predictions = load(recipe)
     if options.dry_run:
-        return _dry_run(recipe, tasks)
+        return _dry_run(recipe, tasks, predictions)
     name = recipe.name.replace("{time}", datetime.now().strftime("%Y%m%d-%H%M%S"))
     folder = EvaluationFolder(Path(recipe.output) / name)
     folder.create(recipe)
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness.evaluate",
-        description="Judge patches by the tests of their tasks, in containers, and write a report.",
+        description="Let a policy attempt tasks in containers, or take anyone's patches; judge them by the tests of "
+        "their tasks and write a report.",
     )
     parser.add_argument(
         "recipe", nargs="?", help="a YAML file, or the name of a shipped recipe: demo (default), verified"
@@ -92,9 +94,7 @@ def load(recipe: "EvaluationRecipe") -> "tuple[tuple[SWETask, ...], dict[str, Pr
             tasks = demo_instances()
         else:
             tasks = load_tasks(table.source, split=table.split, columns_from=table.columns_from)
-        if PREDICTIONS in recipe.judge:
-            if recipe.predictions is None:
-                raise UserError("judge names predictions: say which file (predictions=FILE)", exit_code=2)
+        if PREDICTIONS in recipe.judge and recipe.predictions is not None:
             predictions = read_predictions(Path(recipe.predictions), [task.instance_id for task in tasks])
         return (
             select_tasks(tasks, ids=table.ids, repos=table.repos, regex=table.regex, span=table.slice),
@@ -104,9 +104,15 @@ def load(recipe: "EvaluationRecipe") -> "tuple[tuple[SWETask, ...], dict[str, Pr
         raise UserError(str(error), exit_code=2) from error
 
 
-def _dry_run(recipe: "EvaluationRecipe", tasks: "Sequence[SWETask]") -> int:
+def _dry_run(
+    recipe: "EvaluationRecipe", tasks: "Sequence[SWETask]", predictions: "dict[str, Prediction]"
+) -> int:
     import yaml
 
+    from harness.evaluation.runner import Verdicts
+    from harness.evaluation.workers import make_worker
+
+    make_worker(recipe, predictions, Verdicts())
     print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
     print(f"# {len(tasks)} tasks of {len({task.repo for task in tasks})} repositories")
     print("# nothing was judged: this was a dry run")
@@ -126,22 +132,24 @@ def _evaluate(
     from harness.evaluation.workers import make_worker
 
     teller = Teller()
+    verdicts = Verdicts()
+    worker, model_name = make_worker(recipe, predictions, verdicts)
     teller.say(f"run: {folder.path}")
     try:
         provide_images(recipe, tasks, teller)
     except EnvironmentFailure as error:
         raise UserError(str(error)) from error
-    items = items_of(tasks, recipe.judge)
+    items = items_of(tasks, recipe.judge, recipe.samples if recipe.predictions is None else 1)
     left = len(items) - len(finished_items(folder) & {item.key for item in items})
     teller.say(f"{len(tasks)} tasks, {left} of {len(items)} patches to judge, {recipe.workers} at once")
     _begin_manifest(folder)
-    verdicts = Verdicts()
     try:
         run_items(
             items,
-            make_worker(recipe, predictions, verdicts),
+            worker,
             folder,
             verdicts,
+            model_name=model_name or "",
             workers=recipe.workers,
             on_done=Progress(left, teller.say),
         )
@@ -150,7 +158,7 @@ def _evaluate(
         teller.say(f"stopped; go on with: python -m harness.evaluate --resume {folder.path}")
         raise
     folder.update_manifest(status="finished")
-    _report(folder, tasks, predictions)
+    _report(recipe, folder, tasks, model_name)
     return 0
 
 
@@ -164,15 +172,22 @@ def _begin_manifest(folder: "EvaluationFolder") -> None:
 
 
 def _report(
-    folder: "EvaluationFolder", tasks: "Sequence[SWETask]", predictions: "dict[str, Prediction]"
+    recipe: "EvaluationRecipe",
+    folder: "EvaluationFolder",
+    tasks: "Sequence[SWETask]",
+    model_name: str | None,
 ) -> None:
     from harness.evaluation.records import read_rows
     from harness.evaluation.report import build_report
     from harness.evaluation.summary import print_report
 
-    names = ", ".join(sorted({prediction.model_name_or_path for prediction in predictions.values()}))
     report = build_report(
-        tasks, read_rows(folder.attempts), read_rows(folder.verdicts), model_name=names or None
+        tasks,
+        read_rows(folder.attempts),
+        read_rows(folder.rollouts),
+        read_rows(folder.verdicts),
+        samples=recipe.samples if recipe.predictions is None else 1,
+        model_name=model_name,
     )
     report["versions"] = json.loads(folder.manifest.read_text(encoding="utf-8"))["versions"]
     folder.write_json(folder.report, report)

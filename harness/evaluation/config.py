@@ -1,11 +1,11 @@
-"""Evaluation recipes: which tasks, whose patches, judged how."""
+"""Evaluation recipes: which tasks, which policy in which scaffold or whose patches, judged how."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.config import Table, read_recipe, shipped_recipes, validate
+from harness.config import ActionsTable, Table, read_recipe, shipped_recipes, validate
 from harness.run_folder import RunFolder
 
 Source = Literal["gold", "noop", "predictions"]
@@ -23,13 +23,30 @@ class TasksTable(Table):
     slice: str | None = None  # Python's start:stop:step, after the other filters
 
 
+class PolicyTable(Table):
+    """Who makes the predictions."""
+
+    name: str  # expert (replays the demo's trajectories), endpoint, transformers, vllm, or package.module:Class
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class ScaffoldTable(Table):
+    """How the policy is asked."""
+
+    name: str = "tool-loop"  # tool-loop, oracle-edit, agentless-mini, mini-swe-agent, or package.module:Class
+    settings: dict[str, Any] = Field(default_factory=dict)
+    oracle: bool = False  # tell it which files the reference patch touches (oracle-edit needs it)
+
+
 class LimitsTable(Table):
     """Of each box."""
 
     memory_gb: float = Field(default=4.0, gt=0)
     cpus: float = Field(default=2.0, gt=0)
     pids: int = Field(default=512, ge=16)
-    disk_gb: float = Field(default=4.0, gt=0)  # written by a test run
+    disk_gb: float = Field(default=4.0, gt=0)  # written in a box
+    command_seconds: float = Field(default=120.0, gt=0)  # of one command of an attempt
+    attempt_seconds: float = Field(default=3600.0, gt=0)  # of one attempt
     test_seconds: float = Field(default=1800.0, gt=0)  # of an instance's tests
 
 
@@ -39,7 +56,11 @@ class EvaluationRecipe(Table):
     name: str = "evaluation-{time}"  # of the run's folder; {time} stands for date and time
     output: str = "outputs"
     tasks: TasksTable = TasksTable()
-    predictions: str | None = None  # a file of predictions, .jsonl or .json
+    predictions: str | None = None  # a file of predictions, .jsonl or .json; in their stead a policy makes them
+    policy: PolicyTable | None = None
+    scaffold: ScaffoldTable = ScaffoldTable()
+    actions: ActionsTable = ActionsTable()  # the format that the model was trained with
+    samples: int = Field(default=1, ge=1)  # predictions that the policy makes for each task
     # What is judged: the reference patches, the empty patch (the two certify the images), the predictions.
     judge: tuple[Source, ...] = Field(default=("gold", "noop"), min_length=1)
     workers: int = Field(default=2, ge=1)

@@ -21,12 +21,23 @@ class Prediction:
     instance_id: str
     model_name_or_path: str
     model_patch: str
+    sample: int = 0  # of several at a task
 
 
 class EvaluationFolder(RunFolder):
     """``outputs/<run>/`` of an evaluation."""
 
     command = "harness.evaluate"
+
+    @property
+    def rollouts(self) -> Path:
+        """What the policy did, attempt by attempt."""
+        return self.path / "rollouts.jsonl"
+
+    @property
+    def predictions(self) -> Path:
+        """Patches that the policy made."""
+        return self.path / "predictions.jsonl"
 
     @property
     def verdicts(self) -> Path:

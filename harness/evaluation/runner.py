@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict
 
 from environments.engine import LIVE
 from environments.swe.grading import Verdict
@@ -19,7 +20,9 @@ from harness.evaluation.records import (
     verdict_from,
     verdict_row,
 )
-from harness.evaluation.work import Done, Item
+from harness.evaluation.work import Done, Item, prediction_of, rollout_row
+
+BROKEN = frozenset({"infra_failure", "policy_failure"})  # buckets of items that say nothing of a patch
 
 
 class Verdicts:
@@ -46,13 +49,14 @@ class Verdicts:
             return True
 
 
-def items_of(tasks: Sequence[SWETask], sources: Sequence[str]) -> list[Item]:
+def items_of(tasks: Sequence[SWETask], sources: Sequence[str], samples: int) -> list[Item]:
     """All that a run does: the certificate's items first, so that a broken image shows early."""
     return [
-        Item(task=task, source=source)
+        Item(task=task, source=source, sample=sample)
         for source in (GOLD, NOOP, PREDICTIONS)
         if source in sources
         for task in tasks
+        for sample in range(samples if source == PREDICTIONS else 1)
     ]
 
 
@@ -62,33 +66,42 @@ def run_items(
     folder: EvaluationFolder,
     verdicts: Verdicts,
     *,
+    model_name: str,
     workers: int,
     on_done: Callable[[Done], None],
 ) -> None:
     """Do what is left of ``items``; every outcome is on its way to the disk before the next is waited for."""
-    for path in (folder.verdicts, folder.attempts):
+    for path in (folder.rollouts, folder.predictions, folder.verdicts, folder.attempts):
         mend_last_line(path)
     for row in read_rows(folder.verdicts):
         verdicts.add(verdict_from(row))
     finished = finished_items(folder)
     for done in _in_threads(work, (item for item in items if item.key not in finished), workers):
-        if verdicts.add(done.verdict):
-            folder.append(folder.verdicts, [verdict_row(done.verdict)])
-        row = {
-            "instance_id": done.item.task.instance_id,
-            "source": done.item.source,
-            "bucket": done.bucket,
-            "patch_digest": done.verdict.patch_digest,
-            "detail": done.verdict.detail,
-        }
-        folder.append(folder.attempts, [row])  # last: an item without it is done again
+        _write(done, folder, verdicts, model_name)
         on_done(done)
 
 
-def finished_items(folder: EvaluationFolder) -> set[tuple[str, str]]:
+def _write(done: Done, folder: EvaluationFolder, verdicts: Verdicts, model_name: str) -> None:
+    if done.proposal.rollout is not None or done.proposal.failure is not None:
+        folder.append(folder.rollouts, [rollout_row(done)])
+        folder.append(folder.predictions, [asdict(prediction_of(done, model_name))])
+    if done.verdict is not None and verdicts.add(done.verdict):
+        folder.append(folder.verdicts, [verdict_row(done.verdict)])
+    row = {
+        "instance_id": done.item.task.instance_id,
+        "source": done.item.source,
+        "sample": done.item.sample,
+        "bucket": done.bucket,
+        "patch_digest": done.verdict.patch_digest if done.verdict else None,
+        "detail": done.detail,
+    }
+    folder.append(folder.attempts, [row])  # last: an item without it is done again
+
+
+def finished_items(folder: EvaluationFolder) -> set[tuple[str, str, int]]:
     """Items that need not be done again: all that were done but for those whose infrastructure failed."""
-    last = {(row["instance_id"], row["source"]): row for row in read_rows(folder.attempts)}
-    return {key for key, row in last.items() if row["bucket"] != "infra_failure"}
+    last = {(row["instance_id"], row["source"], row["sample"]): row for row in read_rows(folder.attempts)}
+    return {key for key, row in last.items() if row["bucket"] not in BROKEN}
 
 
 def _in_threads(work: Callable[[Item], Done], items: Iterable[Item], workers: int) -> Iterator[Done]:
@@ -124,8 +137,8 @@ class Progress:
         self._buckets[done.bucket] += 1
         count = self._buckets.total()
         left = (time.monotonic() - self._started) / count * (self._total - count)
-        resolved, broken = self._buckets["resolved"], self._buckets["infra_failure"]
-        detail = f": {done.verdict.detail}" if done.bucket in ("error", "infra_failure") else ""
+        resolved, broken = self._buckets["resolved"], sum(self._buckets[bucket] for bucket in BROKEN)
+        detail = f": {done.detail}" if done.bucket in {"error", *BROKEN} else ""
         self._say(
             f"{count}/{self._total}  {done.item.task.instance_id} ({done.item.source}) "
             f"{done.bucket.replace('_', ' ')}{detail}  | resolved {resolved}, not {count - resolved - broken}, "

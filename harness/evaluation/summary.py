@@ -9,7 +9,7 @@ from rich.table import Table
 
 from harness.evaluation.records import GOLD, NOOP
 
-_ROWS = ("resolved", "unresolved", "empty_patch", "error", "infra_failure", "incomplete")
+_ROWS = ("resolved", "unresolved", "empty_patch", "error", "infra_failure", "policy_failure", "incomplete")
 
 
 def print_report(report: Mapping[str, Any], path: Path) -> None:
@@ -29,6 +29,10 @@ def print_report(report: Mapping[str, Any], path: Path) -> None:
             f"resolved {rate['mean']:.1%} (95 % interval {rate['low']:.1%} to {rate['high']:.1%}, "
             f"{rate['successes']} of {rate['n']})"
         )
+        if report["samples"] > 1:
+            console.print(", ".join(f"pass@{k} {value:.1%}" for k, value in report["pass_at_k"].items()))
+        if report.get("suspected_exploit_ids"):
+            console.print(f"looked for the solution elsewhere: {', '.join(report['suspected_exploit_ids'])}")
         if report["forged_results_ids"]:
             console.print(f"forged test results: {', '.join(report['forged_results_ids'])}")
     for source, what in ((GOLD, "reference patch"), (NOOP, "empty patch")):
