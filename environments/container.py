@@ -143,6 +143,25 @@ class Container:
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
     ) -> tuple[int | None, StopReason | None]:
+        """Exit code, or why it was stopped. A box that is too full of processes to start one is emptied first."""
+        for emptied in (False, True):
+            held = _Held(take)
+            code, stopped = self._execute_once(argv, held, timeout=timeout, env=env, stdin=stdin)
+            if not held.refused or emptied:
+                break
+            self._kill_all()
+        held.release()
+        return code, stopped
+
+    def _execute_once(
+        self,
+        argv: Sequence[str],
+        take: "_Held",
+        *,
+        timeout: float | None,
+        env: Mapping[str, str] | None,
+        stdin: bytes | None,
+    ) -> tuple[int | None, StopReason | None]:
         deadline = min(time.monotonic() + (timeout or self.limits.command_seconds), self._deadline)
         with engine_errors(f"container {self.name}"):
             execution = self._api.exec_create(
@@ -167,7 +186,9 @@ class Container:
             if stopped is not None:
                 self._kill_all()
                 return None, stopped
-            return self._exit_code(execution), None
+            code = self._exit_code(execution)
+            take.refused = bool(take.held) and not self._api.exec_inspect(execution).get("Pid")
+            return code, None
 
     def _follow(self, execution: str, raw: socket.socket, take: Take, deadline: float) -> StopReason | None:
         """Read until the command has ended (None) or has to be stopped."""
@@ -242,6 +263,29 @@ def _create_options(limits: Limits, workdir: str) -> dict[str, Any]:
         "ulimits": [docker.types.Ulimit(name="fsize", soft=limits.disk_bytes, hard=limits.disk_bytes)],
         "log_config": docker.types.LogConfig(type="none"),
     }
+
+
+class _Held:
+    """Output that may be the engine's word that it could not start the command: kept back until that is known."""
+
+    _MARK = b"OCI runtime exec failed"
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._first = True
+        self.held: list[tuple[int, bytes]] = []
+        self.refused = False
+
+    def __call__(self, stream: int, data: bytes) -> None:
+        if self.held or (self._first and data.startswith(self._MARK)):
+            self.held.append((stream, data))
+        else:
+            self._take(stream, data)
+        self._first = False
+
+    def release(self) -> None:
+        for stream, data in self.held:
+            self._take(stream, data)
 
 
 class _Frames:
