@@ -17,13 +17,19 @@ from trajectories import Step, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepSettings:
-    """How steps become prompts and targets."""
+class PromptSettings:
+    """What a prompt shows: the same for training steps and for rollouts."""
 
     context_window: int | None = 2  # (action, observation) pairs shown; None: all ("full")
-    include_last_step: bool = False  # the paper: never a target
     max_task_chars: int | None = None  # longer ones keep head and tail
     max_observation_chars: int | None = None  # longer ones keep head and tail
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSettings(PromptSettings):
+    """How steps become prompts and targets."""
+
+    include_last_step: bool = False  # the paper: never a target
     max_action_chars: int | None = None  # steps with longer expert actions are no targets
     max_prompt_chars: int | None = None  # steps with longer prompts are no targets
 
@@ -65,41 +71,48 @@ def truncate_middle(text: str, limit: int | None) -> str:
 
 def target_indices(trajectory: Trajectory, settings: StepSettings) -> list[int]:
     """Indices of the steps that are targets, before any is left out for its content."""
-    acting = _acting_steps(trajectory, len(trajectory.steps))
+    acting = _acting_steps(trajectory.steps)
     return acting if settings.include_last_step else acting[:-1]
 
 
-def _acting_steps(trajectory: Trajectory, before: int) -> list[int]:
-    return [index for index, step in enumerate(trajectory.steps[:before]) if step.actions]
+def _acting_steps(steps: Sequence[Step]) -> list[int]:
+    return [index for index, step in enumerate(steps) if step.actions]
 
 
-def window_start(trajectory: Trajectory, index: int, window: int | None) -> int:
-    """The first step that the prompt of step ``index`` shows: ``window`` (action, observation) pairs before it.
+def window_start(before: Sequence[Step], window: int | None) -> int:
+    """The first step that the prompt after the steps ``before`` shows: ``window`` (action, observation) pairs.
 
     Steps without an action that lie between are shown, and do not count.
     """
     if window == 0:
-        return index
-    acting = _acting_steps(trajectory, index)
+        return len(before)
+    acting = _acting_steps(before)
     return 0 if window is None or window >= len(acting) else acting[-window]
+
+
+def render_next(
+    task: str, before: Sequence[Step], *, settings: PromptSettings, action_format: ActionFormat
+) -> list[Message]:
+    """The prompt of the action that follows the steps ``before``: of a training step and in a rollout."""
+    start = window_start(before, settings.context_window)
+    history = [
+        replace(step, observation=truncate_middle(step.observation, settings.max_observation_chars))
+        for step in before[start:]
+    ]
+    return action_format.render_prompt(truncate_middle(task, settings.max_task_chars), history, omitted=start)
 
 
 def render_example(
     trajectory: Trajectory, index: int, *, settings: StepSettings, action_format: ActionFormat
 ) -> StepExample:
     """Render step ``index`` of a trajectory. Raises UnrepresentableActionError."""
-    start = window_start(trajectory, index, settings.context_window)
-    history = [
-        replace(step, observation=truncate_middle(step.observation, settings.max_observation_chars))
-        for step in trajectory.steps[start:index]
-    ]
     expert = trajectory.steps[index]
     return StepExample(
         trajectory_id=trajectory.trajectory_id,
         step_index=index,
         kind=step_kind(expert),
-        prompt=action_format.render_prompt(
-            truncate_middle(trajectory.task, settings.max_task_chars), history, omitted=start
+        prompt=render_next(
+            trajectory.task, trajectory.steps[:index], settings=settings, action_format=action_format
         ),
         expert=expert,
         expert_action=action_format.render_actions(expert.actions),

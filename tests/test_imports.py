@@ -19,6 +19,8 @@ SEAMS = {
     "environments/swe/grading.py",
     "environments/swe/tasks.py",
     "srl_agent/models.py",
+    "srl_agent/policies/local.py",
+    "srl_agent/policies/vllm_local.py",
     "srl_agent/training/srl.py",
     "srl_agent/training/sft.py",
     "srl_agent/training/generation.py",
@@ -78,3 +80,12 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert "usage: " in done.stdout
+
+
+def test_importing_policies_and_scaffolds_imports_none_of_their_libraries() -> None:
+    code = (
+        "import sys, srl_agent.policies.scripted, srl_agent.scaffolds.tool_loop, srl_agent.scaffolds.agentless_mini\n"
+        f"print([name for name in {sorted(HEAVY | {'httpx', 'minisweagent', 'pydantic'})!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "[]\n"

@@ -9,6 +9,9 @@ from srl_agent.formats.base import (
     FormatError,
     Message,
     UnrepresentableActionError,
+    prose,
+    thinking,
+    without_thinking,
 )
 from srl_agent.formats.bash_block import BashBlockSyntax
 from srl_agent.formats.hermes import HermesSyntax
@@ -41,4 +44,7 @@ __all__ = [
     "Message",
     "UnrepresentableActionError",
     "get_format",
+    "prose",
+    "thinking",
+    "without_thinking",
 ]

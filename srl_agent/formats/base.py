@@ -122,6 +122,26 @@ class ActionFormat:
         return Step(thought=thought, actions=self.syntax.parse(action), observation="")
 
 
+def without_thinking(text: str) -> str:
+    """What a completion says outside its thinking: after the last ``</think>``, up to a ``<think>`` left open.
+
+    >>> without_thinking("<think>Or ls?</think> pwd"), without_thinking("pwd <think>or")
+    (' pwd', 'pwd ')
+    """
+    return text.rpartition("</think>")[2].partition("<think>")[0]
+
+
+def thinking(text: str) -> str:
+    """The thinking of a completion, also where the prompt's template opened it; outer white space stripped."""
+    before = text.rpartition("</think>")[0]
+    return (before.partition("<think>")[2] or before).strip()
+
+
+def prose(text: str) -> str:
+    """What a completion without an action says: all but its thinking, or all of it if it is nothing else."""
+    return without_thinking(text).strip() or text.strip()
+
+
 def describe_tools(tools: Mapping[str, Sequence[str]]) -> str:
     """One line a tool: ``bash(command)``."""
     return "\n".join(f"{name}({', '.join(arguments)})" for name, arguments in tools.items())

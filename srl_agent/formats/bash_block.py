@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from srl_agent.formats.base import FormatError, UnrepresentableActionError
 from trajectories import Action
 
+SUBMISSION_MARK = (
+    "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"  # mini-swe-agent's: first line of a command's output
+)
+
 _BLOCK = re.compile(r"(?P<fence>`{3,})bash\n(?P<command>.*)\n(?P=fence)", re.DOTALL)
 _BACKTICKS = re.compile(r"^`{3,}", re.MULTILINE)
 
@@ -16,7 +20,10 @@ class BashBlockSyntax:
     name = "bash-block"
 
     def instructions(self, tools: Mapping[str, Sequence[str]]) -> str:
-        return "An action is one shell command in a fenced block:\n```bash\nCOMMAND\n```"
+        return (
+            "An action is one shell command in a fenced block:\n```bash\nCOMMAND\n```\n"
+            f"The command that ends your work is `echo {SUBMISSION_MARK}`."
+        )
 
     def render(self, actions: Sequence[Action]) -> str:
         if len(actions) != 1:

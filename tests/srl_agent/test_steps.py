@@ -51,7 +51,7 @@ def test_steps_without_an_action_are_context_and_do_not_count() -> None:
     a, b, c = step("echo a"), step("echo b"), step("echo c")
     mixed = replace(trajectory(), steps=(said, a, said, b, said, c, said))
     assert target_indices(mixed, StepSettings()) == [1, 3]
-    assert [window_start(mixed, 5, window) for window in (0, 1, 2, 3, None)] == [5, 3, 0, 0, 0]
+    assert [window_start(mixed.steps[:5], window) for window in (0, 1, 2, 3, None)] == [5, 3, 0, 0, 0]
     example = render_example(mixed, 5, settings=StepSettings(context_window=1), action_format=XML)
     shown = [message["content"] for message in example.prompt[2:]]
     assert shown == [XML.render_actions(b.actions), "OBSERVATION:\ndone", "Shall I?", "OBSERVATION:\nYes."]

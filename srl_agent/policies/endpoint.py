@@ -1,0 +1,227 @@
+"""Any OpenAI-compatible chat server: vLLM, SGLang, llama.cpp, a provider."""
+
+import email.utils
+import os
+import random
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from srl_agent.formats import Message
+from srl_agent.policies.base import Completion, ContextOverflowError, PolicyError, Sampling
+
+_LONGEST_WAIT = 600.0  # seconds; a server that asks for more is asked again then
+_LONGEST_BACKOFF = 60.0  # seconds between tries that we choose ourselves
+_TRANSIENT = frozenset({408, 409, 425, 429})  # and 5xx
+
+# What servers say of a prompt that does not fit: OpenAI's code, vLLM's sentences over the years, SGLang, llama.cpp.
+_OVERFLOW = re.compile(
+    r"context_length_exceeded|exceed_context_size|maximum (?:context|model) length|context (?:length|size|window)"
+    r"|max_tokens must be at least 1, got -|prompt .{0,60}is too long"
+    r"|reduce the length of the (?:messages|input|prompt)",
+    re.IGNORECASE,
+)
+
+
+class EndpointPolicy:
+    """Chat completions over HTTP, with patience for a server that is busy and none for one that refuses."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        model: str,
+        api_key_env: str | None = None,
+        timeout: float = 900.0,
+        retries: int = 6,
+        backoff: float = 1.0,
+        extra: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> None:
+        """``base_url`` ends before ``/chat/completions``, e.g. ``http://localhost:8000/v1``.
+
+        ``api_key_env``: the environment variable that holds the key. ``timeout``: seconds without a word from the
+        server, of one try. ``backoff``: seconds before the second try; they double from try to try. ``extra``: more
+        fields of the request, e.g. ``{"chat_template_kwargs": {"enable_thinking": false}}``. Raises PolicyError.
+        """
+        if not base_url.startswith(("http://", "https://")):
+            raise PolicyError(f"base_url {base_url!r} is no http:// or https:// address")
+        self._url = base_url.rstrip("/") + "/chat/completions"
+        self._model = model
+        self._retries = retries
+        self._backoff = backoff
+        self._extra = dict(extra or {})
+        self._name = name or model
+        self._one_by_one = False  # this server does not make several samples of a request
+        self._client = httpx.Client(timeout=timeout, headers=_authorization(api_key_env))
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def generate(self, prompt: Sequence[Message], *, n: int = 1, sampling: Sampling) -> list[Completion]:
+        """One request where the server makes ``n`` samples of it, else as many as it takes.
+
+        Servers count the tokens of all samples together: each is given an equal share. Raises PolicyError.
+        """
+        completions: list[Completion] = []
+        while (left := n - len(completions)) > 0:
+            asked = 1 if self._one_by_one else left
+            # Of its own a server gives the same sample for the same seed.
+            seed = None if sampling.seed is None else sampling.seed + len(completions)
+            body = self._body(prompt, asked, replace(sampling, seed=seed))
+            try:
+                made = self._ask(body)
+            except _RefusedError:
+                if asked == 1:
+                    raise
+                made = self._ask({**body, "n": 1})  # if this fails, too, it was not the number
+                self._one_by_one = True
+            completions += made[:left]
+        return completions
+
+    def _body(self, prompt: Sequence[Message], n: int, sampling: Sampling) -> dict[str, Any]:
+        return {
+            "model": self._model,
+            "messages": list(prompt),
+            "n": n,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+            **({"stop": list(sampling.stop)} if sampling.stop else {}),
+            **({"seed": sampling.seed} if sampling.seed is not None else {}),
+            **self._extra,
+        }
+
+    def _ask(self, body: Mapping[str, Any]) -> list[Completion]:
+        """One answer, after as many tries as are allowed. Raises PolicyError."""
+        for attempt in range(self._retries + 1):
+            found = self._try(body)
+            if not isinstance(found, _Trouble):
+                return found
+            trouble = found
+            if attempt < self._retries:
+                backoff = min(self._backoff * 2.0**attempt, _LONGEST_BACKOFF)
+                wait = backoff if found.wait is None else min(max(found.wait, 0.0), _LONGEST_WAIT)
+                # Some chance in it, so that many clients do not come back at once.
+                time.sleep(wait + random.uniform(0, backoff) / 2)
+        raise PolicyError(f"{self._url}: {trouble.what} (tried {self._retries + 1} times); {trouble.advice}")
+
+    def _try(self, body: Mapping[str, Any]) -> "list[Completion] | _Trouble":
+        try:
+            response = self._client.post(self._url, json=body)
+        except httpx.TimeoutException:
+            return _Trouble(
+                what="no answer in time", advice="raise `timeout`, or lower the load on the server"
+            )
+        except httpx.RequestError as error:
+            return _Trouble(
+                what=f"cannot be reached: {error}", advice="is the server up, and `base_url` right?"
+            )
+        if response.status_code in _TRANSIENT or response.status_code >= 500:
+            return _Trouble(
+                what=f"answers {response.status_code}: {_excerpt(response.text)}",
+                advice="see the server's log",
+                wait=_retry_after(response.headers.get("retry-after")),
+            )
+        if response.status_code != 200:
+            raise self._refusal(response)
+        try:
+            return _completions(response.json())
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            return _Trouble(
+                what=f"answers something else than a chat completion ({error}): {_excerpt(response.text)}",
+                advice="is `base_url` the address of an OpenAI-compatible server?",
+            )
+
+    def _refusal(self, response: httpx.Response) -> PolicyError:
+        said = _excerpt(response.text)
+        if response.status_code in (400, 413, 422) and _OVERFLOW.search(response.text):
+            return ContextOverflowError(f"{self._url}: the prompt does not fit the context: {said}")
+        advice = {
+            401: "; name the key's variable as `api_key_env`",
+            404: "; are `base_url` and `model` right?",
+        }
+        return _RefusedError(
+            f"{self._url}: refuses with {response.status_code}: {said}{advice.get(response.status_code, '')}"
+        )
+
+
+class _RefusedError(PolicyError):
+    """The server understood and said no."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trouble:
+    """Why a try gave nothing, where another one may."""
+
+    what: str
+    advice: str
+    wait: float | None = None  # seconds that the server asks for
+
+
+def _authorization(api_key_env: str | None) -> dict[str, str]:
+    if api_key_env is None:
+        return {}
+    key = os.environ.get(api_key_env)
+    if not key:
+        raise PolicyError(f"api_key_env: the environment variable {api_key_env} is not set")
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds, from either form of the header; None if there is none that can be read."""
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+    except ValueError:
+        return None
+
+
+def _excerpt(text: str) -> str:
+    short = " ".join(text.split())
+    return (short[:300] + "…" if len(short) > 300 else short) or "(nothing)"
+
+
+def _completions(answer: Any) -> list[Completion]:
+    """Raises ValueError, KeyError, TypeError, AttributeError or IndexError for what is no chat completion."""
+    choices = answer["choices"]
+    if not choices:
+        raise ValueError("no choices")
+    usage = answer.get("usage") or {}
+    tokens = int(usage.get("completion_tokens") or 0)
+    return [
+        Completion(
+            text=_text(choice["message"]),
+            finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
+            prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            completion_tokens=tokens // len(choices) + (number < tokens % len(choices)),
+        )
+        for number, choice in enumerate(choices)
+    ]
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """The answer, with the thinking that the server split off put back in front of it."""
+    content = message.get("content")
+    thinking = message.get("reasoning_content") or message.get("reasoning")
+    if not isinstance(thinking, str) or not thinking:
+        if not isinstance(content, str):
+            raise ValueError("no content")
+        return content
+    if content is None:
+        return f"<think>\n{thinking}"  # cut off before it came to an answer
+    if not isinstance(content, str):
+        raise ValueError("content is not text")
+    return (
+        content if "</think>" in content else f"<think>\n{thinking.strip()}\n</think>\n\n{content.lstrip()}"
+    )

@@ -1,0 +1,67 @@
+"""A model in this process, by transformers: small models and machines without a server."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from srl_agent.formats import Message
+from srl_agent.models import load_policy, load_tokenizer, resolve_model
+from srl_agent.policies.base import Completion, ContextOverflowError, Sampling
+from srl_agent.training.generation import complete, tokenize_prompt
+
+
+class TransformersPolicy:
+    """One request at a time; ``n`` samples of a prompt are one batch, or several of ``max_batch``."""
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        dtype: str = "bfloat16",
+        adapter: str | None = None,
+        device: str | None = None,
+        max_batch: int = 8,
+        name: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``model``: a folder, a hub id or a packaged model; ``adapter``: folder of a LoRA adapter on it.
+
+        ``device``: None is an accelerator if there is one. ``options`` go to ``from_pretrained``. Raises ModelError.
+        """
+        path = resolve_model(model)
+        self._tokenizer = load_tokenizer(path)
+        self._model = load_policy(path, dtype=dtype, lora=None, adapter=adapter, **(options or {}))
+        self._model.to(device or torch.accelerator.current_accelerator() or "cpu").eval()
+        self._context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        self._max_batch = max_batch
+        self._name = name or adapter or model
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def generate(self, prompt: Sequence[Message], *, n: int = 1, sampling: Sampling) -> list[Completion]:
+        """Greedy samples are all the same and computed once. Raises ContextOverflowError."""
+        ids = tokenize_prompt(self._tokenizer, prompt)
+        if self._context is not None and len(ids) + sampling.max_tokens > self._context:
+            raise ContextOverflowError(
+                f"{self._name}: the prompt has {len(ids)} tokens; with {sampling.max_tokens} for the completion "
+                f"that is over the model's context of {self._context}"
+            )
+        if sampling.temperature == 0:
+            return self._sample(ids, 1, sampling) * n
+        return self._sample(ids, n, sampling)
+
+    def _sample(self, ids: list[int], n: int, sampling: Sampling) -> list[Completion]:
+        completions: list[Completion] = []
+        # The generator is torch's own: a seeded request leaves it as it found it.
+        with self._lock, torch.random.fork_rng(enabled=sampling.seed is not None):
+            if sampling.seed is not None:
+                torch.manual_seed(sampling.seed)
+            while left := n - len(completions):
+                batch = [ids] * min(left, self._max_batch)
+                completions += complete(self._model, self._tokenizer, batch, sampling)
+        return completions

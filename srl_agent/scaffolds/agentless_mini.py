@@ -1,0 +1,185 @@
+"""Agentless-mini: choose files from the tree, repair them in one answer, several times, and take the majority.
+
+After SWE-RL's scaffold of that name (arXiv 2502.18449): no tools, no turns.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from srl_agent.formats import Message, prose, thinking, without_thinking
+from srl_agent.policies.base import Completion, ContextOverflowError, Policy, Sampling
+from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, limit_of, make_rollout
+from srl_agent.scaffolds.majority import choose
+from srl_agent.scaffolds.repair import read_repair, repair_prompt, show_files, write_repair
+from srl_agent.scaffolds.tree import render_tree
+from trajectories import Action, Step
+
+_PROMPT = """\
+An issue of the repository {repo} is to be resolved by changing its source.
+
+The issue:
+[start of the issue]
+{issue}
+[end of the issue]
+
+The files of the repository{which}:
+[start of the tree]
+{tree}
+[end of the tree]
+
+Which files have to be changed? First think privately between <think> and </think>. After </think> write up to \
+{max_files} paths, each complete from the root of the repository and on a line of its own, the likeliest first, and \
+nothing else."""
+
+_PAGE = 500  # lines of `git ls-files` at once: an environment cuts what is longer than its limit
+_LIST_MARK = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
+
+
+class AgentlessMini:
+    """One greedy localisation, then ``samples`` repairs of which the first is greedy."""
+
+    def __init__(
+        self,
+        *,
+        sampling: Sampling | None = None,
+        samples: int = 1,
+        temperature: float = 0.8,
+        max_files: int = 5,
+        suffixes: Sequence[str] = (".py",),
+        tests_in_tree: bool = False,
+        max_tree_chars: int = 40_000,
+        max_file_chars: int = 80_000,
+    ) -> None:
+        """``sampling``: of the greedy answers; ``temperature``: of the repairs after the first.
+
+        ``suffixes``: of the files in the tree, empty for all; ``tests_in_tree``: also those with a part of their
+        path that begins with "test". Any tracked file may be chosen.
+        """
+        self.sampling = sampling or Sampling(max_tokens=4096)
+        self.samples = samples
+        self.temperature = temperature
+        self.max_files = max_files
+        self.suffixes = tuple(suffixes)
+        self.tests_in_tree = tests_in_tree
+        self.max_tree_chars = max_tree_chars
+        self.max_file_chars = max_file_chars
+
+    def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
+        completions: list[Completion] = []
+        steps: list[Step] = []
+        status: Status = "submitted"
+        error = None
+        try:
+            chosen = self._localise(task, policy, environment, completions, steps)
+            if chosen:
+                self._repair(task, policy, environment, chosen, completions, steps)
+        except (ContextOverflowError, TimeoutError) as limit:
+            status, error = limit_of(limit), str(limit)
+        return make_rollout(
+            task,
+            policy,
+            environment,
+            scaffold="agentless-mini",
+            steps=steps,
+            completions=completions,
+            status=status,
+            error=error,
+        )
+
+    def _localise(
+        self,
+        task: ScaffoldTask,
+        policy: Policy,
+        environment: Environment,
+        completions: list[Completion],
+        steps: list[Step],
+    ) -> tuple[str, ...]:
+        tracked = list_files(environment)
+        (completion,) = policy.generate(self._localisation_prompt(task, tracked), sampling=self.sampling)
+        completions.append(completion)
+        chosen = read_paths(completion.text, set(tracked))[: self.max_files]
+        steps.append(
+            Step(
+                thought=thinking(completion.text) if chosen else prose(completion.text),
+                actions=(Action(name="choose_files", arguments={"paths": list(chosen)}),) if chosen else (),
+                observation="" if chosen else "The answer names no file of the repository.",
+            )
+        )
+        return chosen
+
+    def _localisation_prompt(self, task: ScaffoldTask, tracked: Sequence[str]) -> list[Message]:
+        paths = [path for path in tracked if self._in_tree(path)] or tracked
+        which = (
+            ""
+            if len(paths) == len(tracked)
+            else f" ({len(paths)} of {len(tracked)}: tests and others left out)"
+        )
+        text = _PROMPT.format(
+            repo=task.repo,
+            issue=task.problem_statement,
+            which=which,
+            tree=render_tree(paths, self.max_tree_chars),
+            max_files=self.max_files,
+        )
+        return [{"role": "user", "content": text}]
+
+    def _in_tree(self, path: str) -> bool:
+        if self.suffixes and not path.endswith(self.suffixes):
+            return False
+        return self.tests_in_tree or not any(part.startswith("test") for part in path.split("/"))
+
+    def _repair(
+        self,
+        task: ScaffoldTask,
+        policy: Policy,
+        environment: Environment,
+        chosen: Sequence[str],
+        completions: list[Completion],
+        steps: list[Step],
+    ) -> None:
+        """Sample, vote, write the winner. Without a valid edit nothing is written."""
+        prompt = repair_prompt(task, show_files(chosen, environment.read, self.max_file_chars))
+        sampled = policy.generate(prompt, sampling=self.sampling)
+        if self.samples > 1:
+            warm = replace(self.sampling, temperature=self.temperature)
+            sampled += policy.generate(prompt, n=self.samples - 1, sampling=warm)
+        completions += sampled
+        repairs = [read_repair(completion.text, environment) for completion in sampled]
+        winner, votes = choose([repair.applied for repair in repairs])
+        if winner is None:
+            shown = replace(repairs[0], applied=replace(repairs[0].applied, files={}))
+            note = f"None of {len(repairs)} answers makes a change that counts; this is the first, it is not written."
+        else:
+            shown = repairs[winner]
+            note = f"Answer {winner + 1} of {len(repairs)}: {votes} make this change."
+        step = write_repair(shown, environment)
+        steps.append(replace(step, observation=f"{step.observation}\n[{note}]"))
+
+
+def list_files(environment: Environment) -> list[str]:
+    """Paths of all tracked files; those with unusual characters, which git quotes, are left out."""
+    paths: list[str] = []
+    while True:
+        page = f"set -o pipefail; git ls-files | sed -n '{len(paths) + 1},{len(paths) + _PAGE}p'"
+        outcome = environment.run(page)
+        if outcome.exit_code != 0:
+            raise RuntimeError(f"`git ls-files` failed in the environment: {outcome.output.strip()[:300]}")
+        found = outcome.output.splitlines()
+        paths += found
+        if len(found) < _PAGE:
+            return [path for path in paths if not path.startswith('"')]
+
+
+def read_paths(answer: str, tracked: Collection[str]) -> tuple[str, ...]:
+    """The tracked files that an answer names, one a line, in order; list marks and quotes do not matter.
+
+    >>> read_paths("<think>b.py?</think>\\n1. `src/a.py`\\n- b.py", {"src/a.py", "b.py", "c.py"})
+    ('src/a.py', 'b.py')
+    """
+    found = []
+    for line in without_thinking(answer).splitlines():
+        path = _LIST_MARK.sub("", line.strip()).strip("`*\"' ").removeprefix("/testbed/").removeprefix("./")
+        if path in tracked:
+            found.append(path)
+    return tuple(dict.fromkeys(found))

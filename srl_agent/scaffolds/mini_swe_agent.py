@@ -1,0 +1,168 @@
+"""mini-swe-agent, the package itself, as a scaffold: its agent, prompts and parsing; our policy and environment.
+
+Needs the extra ``mini-swe-agent``. Its text mode is used: a policy answers with text, not with native tool calls.
+"""
+
+import os
+import platform
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("MSWEA_SILENT_STARTUP", "1")  # or importing it prints a banner
+
+from minisweagent.agents.default import AgentConfig, DefaultAgent
+from minisweagent.config import get_config_from_spec
+from minisweagent.exceptions import FormatError, Submitted
+from minisweagent.models.utils.actions_text import format_observation_messages, parse_regex_actions
+
+from srl_agent.formats import without_thinking
+from srl_agent.formats.bash_block import SUBMISSION_MARK
+from srl_agent.plugins import PluginError
+from srl_agent.policies.base import Completion, ContextOverflowError, Policy, Sampling
+from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, limit_of, make_rollout
+from trajectories.readers.mini_swe_agent import events
+from trajectories.readers.turns import fold
+
+_ACTION = r"```mswea_bash_command\s*\n(.*?)\n```"  # the default of its text-based models
+
+_STATUSES: Mapping[str, Status] = {
+    "Submitted": "submitted",
+    "LimitsExceeded": "step_limit",
+    "RepeatedFormatError": "step_limit",
+    "TimeExceeded": "time_limit",
+}
+
+
+class MiniSweAgent:
+    """``DefaultAgent`` of mini-swe-agent 2 under one of its own configurations."""
+
+    def __init__(
+        self,
+        *,
+        sampling: Sampling | None = None,
+        config: str = "swebench_backticks",
+        agent: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``config``: a text-mode configuration of the package, by its name or path.
+
+        ``agent`` goes over its ``agent`` table, e.g. ``{"step_limit": 50, "wall_time_limit_seconds": 600}``. The cost
+        limit has no effect: a policy says no cost.
+        """
+        self.sampling = sampling or Sampling()
+        table = get_config_from_spec(config)
+        if unknown := (agent or {}).keys() - AgentConfig.model_fields.keys():
+            raise PluginError(
+                f"mini-swe-agent's agent has no setting {', '.join(sorted(unknown))}: "
+                f"it takes {', '.join(AgentConfig.model_fields)}"
+            )
+        self.agent = {**table["agent"], **(agent or {})}
+        self.model = table["model"]
+        self.environment = table.get("environment") or {}
+
+    def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
+        """A submitted patch is the one the agent printed; whatever else it left in the repository is not in it."""
+        model = _Model(policy, self.sampling, self.model)
+        agent = DefaultAgent(model, _Environment(environment, self.environment), **self.agent)
+        error = None
+        try:
+            info = agent.run(task.problem_statement)
+            status = _STATUSES[info["exit_status"]]
+        except (ContextOverflowError, TimeoutError) as limit:
+            info = {"exit_status": type(limit).__name__}
+            status, error = limit_of(limit), str(limit)
+        exit_status = info["exit_status"]
+        if exit_status == "RepeatedFormatError":
+            error = f"{agent.config.max_consecutive_format_errors} answers in a row had no action"
+        return make_rollout(
+            task,
+            policy,
+            environment,
+            scaffold="mini-swe-agent",
+            steps=fold(events(agent.messages)).steps,
+            completions=model.completions,
+            status=status,
+            error=error,
+            metadata={"exit_status": exit_status, "mini_version": agent.serialize()["info"]["mini_version"]},
+            patch=info.get("submission") or None,
+        )
+
+
+class _Model:
+    """Our policy as its ``Model``."""
+
+    def __init__(self, policy: Policy, sampling: Sampling, config: Mapping[str, Any]) -> None:
+        self.config = SimpleNamespace(model_name=policy.name)
+        self.completions: list[Completion] = []
+        self._policy = policy
+        self._sampling = sampling
+        self._config = config
+
+    def query(self, messages: Sequence[Mapping[str, Any]], **kwargs: Any) -> dict[str, Any]:
+        prompt = [{"role": message["role"], "content": message["content"]} for message in messages]
+        (completion,) = self._policy.generate(prompt, sampling=self._sampling)
+        self.completions.append(completion)
+        # The thinking stays out, as where a server splits it off: commands in it are none.
+        content = without_thinking(completion.text).strip()
+        try:
+            actions = parse_regex_actions(
+                content,
+                action_regex=self._config.get("action_regex", _ACTION),
+                format_error_template=self._config["format_error_template"],
+                template_kwargs={"finish_reason": completion.finish_reason},
+            )
+        except FormatError as error:
+            error.messages[0]["extra"].update(cost=0.0, response=completion.text)
+            raise
+        extra = {"actions": actions, "cost": 0.0, "response": completion.text, "timestamp": time.time()}
+        return {"role": "assistant", "content": content, "extra": extra}
+
+    def format_message(self, **kwargs: Any) -> dict[str, Any]:
+        return kwargs
+
+    def format_observation_messages(
+        self,
+        message: Mapping[str, Any],
+        outputs: list[dict[str, Any]],
+        template_vars: dict[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        made: list[dict[str, Any]] = format_observation_messages(
+            outputs, observation_template=self._config["observation_template"], template_vars=template_vars
+        )
+        return made
+
+    def get_template_vars(self, **kwargs: Any) -> dict[str, Any]:
+        return {"model_name": self.config.model_name}
+
+    def serialize(self) -> dict[str, Any]:
+        return {"info": {"config": {"model": {"model_name": self.config.model_name}}}}
+
+
+class _Environment:
+    """Our environment as its ``Environment``."""
+
+    def __init__(self, environment: Environment, config: Mapping[str, Any]) -> None:
+        self.config = SimpleNamespace(**config)
+        self._environment = environment
+        self._timeout = config.get("timeout")
+        variables = config.get("env") or {}
+        self._exports = "".join(f"export {k}={shlex.quote(v)}\n" for k, v in variables.items())
+
+    def execute(self, action: Mapping[str, Any], cwd: str = "") -> dict[str, Any]:
+        outcome = self._environment.run(self._exports + action["command"], timeout=self._timeout)
+        if outcome.exit_code is None:
+            why = "An error occurred while executing the command: it was stopped at a limit"
+            return {"output": outcome.output, "returncode": -1, "exception_info": why}
+        first, _, rest = outcome.output.lstrip().partition("\n")
+        if outcome.exit_code == 0 and first.strip() == SUBMISSION_MARK:
+            extra = {"exit_status": "Submitted", "submission": rest}
+            raise Submitted({"role": "exit", "content": rest, "extra": extra})
+        return {"output": outcome.output, "returncode": outcome.exit_code, "exception_info": ""}
+
+    def get_template_vars(self, **kwargs: Any) -> dict[str, Any]:
+        return {**vars(self.config), **platform.uname()._asdict(), **kwargs}
+
+    def serialize(self) -> dict[str, Any]:
+        return {"info": {"config": {"environment": vars(self.config)}}}

@@ -1,0 +1,120 @@
+"""Repair in one answer: files shown whole, SEARCH/REPLACE edits back. What oracle-edit and agentless-mini share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from srl_agent.formats import Message, prose, thinking
+from srl_agent.scaffolds.base import Environment, ScaffoldTask
+from srl_agent.scaffolds.search_replace import FORM, Applied, ParsedAnswer, apply_edits, parse_edits
+from trajectories import Action, Step
+
+_PROMPT = """\
+An issue of the repository {repo} is to be resolved by changing its source.
+
+The issue:
+[start of the issue]
+{issue}
+[end of the issue]
+
+{files}
+
+First think privately between <think> and </think> about where the cause is and what has to change. After </think> \
+write the change as edits of this form and nothing else:
+
+{form}
+
+- The path is the file's path as it is given above. Several edits, also of other files, are fine.
+- The lines after SEARCH are copied from the file with all their white space, and enough of them that they stand in \
+it only once. They are replaced by the lines before REPLACE.
+- A new file is an edit with no line after SEARCH."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownFiles:
+    text: str
+    paths: tuple[str, ...]
+    left_out: tuple[str, ...]  # for want of room
+    unreadable: tuple[str, ...]  # not there, or no text
+
+
+def show_files(paths: Sequence[str], read: Callable[[str], str | None], max_chars: int) -> ShownFiles:
+    """Files whole, in order; one that does not fit the rest of the budget is left out, and the text says so.
+
+    The first one is shown in any case: without it there is nothing to repair.
+    """
+    blocks: list[str] = []
+    shown: list[str] = []
+    left_out: list[str] = []
+    unreadable: list[str] = []
+    room = max_chars
+    for path in paths:
+        text = read(path)
+        if text is None:
+            unreadable.append(path)
+            continue
+        if blocks and len(text) > room:
+            left_out.append(path)
+            continue
+        text = text.replace("\r\n", "\n")
+        blocks.append(f"[start of {path}]\n{text}{'' if text.endswith(chr(10)) else chr(10)}[end of {path}]")
+        shown.append(path)
+        room -= len(text)
+    if left_out:
+        blocks.append(f"[not shown for want of room: {', '.join(left_out)}]")
+    return ShownFiles(
+        text="\n\n".join(blocks),
+        paths=tuple(shown),
+        left_out=tuple(left_out),
+        unreadable=tuple(unreadable),
+    )
+
+
+def repair_prompt(task: ScaffoldTask, shown: ShownFiles) -> list[Message]:
+    text = _PROMPT.format(repo=task.repo, issue=task.problem_statement, files=shown.text, form=FORM)
+    return [{"role": "user", "content": text}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repair:
+    """An answer and what its edits would make of the files; nothing is written yet."""
+
+    answer: str
+    parsed: ParsedAnswer
+    applied: Applied
+
+
+def read_repair(answer: str, environment: Environment) -> Repair:
+    parsed = parse_edits(answer)
+    return Repair(answer=answer, parsed=parsed, applied=apply_edits(parsed.edits, environment.read))
+
+
+def write_repair(repair: Repair, environment: Environment) -> Step:
+    """Put the changed files in place; the step says what became of every edit."""
+    refused: dict[str, str] = {}
+    for path, text in repair.applied.files.items():
+        try:
+            environment.write(path, text)
+        except TimeoutError:
+            raise
+        except OSError as error:  # the path runs through a file, say
+            refused[path] = f"it cannot be written: {error}"
+    edits = [
+        {"path": edit.path, "search": edit.search, "replace": edit.replace} for edit in repair.parsed.edits
+    ]
+    return Step(
+        thought=thinking(repair.answer) if edits else prose(repair.answer),
+        actions=tuple(Action(name="search_replace", arguments=edit) for edit in edits),
+        observation=explain(repair, refused),
+    )
+
+
+def explain(repair: Repair, refused: Mapping[str, str]) -> str:
+    """What became of an answer, line by line; ``refused``: by path, why a file could not be written."""
+    lines = [
+        str(replace(outcome, refused=outcome.refused or refused.get(outcome.path or "")))
+        for outcome in repair.applied.outcomes
+    ]
+    lines += repair.parsed.problems
+    if repair.applied.rejected:
+        lines.append(f"nothing was kept: {repair.applied.rejected}")
+    return "\n".join(lines) or "The answer holds no SEARCH/REPLACE edit."

@@ -1,0 +1,154 @@
+"""Policies in this process: a real tiny model, and scripts."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from harness.demo import expert_path
+from srl_agent.formats import get_format
+from srl_agent.models import ModelError
+from srl_agent.policies import ContextOverflowError, Policy, PolicyError, Sampling, make_policy
+from srl_agent.policies.scripted import ScriptedPolicy
+from srl_agent.steps import PromptSettings, StepSettings, render_example
+from trajectories import Step, Trajectory
+from trajectories.store import read_trajectories
+
+PROMPT = [{"role": "user", "content": "Fix it."}]
+GREEDY = Sampling(max_tokens=12)
+WARM = Sampling(temperature=1.0, max_tokens=12, seed=1)
+
+
+@pytest.fixture(scope="module")
+def policy(tiny_model: Path) -> Policy:
+    return make_policy("transformers", {"model": str(tiny_model), "dtype": "float32", "max_batch": 2})
+
+
+def test_greedy_is_what_validation_measures(policy: Policy, tiny_model: Path) -> None:
+    from srl_agent.models import load_policy, load_tokenizer
+    from srl_agent.training.generation import complete_greedily
+
+    first, second = policy.generate(PROMPT, n=2, sampling=GREEDY)
+    model, tokenizer = (
+        load_policy(str(tiny_model), dtype="float32", lora=None),
+        load_tokenizer(str(tiny_model)),
+    )
+    (measured,) = complete_greedily(model.eval(), tokenizer, [PROMPT], max_new_tokens=12, batch_size=1)
+    assert first == second == measured
+    assert first.finish_reason == "length"
+    assert first.completion_tokens == len(first.token_ids or ()) == 12
+    assert first.prompt_tokens == len(
+        tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, return_dict=True)["input_ids"]
+    )
+    assert policy.name == str(tiny_model)
+
+
+def test_samples_differ_and_a_seed_gives_them_again(policy: Policy) -> None:
+    import torch
+
+    torch.manual_seed(7)
+    expected = torch.rand(1).item()
+    torch.manual_seed(7)
+    made = policy.generate(PROMPT, n=5, sampling=WARM)
+    assert torch.rand(1).item() == expected  # a seeded request leaves torch's generator alone
+    assert len(made) == 5
+    assert len({completion.token_ids for completion in made}) == 5
+    assert policy.generate(PROMPT, n=5, sampling=WARM) == made
+
+
+def test_requests_from_several_threads_do_not_mix(policy: Policy) -> None:
+    alone = [
+        policy.generate(PROMPT, sampling=Sampling(temperature=1.0, max_tokens=8, seed=s)) for s in range(4)
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        together = pool.map(
+            lambda s: policy.generate(PROMPT, sampling=Sampling(temperature=1.0, max_tokens=8, seed=s)),
+            range(4),
+        )
+        assert list(together) == alone
+
+
+def test_a_stop_string_ends_the_text_before_it(policy: Policy) -> None:
+    (whole,) = policy.generate(PROMPT, sampling=GREEDY)
+    end = whole.text[len(whole.text) // 2 :][:3]
+    (stopped,) = policy.generate(PROMPT, sampling=Sampling(max_tokens=12, stop=(end,)))
+    assert stopped.text == whole.text.partition(end)[0]
+    assert stopped.finish_reason == "stop"
+    assert stopped.token_ids == (whole.token_ids or ())[: stopped.completion_tokens]
+    assert stopped.completion_tokens < whole.completion_tokens
+
+
+def test_a_prompt_that_does_not_fit(policy: Policy) -> None:
+    with pytest.raises(ContextOverflowError, match=r"the prompt has \d+ tokens; with 12 .* context of 4096"):
+        policy.generate([{"role": "user", "content": "word " * 4100}], sampling=GREEDY)
+
+
+def test_with_an_adapter(tiny_model: Path, tmp_path: Path, policy: Policy) -> None:
+    import torch
+
+    from srl_agent.models import load_policy
+
+    lora = load_policy(str(tiny_model), dtype="float32", lora={"r": 2, "target_modules": "all-linear"})
+    with torch.no_grad():
+        for name, weight in lora.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=5.0)
+    lora.save_pretrained(tmp_path / "adapter")
+    settings = {"model": str(tiny_model), "dtype": "float32", "adapter": str(tmp_path / "adapter")}
+    adapted = make_policy("transformers", settings)
+    assert adapted.name == str(tmp_path / "adapter")
+    assert adapted.generate(PROMPT, sampling=GREEDY) != policy.generate(PROMPT, sampling=GREEDY)
+
+
+def test_a_model_that_is_not_there() -> None:
+    with pytest.raises(ModelError, match="no such folder"):
+        make_policy("transformers", {"model": "./nowhere"})
+
+
+# --- scripts -------------------------------------------------------------------------------------------------------
+
+
+def test_a_function_of_the_prompt() -> None:
+    policy = ScriptedPolicy(lambda prompt: prompt[-1]["content"].upper(), name="shouts")
+    made = policy.generate(PROMPT, n=2, sampling=GREEDY)
+    assert [completion.text for completion in made] == ["FIX IT."] * 2
+    assert (policy.name, made[0].prompt_tokens, made[0].completion_tokens) == ("shouts", 2, 2)
+
+
+def test_scripts_by_task_go_on_where_they_were() -> None:
+    policy = ScriptedPolicy.in_turn({"Fix": ["a", "b", "c"], "Other": ["x"]})
+    assert [c.text for c in policy.generate(PROMPT, n=2, sampling=GREEDY)] == ["a", "b"]
+    other = [{"role": "user", "content": "Other"}]
+    assert policy.generate(other, sampling=GREEDY)[0].text == "x"
+    assert policy.generate(PROMPT, sampling=GREEDY)[0].text == "c"
+    with pytest.raises(PolicyError, match="the script of 'Fix' ends after 3 answers"):
+        policy.generate(PROMPT, sampling=GREEDY)
+    with pytest.raises(PolicyError, match="no script for this prompt: 'Who'"):
+        policy.generate([{"role": "user", "content": "Who"}], sampling=GREEDY)
+
+
+@pytest.mark.parametrize("window", [0, 2, None])
+@pytest.mark.parametrize("name", ["xml", "hermes"])
+def test_the_expert_answers_every_training_prompt(name: str, window: int | None) -> None:
+    action_format = get_format(name)
+    experts = list(read_trajectories(expert_path()))[:12]
+    settings = StepSettings(context_window=window)
+    policy = ScriptedPolicy.from_trajectories(experts, action_format=action_format, settings=settings)
+    for expert in experts:
+        for index, step in enumerate(expert.steps):
+            example = render_example(expert, index, settings=settings, action_format=action_format)
+            (made,) = policy.generate(example.prompt, sampling=GREEDY)
+            assert action_format.parse(made.text).actions == step.actions
+
+
+def test_an_expert_is_asked_for_what_it_never_met() -> None:
+    action_format = get_format("xml")
+    said = Step(thought="Shall I?", actions=(), observation="Yes.")
+    expert = Trajectory(trajectory_id="t", instance_id="i", task="Fix it.", steps=(said,), source="test")
+    policy = ScriptedPolicy.from_trajectories(
+        [expert], action_format=action_format, settings=PromptSettings(context_window=1)
+    )
+    prompt = action_format.render_prompt("Fix it.", [])
+    assert policy.generate(prompt, sampling=GREEDY)[0].text == "Shall I?"
+    with pytest.raises(PolicyError, match="no expert met this prompt"):
+        policy.generate(action_format.render_prompt("Fix that.", []), sampling=GREEDY)
