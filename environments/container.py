@@ -1,29 +1,29 @@
 """A single-use container: no network, limits on everything, a sharp line between a failed command and a broken box."""
 
-import atexit
-import select
+import contextlib
+import errno
+import io
 import signal
 import socket
-import struct
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType, TracebackType
-from typing import Any
+from types import TracebackType
+from typing import IO, Any
 
 import docker
 
-from environments.engine import LABEL, LIVE, connect, engine_errors, owner
+from environments.engine import CLIENT_ERRORS, LABEL, LIVE, connect, engine_cpus, engine_errors, own_labels
 from environments.failures import EnvironmentFailure
-from environments.tools.bash import CommandResult, StopReason
-
-Take = Callable[[int, bytes], None]  # gets the stream (1 stdout, 2 stderr) and what came
+from environments.streams import Frames, Held, Kept, Take, read_early
+from environments.tools.bash import CommandResult, StopReason, unfit
 
 _GB = 1 << 30
 _KILLED = 128 + signal.SIGKILL
-_CHUNK = 1 << 16  # bytes read at once
+_CANNOT_RUN = 126  # what shells say
+_COMPLAINT = 4096  # bytes of stderr that are kept
+_CHUNK = 1 << 16  # bytes sent at once
 _IDLE = 0.5  # seconds without output after which it is asked whether the command has ended
 _DISK_EVERY = 5.0  # seconds between looks at what a command has written
 
@@ -39,30 +39,41 @@ class Limits:
     memory_bytes: int = 4 * _GB  # swap included
     cpus: float = 2.0
     pids: int = 512
-    disk_bytes: int = (
-        4 * _GB
-    )  # written by a command; looked at every few seconds, and the largest single file
+    disk_bytes: int = 4 * _GB  # in the box's own layer, looked at every few seconds; of one file, at once
     output_chars: int = 100_000  # of a command that are kept, head and tail
     output_bytes: int = _GB  # after so much output a command is stopped
     command_seconds: float = 120.0
     box_seconds: float = 7200.0  # after so long every command is stopped at once
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScriptResult:
+    """Of a script of ours."""
+
+    output: bytes  # the first bytes of stdout
+    complaint: str  # the end of stderr, or which limit was reached, in one line
+    exit_code: int | None  # None: stopped at a limit
+
+
 class Container:
     """A box of an image; ``close`` (or ``with``) removes it. Not for several threads at once."""
 
-    def __init__(self, image: str, *, limits: Limits | None = None, workdir: str = "/testbed") -> None:
-        """Start it. Raises EnvironmentFailure."""
+    def __init__(
+        self, image: str, *, limits: Limits | None = None, workdir: str = "/testbed", run_id: str = ""
+    ) -> None:
+        """Start it; ``run_id`` becomes a label. Raises EnvironmentFailure."""
         self.limits = limits or Limits()
         self.image = image
-        self._workdir = workdir
+        self.workdir = workdir
         self._deadline = time.monotonic() + self.limits.box_seconds
-        _clean_up_at_exit()
+        LIVE.check()
+        LIVE.remove_at_exit()
         self._api = connect().api
         with engine_errors(f"starting a container of {image}"):
-            self._container = connect().containers.create(image, **_create_options(self.limits, workdir))
-        LIVE.add(self._container)
+            options = _create_options(self.limits, workdir, run_id)
+            self._container = connect().containers.create(image, **options)
         try:
+            LIVE.check()
             with engine_errors(f"starting a container of {image}"):
                 self._container.start()
         except EnvironmentFailure:
@@ -74,6 +85,11 @@ class Container:
         """The engine's name for it."""
         return str(self._container.name)
 
+    @property
+    def seconds_left(self) -> float:
+        """Of its life; 0 when it is over."""
+        return max(self._deadline - time.monotonic(), 0.0)
+
     def __enter__(self) -> "Container":
         return self
 
@@ -84,10 +100,9 @@ class Container:
 
     def close(self) -> None:
         """Remove it, at once and with all that runs in it. A box that is gone already is closed."""
-        LIVE.discard(self._container)
         try:
             self._container.remove(force=True, v=True)
-        except (docker.errors.DockerException, OSError) as error:
+        except CLIENT_ERRORS as error:
             # Gone, or on its way out by another hand.
             if getattr(error, "status_code", None) not in (404, 409):
                 print(f"warning: container {self.name} could not be removed: {error}", file=sys.stderr)
@@ -100,102 +115,167 @@ class Container:
         At a limit everything that runs in the box is killed, and the command's exit code is None. A process that
         is left in the background does not hold the call. Raises EnvironmentFailure if the box broke.
         """
-        kept = _Kept(self.limits.output_chars)
+        if problem := unfit(command):
+            return CommandResult(output=f"{problem}\n", exit_code=_CANNOT_RUN)
+        kept = Kept(self.limits.output_chars)
         # One pipe for both streams: over two, the engine cannot keep the order they were written in.
-        argv = ["bash", "-c", 'exec bash -c "$1" 2>&1', "bash", command]
-        code, stopped = self._execute(argv, lambda stream, data: kept.add(data), timeout=timeout, env=env)
-        return CommandResult(output=kept.text(), exit_code=code, stopped=stopped)
+        script = 'exec 2>&1; cd -- "$2" || cd /; exec bash -c "$1"'
+        argv = ["bash", "-c", script, "bash", command, self.workdir]
+        code, stopped = self.execute(argv, lambda stream, data: kept.add(data), timeout=timeout, env=env)
+        return CommandResult(output=kept.text(), exit_code=code, stopped=stopped, left_out=kept.left_out)
 
     def read(self, path: str, *, limit: int = 64 * 1024 * 1024) -> bytes | None:
         """Content of a file; None if there is no such file. Raises EnvironmentFailure, ValueError over ``limit``."""
-        content = bytearray()
-
-        def take(stream: int, data: bytes) -> None:
-            if stream == 1 and len(content) <= limit:
-                content.extend(data)
-
-        argv = ["head", "-c", str(limit + 1), "--", self._absolute(path)]
-        code, _ = self._execute(argv, take)
-        if code != 0:
+        if "\0" in path:
             return None
-        if len(content) > limit:
+        script = '[ -f "$1" ] && exec head -c "$2" -- "$1"'  # a pipe would be waited for
+        done = self.script(script, self._absolute(path), str(limit + 1), keep=limit + 1)
+        if done.exit_code != 0:
+            return None
+        if len(done.output) > limit:
             raise ValueError(f"{path} is larger than {limit} bytes")
-        return bytes(content)
+        return done.output
 
     def write(self, path: str, data: bytes) -> None:
         """Replace or create a file, and its folders. Raises EnvironmentFailure, OSError if the box refuses."""
-        script = 'mkdir -p -- "$(dirname -- "$1")" && head -c "$2" > "$1"'
-        said = bytearray()
-        argv = ["bash", "-c", script, "bash", self._absolute(path), str(len(data))]
-        code, _ = self._execute(argv, lambda stream, text: said.extend(text[:1000]), stdin=data)
-        if code != 0:
-            raise OSError(f"{path} cannot be written: {said.decode(errors='replace').strip()[:300]}")
+        if "\0" in path:
+            raise OSError(f"{path!r} cannot be the path of a file")
+        script = """
+            mkdir -p -- "$(dirname -- "$1")" || exit 1
+            [ ! -e "$1" ] || [ -f "$1" ] || { echo "not a regular file" >&2; exit 1; }
+            exec head -c "$2" > "$1"
+        """
+        done = self.script(script, self._absolute(path), str(len(data)), stdin=io.BytesIO(data))
+        if done.exit_code != 0:
+            raise OSError(f"{path} cannot be written: {done.complaint}")
+
+    def script(
+        self,
+        script: str,
+        *arguments: str,
+        keep: int = 0,
+        timeout: float | None = None,
+        stdin: IO[bytes] | None = None,
+    ) -> ScriptResult:
+        """Run a shell script of ours in ``/``, keeping ``keep`` bytes of stdout. Raises EnvironmentFailure."""
+        output, said = bytearray(), bytearray()
+
+        def take(stream: int, data: bytes) -> None:
+            if stream == 1:
+                output.extend(data[: max(keep - len(output), 0)])
+            else:
+                said.extend(data)
+                del said[:-_COMPLAINT]
+
+        argv = ["bash", "-c", script, "bash", *arguments]
+        code, stopped = self.execute(argv, take, timeout=timeout, stdin=stdin)
+        complaint = one_line(said) or (f"stopped at a limit ({stopped})" if stopped else "")
+        return ScriptResult(output=bytes(output), complaint=complaint, exit_code=code)
+
+    def archive(self, folder: str) -> Iterator[bytes]:
+        """A folder as a tar archive, by the engine alone: it needs no working program in the box.
+
+        Raises EnvironmentFailure, FileNotFoundError.
+        """
+        with engine_errors(f"container {self.name}"):
+            with contextlib.suppress(docker.errors.APIError):  # not every engine can
+                self._api.pause(self._container.id)
+            missing = False
+            try:
+                yield from self._api.get_archive(self._container.id, folder, chunk_size=_CHUNK)[0]
+            except docker.errors.NotFound:
+                self._api.inspect_container(self._container.id)  # the container is not what is missing
+                missing = True
+            finally:
+                with contextlib.suppress(docker.errors.APIError):
+                    self._api.unpause(self._container.id)
+        if missing:  # an OSError, which must not look like the engine's
+            raise FileNotFoundError(errno.ENOENT, "no such folder in the box", folder)
+
+    def _restart(self) -> None:
+        """End every process of the box, from outside: nothing in it can be too many, or get away. Files stay."""
+        self._api.kill(self._container.id)
+        self._api.wait(self._container.id, timeout=60)
+        self._api.start(self._container.id)
 
     def _absolute(self, path: str) -> str:
-        return path if path.startswith("/") else f"{self._workdir}/{path}"
+        if "\0" in path:
+            raise OSError(f"{path!r} cannot be the path of a file")
+        return path if path.startswith("/") else f"{self.workdir}/{path}"
 
-    def _execute(
+    def execute(
         self,
         argv: Sequence[str],
         take: Take,
         *,
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
-        stdin: bytes | None = None,
+        stdin: IO[bytes] | None = None,
+        late: bool = False,
     ) -> tuple[int | None, StopReason | None]:
-        """Exit code, or why it was stopped. A box that is too full of processes to start one is emptied first."""
+        """Run a program in ``/``; ``take`` gets its output as it comes. Its exit code, or why it was stopped.
+
+        The end of ``stdin`` is not told to it (not all engines can): it has to know how much to read. ``late``: also
+        when the box's life is over. A box that is too full of processes to start another is emptied first.
+        Raises EnvironmentFailure, and what ``take`` raises.
+        """
         for emptied in (False, True):
-            held = _Held(take)
-            code, stopped = self._execute_once(argv, held, timeout=timeout, env=env, stdin=stdin)
+            held = Held(take)
+            code, stopped = self._execute_once(argv, held, timeout=timeout, env=env, stdin=stdin, late=late)
             if not held.refused or emptied:
                 break
-            self._kill_all()
+            self._restart()
+            if stdin is not None:
+                stdin.seek(0)
         held.release()
         return code, stopped
 
     def _execute_once(
         self,
         argv: Sequence[str],
-        take: "_Held",
+        take: Held,
         *,
         timeout: float | None,
         env: Mapping[str, str] | None,
-        stdin: bytes | None,
+        stdin: IO[bytes] | None,
+        late: bool,
     ) -> tuple[int | None, StopReason | None]:
-        deadline = min(time.monotonic() + (timeout or self.limits.command_seconds), self._deadline)
+        seconds = self.limits.command_seconds if timeout is None else timeout
+        deadline = time.monotonic() + (seconds if late else min(seconds, self.seconds_left))
         with engine_errors(f"container {self.name}"):
             execution = self._api.exec_create(
                 self._container.id,
                 list(argv),
                 stdin=stdin is not None,
-                workdir=self._workdir,
+                workdir="/",
                 environment=dict(env or {}),
             )["Id"]
             stream = self._api.exec_start(execution, socket=True)
             raw: socket.socket = getattr(stream, "_sock", stream)
             try:
+                frames = Frames(take)
+                frames.feed(read_early(stream, raw))
                 raw.settimeout(max(deadline - time.monotonic(), 1.0))
-                if stdin:
-                    raw.sendall(stdin)
-                stopped = self._follow(execution, raw, take, deadline)
-            except (TimeoutError, BrokenPipeError, ConnectionResetError):
-                stopped = "time" if time.monotonic() >= deadline else None
+                if stdin is not None:
+                    _send(raw, stdin)
+                stopped = self._follow(execution, raw, frames, deadline)
+            except TimeoutError:  # it does not read what it is sent
+                stopped = "time"
             finally:
                 stream.close()
                 raw.close()
             if stopped is not None:
-                self._kill_all()
+                self._restart()
                 return None, stopped
             code = self._exit_code(execution)
             take.refused = bool(take.held) and not self._api.exec_inspect(execution).get("Pid")
             return code, None
 
-    def _follow(self, execution: str, raw: socket.socket, take: Take, deadline: float) -> StopReason | None:
+    def _follow(
+        self, execution: str, raw: socket.socket, frames: Frames, deadline: float
+    ) -> StopReason | None:
         """Read until the command has ended (None) or has to be stopped."""
-        frames = _Frames(take)
         look_at_disk = time.monotonic() + _DISK_EVERY
-        poll = select.poll()
-        poll.register(raw, select.POLLIN)
         while True:
             now = time.monotonic()
             if now >= deadline:
@@ -206,13 +286,12 @@ class Container:
                 if self._written() > self.limits.disk_bytes:
                     return "disk"
                 look_at_disk = time.monotonic() + _DISK_EVERY
-            if poll.poll(min(_IDLE, deadline - now) * 1000):
-                data = raw.recv(_CHUNK)
-                if not data:
-                    return None
-                frames.feed(data)
-            elif not self._api.exec_inspect(execution)["Running"]:
-                return None  # it has ended, and something that it left behind holds its output open
+            came = frames.receive(raw, min(_IDLE, deadline - now))
+            if came is False:
+                return None
+            if came is None and not self._api.exec_inspect(execution)["Running"]:
+                frames.drain(raw, 1.0)  # it has ended; something that it left behind holds its output open
+                return None
 
     def _written(self) -> int:
         """Bytes in the box's own layer."""
@@ -236,14 +315,20 @@ class Container:
             time.sleep(0.2 if code == _KILLED else 0.0)
         return code
 
-    def _kill_all(self) -> None:
-        """End every process of the box, from outside: nothing in it can be too many, or get away. Files stay."""
-        self._api.kill(self._container.id)
-        self._api.wait(self._container.id, timeout=60)
-        self._api.start(self._container.id)
+
+def one_line(said: bytes | bytearray) -> str:
+    """The end of what a program complained about."""
+    return " ".join(said.decode("utf-8", errors="replace").split())[-500:]
 
 
-def _create_options(limits: Limits, workdir: str) -> dict[str, Any]:
+def _send(raw: socket.socket, data: IO[bytes]) -> None:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it wants no more of it
+        while chunk := data.read(_CHUNK):
+            raw.sendall(chunk)
+
+
+def _create_options(limits: Limits, workdir: str, run_id: str) -> dict[str, Any]:
+    cpus = min(limits.cpus, engine_cpus())
     return {
         # The first process of a box cannot be killed from inside it, so nothing in the box can end the box; a shell
         # as that process also reaps what commands leave behind.
@@ -251,115 +336,15 @@ def _create_options(limits: Limits, workdir: str) -> dict[str, Any]:
         "entrypoint": [],
         "network_mode": "none",
         "working_dir": workdir,
-        "labels": {LABEL: owner()},
+        "labels": {**own_labels(), **({f"{LABEL}.run": run_id} if run_id else {})},
         "cap_drop": ["ALL"],
         "cap_add": list(_CAPABILITIES),
         "security_opt": ["no-new-privileges"],
         "mem_limit": limits.memory_bytes,
         "memswap_limit": limits.memory_bytes,
-        "nano_cpus": int(limits.cpus * 1e9),
-        "cpu_shares": max(2, round(limits.cpus)) * 1024,  # some test suites count cores by it
+        "nano_cpus": int(cpus * 1e9),
+        "cpu_shares": max(2, round(cpus)) * 1024,  # some test suites count cores by it
         "pids_limit": limits.pids,
         "ulimits": [docker.types.Ulimit(name="fsize", soft=limits.disk_bytes, hard=limits.disk_bytes)],
         "log_config": docker.types.LogConfig(type="none"),
     }
-
-
-class _Held:
-    """Output that may be the engine's word that it could not start the command: kept back until that is known."""
-
-    _MARK = b"OCI runtime exec failed"
-
-    def __init__(self, take: Take) -> None:
-        self._take = take
-        self._first = True
-        self.held: list[tuple[int, bytes]] = []
-        self.refused = False
-
-    def __call__(self, stream: int, data: bytes) -> None:
-        if self.held or (self._first and data.startswith(self._MARK)):
-            self.held.append((stream, data))
-        else:
-            self._take(stream, data)
-        self._first = False
-
-    def release(self) -> None:
-        for stream, data in self.held:
-            self._take(stream, data)
-
-
-class _Frames:
-    """The engine's framing of stdout and stderr: eight bytes (stream, size), then so many bytes."""
-
-    def __init__(self, take: Take) -> None:
-        self._take = take
-        self._header = bytearray()
-        self._stream = 0
-        self._left = 0
-        self.total = 0
-
-    def feed(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            if not self._left:
-                missing = 8 - len(self._header)
-                self._header += view[:missing]
-                view = view[missing:]
-                if len(self._header) < 8:
-                    return
-                self._stream, self._left = struct.unpack(">BxxxL", self._header)
-                self._header.clear()
-                continue
-            part = bytes(view[: self._left])
-            self._take(self._stream, part)
-            self.total += len(part)
-            self._left -= len(part)
-            view = view[len(part) :]
-
-
-class _Kept:
-    """Head and tail of an output, in bounded memory."""
-
-    def __init__(self, limit: int) -> None:
-        self._half = max(limit // 2, 1)  # bytes of head, and of tail
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._left_out = 0
-
-    def add(self, data: bytes) -> None:
-        room = self._half - len(self._head)
-        self._head += data[: max(room, 0)]
-        self._tail += data[max(room, 0) :]
-        if (extra := len(self._tail) - self._half) > self._half:  # not at every chunk: cutting costs a copy
-            del self._tail[:extra]
-            self._left_out += extra
-
-    def text(self) -> str:
-        extra = max(len(self._tail) - self._half, 0)
-        del self._tail[:extra]
-        self._left_out += extra
-        if not self._left_out:
-            return bytes(self._head + self._tail).decode("utf-8", errors="replace")
-        head, tail = (bytes(part).decode("utf-8", errors="replace") for part in (self._head, self._tail))
-        return f"{head}\n[{self._left_out} bytes left out]\n{tail}"
-
-
-_installed = threading.Lock()
-
-
-def _clean_up_at_exit() -> None:
-    """Once a process: whatever ends it (but for a kill -9) removes its containers."""
-    if not _installed.acquire(blocking=False):
-        return
-    atexit.register(LIVE.close)
-    if threading.current_thread() is not threading.main_thread():
-        return
-    before = signal.getsignal(signal.SIGTERM)
-
-    def on_terminate(number: int, frame: FrameType | None) -> None:
-        LIVE.close()
-        if callable(before):
-            before(number, frame)
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, on_terminate)

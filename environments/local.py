@@ -8,7 +8,9 @@ the real folder in what goes in, and back in what comes out. Commands see a smal
 the same command prints the same text on every machine (as far as the command itself does).
 """
 
+import errno
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -20,7 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from environments.tools import TOOL_NAMES, bash, str_replace_editor
+from environments.tools import bash
+from environments.tools.toolbox import Toolbox
 
 ROOT = "/testbed"
 _ROOT = re.compile(r"/testbed(?![\w-])")
@@ -36,8 +39,7 @@ class LocalBox:
         base = Path(self._temporary.name).resolve()
         self._root = base / "repository"
         self._env = _environment(base)
-        self._history: str_replace_editor.History = {}
-        self.submitted = False
+        self._tools = Toolbox(bash=self._bash, files=LocalFiles(self._root))
         self.write(files)
         self._git("init", "--quiet", "--initial-branch=main")
         self._git("add", "--all")
@@ -55,24 +57,18 @@ class LocalBox:
     def close(self) -> None:
         self._temporary.cleanup()
 
+    @property
+    def submitted(self) -> bool:
+        return self._tools.submitted
+
     def execute(self, name: str, arguments: Mapping[str, Any]) -> str:
         """Run one tool call and return what the agent sees. A call that fails is an observation, too."""
-        if self.submitted:
-            raise RuntimeError("this box is used up: its work was submitted")
-        if name == "bash":
-            command = _ROOT.sub(shlex.quote(str(self._root)), str(arguments.get("command", "")))
-            result = bash.run_command(command, cwd=self._root, env=self._env, timeout=self._timeout)
-            return self._hide(bash.observation(result, timeout=self._timeout))
-        if name == "str_replace_editor":
-            path = _ROOT.sub(str(self._root), str(arguments.get("path", "")), count=1)
-            try:
-                return self._hide(str_replace_editor.edit({**arguments, "path": path}, self._history))
-            except str_replace_editor.EditorError as error:
-                return self._hide(f"ERROR: {error}")
-        if name == "submit":
-            self.submitted = True
-            return "Submitted."
-        return f"ERROR: There is no tool {name!r}. The tools are: {', '.join(TOOL_NAMES)}."
+        return self._hide(self._tools.execute(name, arguments))
+
+    def _bash(self, command: str) -> str:
+        command = _ROOT.sub(shlex.quote(str(self._root)), command)
+        result = bash.run_command(command, cwd=self._root, env=self._env, timeout=self._timeout)
+        return bash.observation(result, timeout=self._timeout)
 
     def write(self, files: Mapping[str, str]) -> None:
         """Put files in place, over what is there."""
@@ -111,6 +107,44 @@ class LocalBox:
         if done.returncode != 0:
             raise RuntimeError(f"git {arguments[0]} failed: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode("utf-8")
+
+
+class LocalFiles:
+    """The repository's files under the name by which the agent knows them, and all others under their own."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self, path: str) -> bytes:
+        return self._real(path).read_bytes()
+
+    def write(self, path: str, data: bytes, *, new: bool = False) -> None:
+        with self._real(path).open("xb" if new else "wb") as file:
+            file.write(data)
+
+    def remove(self, path: str) -> None:
+        self._real(path).unlink(missing_ok=True)
+
+    def entries(self, folder: str) -> list[str]:
+        found: list[str] = []
+        for child in _visible(self._real(folder)):
+            found.append(_entry(child.name, child))
+            if child.is_dir():
+                found.extend(_entry(f"{child.name}/{inner.name}", inner) for inner in _visible(child))
+        return found
+
+    def _real(self, path: str) -> Path:
+        if "\0" in path:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return Path(_ROOT.sub(str(self._root), path, count=1))
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+
+
+def _entry(name: str, path: Path) -> str:
+    return f"{name}/" if path.is_dir() else name
 
 
 def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from environments.swe.tasks import SWETask
     from harness.evaluation.config import EvaluationRecipe
     from harness.evaluation.records import EvaluationFolder, Prediction
+    from harness.evaluation.runner import Verdicts
+    from harness.evaluation.work import Worker
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,18 +35,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "--resume goes on with a run as it was: it takes no recipe and no overrides", exit_code=2
             )
         folder = EvaluationFolder(Path(options.resume))
-        recipe = saved_evaluation(folder)
-        return _evaluate(recipe, folder, *load(recipe))
+        return _evaluate(_prepare(saved_evaluation(folder)), folder)
     words = [word for word in (options.recipe, *options.overrides) if word]
     named = words[:1] if words and "=" not in words[0] else []
     recipe = load_evaluation(named[0] if named else "demo", [*words[len(named) :], *_mode(options)])
-    tasks, predictions = load(recipe)
+    job = _prepare(recipe)  # what is wrong is told before a folder is made
     if options.dry_run:
-        return _dry_run(recipe, tasks, predictions)
+        return _dry_run(job)
     name = recipe.name.replace("{time}", datetime.now().strftime("%Y%m%d-%H%M%S"))
     folder = EvaluationFolder(Path(recipe.output) / name)
     folder.create(recipe)
-    return _evaluate(recipe, folder, tasks, predictions)
+    return _evaluate(job, folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """A recipe with what its names stand for."""
+
+    recipe: "EvaluationRecipe"
+    tasks: "tuple[SWETask, ...]"
+    worker: "Worker"
+    verdicts: "Verdicts"  # that the worker asks
+    model_name: str | None  # None: no predictions are judged
+
+    @property
+    def samples(self) -> int:
+        return 1 if self.recipe.predictions else self.recipe.samples
+
+
+def _prepare(recipe: "EvaluationRecipe") -> _Job:
+    """Raises UserError."""
+    from harness.evaluation.runner import Verdicts
+    from harness.evaluation.workers import make_worker
+
+    tasks, predictions = load(recipe)
+    verdicts = Verdicts()
+    worker, model_name = make_worker(recipe, predictions, verdicts)
+    return _Job(recipe=recipe, tasks=tasks, worker=worker, verdicts=verdicts, model_name=model_name)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "their tasks and write a report.",
     )
     parser.add_argument(
-        "recipe", nargs="?", help="a YAML file, or the name of a shipped recipe: demo (default), verified"
+        "recipe", nargs="?", help="a YAML file, or the name of a shipped recipe (default: demo)"
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="e.g. tasks.source=tasks.jsonl workers=8"
@@ -104,52 +132,41 @@ def load(recipe: "EvaluationRecipe") -> "tuple[tuple[SWETask, ...], dict[str, Pr
         raise UserError(str(error), exit_code=2) from error
 
 
-def _dry_run(
-    recipe: "EvaluationRecipe", tasks: "Sequence[SWETask]", predictions: "dict[str, Prediction]"
-) -> int:
+def _dry_run(job: _Job) -> int:
     import yaml
 
-    from harness.evaluation.runner import Verdicts
-    from harness.evaluation.workers import make_worker
-
-    make_worker(recipe, predictions, Verdicts())
-    print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
-    print(f"# {len(tasks)} tasks of {len({task.repo for task in tasks})} repositories")
+    table = job.recipe.model_dump(mode="json")
+    print(yaml.safe_dump(table, sort_keys=False, allow_unicode=True), end="")
+    print(f"# {len(job.tasks)} tasks of {len({task.repo for task in job.tasks})} repositories")
     print("# nothing was judged: this was a dry run")
     return 0
 
 
-def _evaluate(
-    recipe: "EvaluationRecipe",
-    folder: "EvaluationFolder",
-    tasks: "Sequence[SWETask]",
-    predictions: "dict[str, Prediction]",
-) -> int:
+def _evaluate(job: _Job, folder: "EvaluationFolder") -> int:
+    from environments.engine import connect
     from environments.failures import EnvironmentFailure
     from harness.console import Teller
     from harness.evaluation.images import provide_images
-    from harness.evaluation.runner import Progress, Verdicts, finished_items, items_of, run_items
-    from harness.evaluation.workers import make_worker
+    from harness.evaluation.runner import Progress, finished_items, items_of, run_items
 
-    teller = Teller()
-    verdicts = Verdicts()
-    worker, model_name = make_worker(recipe, predictions, verdicts)
+    recipe, teller = job.recipe, Teller()
     teller.say(f"run: {folder.path}")
     try:
-        provide_images(recipe, tasks, teller)
+        connect()  # in the main thread, where signals can be taken over
+        provide_images(recipe, job.tasks, teller)
     except EnvironmentFailure as error:
         raise UserError(str(error)) from error
-    items = items_of(tasks, recipe.judge, recipe.samples if recipe.predictions is None else 1)
+    items = items_of(job.tasks, recipe.judge, job.samples)
     left = len(items) - len(finished_items(folder) & {item.key for item in items})
-    teller.say(f"{len(tasks)} tasks, {left} of {len(items)} patches to judge, {recipe.workers} at once")
+    teller.say(f"{len(job.tasks)} tasks, {left} of {len(items)} patches to judge, {recipe.workers} at once")
     _begin_manifest(folder)
     try:
         run_items(
             items,
-            worker,
+            job.worker,
             folder,
-            verdicts,
-            model_name=model_name or "",
+            job.verdicts,
+            model_name=job.model_name or "",
             workers=recipe.workers,
             on_done=Progress(left, teller.say),
         )
@@ -158,7 +175,7 @@ def _evaluate(
         teller.say(f"stopped; go on with: python -m harness.evaluate --resume {folder.path}")
         raise
     folder.update_manifest(status="finished")
-    _report(recipe, folder, tasks, model_name)
+    _report(job, folder)
     return 0
 
 
@@ -171,23 +188,18 @@ def _begin_manifest(folder: "EvaluationFolder") -> None:
     folder.update_manifest(run_name=folder.path.name, status="running", started=now(), **machine)
 
 
-def _report(
-    recipe: "EvaluationRecipe",
-    folder: "EvaluationFolder",
-    tasks: "Sequence[SWETask]",
-    model_name: str | None,
-) -> None:
+def _report(job: _Job, folder: "EvaluationFolder") -> None:
     from harness.evaluation.records import read_rows
     from harness.evaluation.report import build_report
     from harness.evaluation.summary import print_report
 
     report = build_report(
-        tasks,
+        job.tasks,
         read_rows(folder.attempts),
         read_rows(folder.rollouts),
         read_rows(folder.verdicts),
-        samples=recipe.samples if recipe.predictions is None else 1,
-        model_name=model_name,
+        samples=job.samples,
+        model_name=job.model_name,
     )
     report["versions"] = json.loads(folder.manifest.read_text(encoding="utf-8"))["versions"]
     folder.write_json(folder.report, report)

@@ -26,7 +26,9 @@ class TasksTable(Table):
 class PolicyTable(Table):
     """Who makes the predictions."""
 
-    name: str  # expert (replays the demo's trajectories), endpoint, transformers, vllm, or package.module:Class
+    name: (
+        str  # expert (replays the demo's trajectories), endpoint, transformers, vllm, or package.module:Class
+    )
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -56,7 +58,9 @@ class EvaluationRecipe(Table):
     name: str = "evaluation-{time}"  # of the run's folder; {time} stands for date and time
     output: str = "outputs"
     tasks: TasksTable = TasksTable()
-    predictions: str | None = None  # a file of predictions, .jsonl or .json; in their stead a policy makes them
+    predictions: str | None = (
+        None  # a file of predictions, .jsonl or .json; in their stead a policy makes them
+    )
     policy: PolicyTable | None = None
     scaffold: ScaffoldTable = ScaffoldTable()
     actions: ActionsTable = ActionsTable()  # the format that the model was trained with

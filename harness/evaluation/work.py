@@ -16,7 +16,7 @@ from trajectories.store import to_json
 
 T = TypeVar("T")
 
-Attempt = Callable[[SWETask], Rollout]  # raises EnvironmentFailure and PolicyError
+Attempt = Callable[[SWETask, int], Rollout]  # of a sample; raises EnvironmentFailure and PolicyError
 Bucket = Literal["resolved", "unresolved", "empty_patch", "error", "infra_failure", "policy_failure"]
 
 
@@ -78,7 +78,9 @@ class Worker:
 
     verifier: ContainerVerifier
     retries: int  # of an attempt or a verdict whose box broke
-    predictions: Mapping[str, Prediction] = field(default_factory=dict)  # a task without one has the empty patch
+    predictions: Mapping[str, Prediction] = field(
+        default_factory=dict
+    )  # a task without one has the empty patch
     attempt: Attempt | None = None  # makes predictions in place of the given ones
     known: Callable[[str, str], Verdict | None] = lambda instance_id, digest: None  # verdicts given before
 
@@ -97,7 +99,7 @@ class Worker:
             return Proposal(patch=given.model_patch if given else "")
         started, attempt = time.monotonic(), self.attempt
         try:
-            rollout = _retried(lambda: attempt(item.task), self.retries)
+            rollout = _retried(lambda: attempt(item.task, item.sample), self.retries)
         except EnvironmentFailure as error:
             return Proposal(
                 patch="", failure="infra_failure", error=str(error), seconds=time.monotonic() - started

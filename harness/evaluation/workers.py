@@ -1,6 +1,6 @@
 """From a recipe to the worker that does its items."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from environments.agent_box import AgentBox
@@ -14,10 +14,10 @@ from harness.evaluation.config import EvaluationRecipe
 from harness.evaluation.records import PREDICTIONS, Prediction
 from harness.evaluation.runner import Verdicts
 from harness.evaluation.work import Worker
-from srl_agent.formats import ActionFormat, get_format
+from srl_agent.formats import ActionFormat, Message, get_format
 from srl_agent.models import ModelError
 from srl_agent.plugins import PluginError
-from srl_agent.policies import Policy, PolicyError, make_policy
+from srl_agent.policies import Completion, Policy, PolicyError, Sampling, make_policy
 from srl_agent.policies.scripted import ScriptedPolicy
 from srl_agent.scaffolds import Rollout, Scaffold, ScaffoldTask, load_scaffold
 from srl_agent.scaffolds.tool_loop import ToolLoop
@@ -35,13 +35,19 @@ class Attempt:
     limits: Limits
     oracle: bool  # the scaffold is told which files the reference patch touches
 
-    def __call__(self, task: SWETask) -> Rollout:
+    def __call__(self, task: SWETask, sample: int) -> Rollout:
         """Raises EnvironmentFailure and PolicyError."""
+        policy = _OtherSeed(policy=self.policy, sample=sample)
         with Container(task.image, limits=self.limits) as container:
             future = remove_future(container, task.base_commit)
-            rollout = self.scaffold.run(self._shown(task), self.policy, AgentBox(container))
-        metadata = {**rollout.trajectory.metadata, "future_removed": asdict(future)}
-        return replace(rollout, trajectory=replace(rollout.trajectory, metadata=metadata))
+            rollout = self.scaffold.run(self._shown(task), policy, AgentBox(container))
+        made = rollout.trajectory
+        trajectory = replace(
+            made,
+            trajectory_id=f"{made.trajectory_id}.{sample}" if sample else made.trajectory_id,
+            metadata={**made.metadata, "future_removed": asdict(future)},
+        )
+        return replace(rollout, trajectory=trajectory)
 
     def _shown(self, task: SWETask) -> ScaffoldTask:
         return ScaffoldTask(
@@ -50,6 +56,23 @@ class Attempt:
             problem_statement=task.problem_statement,
             shown_files=task.patched_files if self.oracle else (),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OtherSeed:
+    """The policy with a seed of its own for each sample of a task, where a seed is set."""
+
+    policy: Policy
+    sample: int
+
+    @property
+    def name(self) -> str:
+        return self.policy.name
+
+    def generate(self, prompt: Sequence[Message], *, n: int = 1, sampling: Sampling) -> list[Completion]:
+        if sampling.seed is not None:
+            sampling = replace(sampling, seed=sampling.seed + self.sample)
+        return self.policy.generate(prompt, n=n, sampling=sampling)
 
 
 def make_worker(
@@ -86,9 +109,13 @@ def make_worker(
 def make_attempt(recipe: EvaluationRecipe, limits: Limits) -> Attempt:
     """The recipe's policy in its scaffold. Raises UserError."""
     if recipe.policy is None:
-        raise UserError("judge names predictions: say which (predictions=FILE), or a policy that makes them", exit_code=2)
+        raise UserError(
+            "judge names predictions: say which (predictions=FILE), or a policy that makes them", exit_code=2
+        )
     if recipe.scaffold.name == "oracle-edit" and not recipe.scaffold.oracle:
-        raise UserError("scaffold oracle-edit needs the reference patch's files: set scaffold.oracle=true", exit_code=2)
+        raise UserError(
+            "scaffold oracle-edit needs the reference patch's files: set scaffold.oracle=true", exit_code=2
+        )
     try:
         action_format = get_format(recipe.actions.format, recipe.actions.tools)
         scaffold = load_scaffold(recipe.scaffold.name, recipe.scaffold.settings, action_format=action_format)
@@ -106,7 +133,10 @@ def make_attempt(recipe: EvaluationRecipe, limits: Limits) -> Attempt:
 def _expert(action_format: ActionFormat, scaffold: Scaffold) -> Policy:
     """The demo's expert, step by step. Raises UserError where it has no steps to give."""
     if not isinstance(scaffold, ToolLoop):
-        raise UserError("policy expert replays the demo's trajectories, turn by turn: scaffold.name=tool-loop", exit_code=2)
+        raise UserError(
+            "policy expert replays the demo's trajectories, turn by turn: scaffold.name=tool-loop",
+            exit_code=2,
+        )
     return ScriptedPolicy.from_trajectories(
         read_trajectories(expert_path()), action_format=action_format, settings=scaffold.prompt, name=EXPERT
     )

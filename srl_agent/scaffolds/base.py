@@ -53,7 +53,7 @@ class Environment(Protocol):
         """Replace or create a file, and its folders. Raises OSError where there can be no such file."""
 
     def submission(self) -> str:
-        """The diff from the start to now, new files included."""
+        """The diff from the start to now, new files included. Raises ValueError if none can be made of what is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +92,11 @@ def make_rollout(
     patch: str | None = None,
 ) -> Rollout:
     """The rollout that these steps are. Unless given, the patch is what the environment holds, however it ended."""
+    if patch is None:
+        try:
+            patch = environment.submission()
+        except ValueError as unusable:
+            patch, error = "", error or str(unusable)
     trajectory = Trajectory(
         trajectory_id=f"{task.instance_id}.{policy.name}",
         instance_id=task.instance_id,
@@ -99,7 +104,7 @@ def make_rollout(
         steps=tuple(steps),
         source=scaffold,
         model=policy.name,
-        patch=environment.submission() if patch is None else patch,
+        patch=patch,
         metadata={"repo": task.repo, **(metadata or {})},
     )
     return Rollout(trajectory=trajectory, completions=tuple(completions), status=status, error=error)

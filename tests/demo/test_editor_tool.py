@@ -1,14 +1,12 @@
-"""The editor's commands and errors, as a function and as the script that runs in a container."""
+"""The editor's commands and errors, over the files of this machine."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from environments.local import LocalFiles
 from environments.tools import str_replace_editor
-from environments.tools.str_replace_editor import EditorError, History, edit
+from environments.tools.str_replace_editor import Editor, EditorError
 
 TEXT = "one\ntwo\nthree\ntwo\n"
 
@@ -20,9 +18,9 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def call(command: str, path: Path | str, history: History | None = None, **arguments: object) -> str:
-    known = {} if history is None else history
-    return edit({"command": command, "path": str(path), **arguments}, known)
+def call(command: str, path: Path | str, editor: Editor | None = None, **arguments: object) -> str:
+    editor = editor or Editor(LocalFiles(Path("/no/repository")))
+    return editor.edit({"command": command, "path": str(path), **arguments})
 
 
 def test_view_numbers_the_lines_like_cat(file: Path) -> None:
@@ -148,27 +146,56 @@ def test_insert_at_a_line_that_is_none(file: Path, line: object) -> None:
         call("insert", file, insert_line=line, new_str="x")
 
 
-def test_undo_goes_back_edit_by_edit(tmp_path: Path) -> None:
-    history: History = {}
-    path = tmp_path / "a"
-    call("create", path, history, file_text="one\n")
-    call("str_replace", path, history, old_str="one", new_str="two")
-    call("insert", path, history, insert_line=1, new_str="x")
-    call("undo_edit", path, history)
+@pytest.fixture
+def editor() -> Editor:
+    return Editor(LocalFiles(Path("/no/repository")))
+
+
+def test_undo_goes_back_edit_by_edit(tmp_path: Path, editor: Editor) -> None:
+    path, other = tmp_path / "a", tmp_path / "b"
+    call("create", path, editor, file_text="one\n")
+    call("str_replace", path, editor, old_str="one", new_str="two")
+    call("create", other, editor, file_text="kept\n")
+    call("insert", path, editor, insert_line=1, new_str="x")
+    call("undo_edit", path, editor)
     assert path.read_text() == "two\n"
-    call("undo_edit", path, history)
+    call("undo_edit", path, editor)
     assert path.read_text() == "one\n"
-    call("undo_edit", path, history)
+    call("undo_edit", path, editor)
     assert not path.exists()
+    assert other.read_text() == "kept\n"
     with pytest.raises(EditorError, match="no edit"):
-        call("undo_edit", path, history)
+        call("undo_edit", path, editor)
 
 
-def test_a_failed_edit_leaves_nothing_to_undo(file: Path) -> None:
-    history: History = {}
+def test_a_failed_edit_leaves_nothing_to_undo(file: Path, editor: Editor) -> None:
     with pytest.raises(EditorError):
-        call("str_replace", file, history, old_str="two", new_str="2")
-    assert history == {}
+        call("str_replace", file, editor, old_str="two", new_str="2")
+    with pytest.raises(EditorError, match="no edit"):
+        call("undo_edit", file, editor)
+
+
+def test_what_is_kept_for_undo_is_bounded(
+    tmp_path: Path, editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(str_replace_editor, "HISTORY_LIMIT", 25)
+    path = tmp_path / "a"
+    path.write_text("0 23456789")
+    for number in range(1, 4):
+        call("str_replace", path, editor, old_str=f"{number - 1} ", new_str=f"{number} ")
+    call("undo_edit", path, editor)
+    call("undo_edit", path, editor)
+    assert path.read_text() == "1 23456789"
+    with pytest.raises(EditorError, match="no edit"):
+        call("undo_edit", path, editor)
+
+
+def test_a_text_with_many_occurrences_is_told_in_short(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("e\n" * 300_000)
+    with pytest.raises(EditorError, match=r"occurs 300000 times .* 100, …\)") as caught:
+        call("str_replace", path, old_str="e", new_str="x")
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize(
@@ -181,31 +208,14 @@ def test_a_failed_edit_leaves_nothing_to_undo(file: Path) -> None:
         ({"command": "view", "path": "/no/such/file"}, "no file or folder"),
         ({"command": "create", "path": "/no"}, "file_text is missing"),
         ({"command": "create", "path": "/no", "file_text": 1}, "file_text has to be text"),
+        ({"command": "create", "path": "/no", "file_text": "\ud800"}, "no file can hold"),
+        ({"command": "view", "path": "/a\0b"}, "no file or folder"),
+        ({"command": "view", "path": f"/{'a' * 300}"}, "no file or folder"),
+        ({"command": "view", "path": f"{__file__}/a"}, "no file or folder"),
+        ({"command": "create", "path": f"{__file__}/a", "file_text": ""}, "does not exist: make it first"),
+        ({"command": "view", "path": __file__, "view_range": "[" * 100_000}, "view_range has to be"),
     ],
 )
 def test_wrong_calls(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(EditorError, match=message):
-        edit(arguments, {})
-
-
-def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
-    script = folder / "str_replace_editor.py"
-    script.write_text(Path(str_replace_editor.__file__).read_text())
-    command = [sys.executable, "-I", str(script), str(folder / "history.json")]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-
-
-def test_as_a_script_with_undo_between_the_processes(tmp_path: Path, file: Path) -> None:
-    replace = {"command": "str_replace", "path": str(file), "old_str": "three", "new_str": "3"}
-    done = run_script(tmp_path, json.dumps(replace))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("Edited")
-    run_script(tmp_path, json.dumps({"command": "undo_edit", "path": str(file)}))
-    assert file.read_text() == TEXT
-
-
-@pytest.mark.parametrize("text", ["nonsense", "[]", '{"command": "view", "path": "/no/such/file"}'])
-def test_as_a_script_errors_are_for_the_agent(tmp_path: Path, text: str) -> None:
-    done = run_script(tmp_path, text)
-    assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout.startswith("ERROR: ")
+        Editor(LocalFiles(Path("/no/repository"))).edit(arguments)
