@@ -224,7 +224,8 @@ class Container:
             code, stopped = self._execute_once(argv, held, timeout=timeout, env=env, stdin=stdin, late=late)
             if not held.refused or emptied:
                 break
-            self._restart()
+            with engine_errors(f"container {self.name}"):
+                self._restart()
             if stdin is not None:
                 stdin.seek(0)
         held.release()
@@ -268,7 +269,7 @@ class Container:
                 self._restart()
                 return None, stopped
             code = self._exit_code(execution)
-            take.refused = bool(take.held) and not self._api.exec_inspect(execution).get("Pid")
+            take.refused = take.is_refusal and not self._api.exec_inspect(execution).get("Pid")
             return code, None
 
     def _follow(

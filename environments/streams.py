@@ -58,7 +58,10 @@ class Frames:
 
 
 class Held:
-    """Output that may be the engine's word that it could not start the command: kept back until that is known."""
+    """Output that may be the engine's word that it could not start the command: kept back until that is known.
+
+    ``refused`` is set by who knows. A program that the box does not have is no refusal: emptying the box helps nothing.
+    """
 
     _MARK = b"OCI runtime exec failed"
 
@@ -74,6 +77,11 @@ class Held:
         else:
             self._take(stream, data)
         self._first = False
+
+    @property
+    def is_refusal(self) -> bool:
+        said = b"".join(data for _, data in self.held).lower()
+        return bool(said) and b"not found" not in said and b"no such file" not in said
 
     def release(self) -> None:
         for stream, data in self.held:

@@ -206,8 +206,9 @@ while True:
 
 
 def containers_of(pid: int) -> list[str]:
-    found = connect().containers.list(all=True, filters={"label": LABEL})
-    return [c.name for c in found if c.labels[LABEL].startswith(f"{pid}:")]
+    # Not the SDK's list(): it asks about each container again, and one may be gone by then.
+    found = connect().api.containers(all=True, filters={"label": LABEL})
+    return [c["Names"][0].strip("/") for c in found if c["Labels"][LABEL].startswith(f"{pid}:")]
 
 
 @pytest.fixture

@@ -152,8 +152,9 @@ for _ in range(3):
 
 
 def containers_of(pid: int) -> list[str]:
-    found = connect().containers.list(all=True, filters={"label": LABEL})
-    return [container.name for container in found if container.labels[LABEL].startswith(f"{pid}:")]
+    # Not the SDK's list(): it asks about each container again, and one may be gone by then.
+    found = connect().api.containers(all=True, filters={"label": LABEL})
+    return [c["Names"][0].strip("/") for c in found if c["Labels"][LABEL].startswith(f"{pid}:")]
 
 
 def start(image: str, *, before: str = "", after: str = "time.sleep(100)") -> "subprocess.Popen[str]":

@@ -116,8 +116,8 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_container(tmp_path: Path, gold: 
     assert process.returncode == 130
     assert "python -m harness.evaluate --resume outputs/run" in told
     assert "Traceback" not in told
-    left = connect().containers.list(all=True, filters={"label": LABEL})
-    assert not [c for c in left if c.labels[LABEL].startswith(f"{process.pid}:")]
+    left = connect().api.containers(all=True, filters={"label": LABEL})
+    assert not [c for c in left if c["Labels"][LABEL].startswith(f"{process.pid}:")]
 
 
 def test_a_missing_image_costs_its_task_and_is_counted_apart(tmp_path: Path, gold: dict[str, str]) -> None:
