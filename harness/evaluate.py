@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _evaluate(_prepare(saved_evaluation(folder)), folder)
     words = [word for word in (options.recipe, *options.overrides) if word]
     named = words[:1] if words and "=" not in words[0] else []
-    recipe = load_evaluation(named[0] if named else "demo", [*words[len(named) :], *_mode(options)])
+    recipe = load_evaluation(named[0] if named else "demo", [*_mode(options), *words[len(named) :]])
     job = _prepare(recipe)  # what is wrong is told before a folder is made
     if options.dry_run:
         return _dry_run(job)
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _mode(options: argparse.Namespace) -> list[str]:
-    """The mode as overrides, so that it stands in the run's config.yaml."""
+    """The mode as overrides, so that it stands in the run's config.yaml; what is written out wins over it."""
     if options.gold:
         return ["judge=[gold]"]
     if options.noop:

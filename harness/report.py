@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m harness.report",
         description="Write report.json and a self-contained report.html of a training run, "
-        "or of several runs side by side.",
+        "or of several runs side by side; compare evaluations.",
     )
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folder of a run: outputs/<run>")
     parser.add_argument(
@@ -50,11 +50,39 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.out is not None and options.out.exists() and not options.out.is_dir():
         raise UserError(f"--out {options.out}: is a file, not a folder", exit_code=2)
+    if any(_is_evaluation(run) for run in options.runs):
+        return _of_evaluations(options.runs, options.out)
     several = len(options.runs) > 1
     report, page = _several_runs(options.runs) if several else _one_run(options.runs[0])
     default = options.runs[0].resolve().parent / "comparison" if several else options.runs[0]
     paths = _write(report, page, options.out or default)
     print_summary(report, paths)
+    return 0
+
+
+def _is_evaluation(run_dir: Path) -> bool:
+    from harness.evaluation.comparison import is_evaluation
+
+    return is_evaluation(run_dir)
+
+
+def _of_evaluations(runs: list[Path], out: Path | None) -> int:
+    """An evaluation's report again, or several compared. Raises UserError."""
+    from harness.evaluation.comparison import compare_evaluations, read_report
+    from harness.evaluation.records import EvaluationFolder
+    from harness.evaluation.summary import print_comparison, print_report
+    from trajectories.store import atomic_write
+
+    if others := [run for run in runs if not _is_evaluation(run)]:
+        raise UserError(f"{others[0]} is no evaluation: compare evaluations with evaluations", exit_code=2)
+    if len(runs) == 1:
+        print_report(read_report(runs[0]), EvaluationFolder(runs[0]).report)
+        return 0
+    comparison = compare_evaluations(runs)
+    path = (out or runs[0].resolve().parent / "comparison") / "report.json"
+    with atomic_write(path) as file:
+        file.write(json.dumps(comparison, indent=2) + "\n")
+    print_comparison(comparison, path)
     return 0
 
 

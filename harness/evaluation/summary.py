@@ -39,5 +39,27 @@ def print_report(report: Mapping[str, Any], path: Path) -> None:
         if found := report["certificate"][source]:
             line = f"{what}: {found['resolved']} of {found['total']} resolved"
             odd = ", ".join(f"{name} ({bucket})" for name, bucket in found["unexpected"].items())
-            console.print(f"{line}; not as it should be: {odd}" if odd else f"{line}, as it should be")
-    console.print(f"report: {path}")
+            told = f"{line}; not as it should be: {odd}" if odd else f"{line}, as it should be"
+            console.print(told, soft_wrap=True)
+    console.print(f"report: {path}", soft_wrap=True)
+
+
+def print_comparison(comparison: Mapping[str, Any], path: Path) -> None:
+    """Rates of several evaluations, and what each pair differs by."""
+    console = Console(highlight=False)
+    for name, rate in comparison["runs"].items():
+        console.print(
+            f"{name} ({rate['model_name_or_path']}): resolved {rate['mean']:.1%} "
+            f"({rate['low']:.1%} to {rate['high']:.1%}, {rate['successes']} of {rate['n']})",
+            markup=False,
+            soft_wrap=True,
+        )
+    for pair in comparison["differences"]:
+        console.print(
+            f"{pair['second']} against {pair['first']}: {pair['verdict']} "
+            f"({pair['only_second']} tasks solved by the former only, {pair['only_first']} by the latter only, of "
+            f"{pair['n']} that both judged; exact McNemar test, p = {pair['p_value']:.3f})",
+            markup=False,
+            soft_wrap=True,
+        )
+    console.print(f"report: {path}", soft_wrap=True)

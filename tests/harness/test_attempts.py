@@ -1,5 +1,9 @@
 """Policies attempt the demo's tasks in real containers, in every scaffold, by the command."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +11,7 @@ import pytest
 from harness.config import shipped_recipes
 from harness.evaluation.records import EvaluationFolder, read_rows
 from tests.harness.test_evaluate import command, report_of
+from tests.tiny_runs import ROOT
 
 pytestmark = pytest.mark.usefixtures("image")
 
@@ -105,6 +110,38 @@ def test_several_samples_give_pass_at_k(tmp_path: Path) -> None:
     assert (
         len(read_rows(EvaluationFolder(tmp_path / "outputs/run").verdicts)) == 1
     )  # the same patch, judged once
+
+
+def report_command(folder: Path, *runs: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "harness.report", *runs]
+    return subprocess.run(
+        line,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_evaluations_are_compared_task_by_task(tmp_path: Path) -> None:
+    ids = "tasks.ids=[demo__calc-1,demo__calc-2,demo__calc-3]"
+    (tmp_path / "none.jsonl").write_text(
+        "".join(json.dumps({"instance_id": f"demo__calc-{n}", "model_patch": ""}) + "\n" for n in (1, 2, 3))
+    )
+    assert command(tmp_path, ids, "judge=[predictions]", "name=expert").returncode == 0
+    assert (
+        command(tmp_path, "--predictions", "none.jsonl", ids, "judge=[predictions]", "name=none").returncode
+        == 0
+    )
+    done = report_command(tmp_path, "outputs/none", "outputs/expert")
+    assert done.returncode == 0, done.stderr
+    assert "too small to tell (3 tasks solved by the former only, 0 by the latter only, of 3" in done.stdout
+    (difference,) = json.loads((tmp_path / "outputs/comparison/report.json").read_text())["differences"]
+    assert (difference["n"], difference["only_first"], difference["only_second"]) == (3, 0, 3)
+    assert difference["p_value"] == 0.25
+    assert "resolved 100.0%" in report_command(tmp_path, "outputs/expert").stdout
+    assert report_command(tmp_path, "outputs/expert", "outputs/expert").returncode == 2
 
 
 @pytest.mark.parametrize("name", shipped_recipes("evaluate"))

@@ -1,0 +1,61 @@
+"""Evaluations side by side: which solved more of the same tasks, and whether that is more than chance."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from harness.cli import UserError
+from harness.evaluation.records import EvaluationFolder
+from harness.rates import compare
+
+_JUDGED = ("resolved", "unresolved", "empty_patch", "error")  # buckets that say something of a patch
+
+
+def is_evaluation(run: Path) -> bool:
+    """Whether a run's folder was made by ``harness.evaluate``."""
+    return EvaluationFolder(run).attempts.exists()
+
+
+def read_report(run: Path) -> dict[str, Any]:
+    """The report of an evaluation. Raises UserError if it has none yet."""
+    path = EvaluationFolder(run).report
+    if not path.exists():
+        raise UserError(
+            f"{run}: the evaluation has no report yet: finish it with `python -m harness.evaluate --resume {run}`"
+        )
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return report
+
+
+def compare_evaluations(runs: Sequence[Path]) -> dict[str, Any]:
+    """Resolved rates of several evaluations, and for each pair the exact McNemar test on tasks that both judged.
+
+    Only the first sample of a task counts. Raises UserError if a run judged no predictions, or two have no task
+    in common.
+    """
+    reports = {str(run): read_report(run) for run in runs}
+    if len(reports) < len(runs):
+        raise UserError("the same run is named twice", exit_code=2)
+    for name, report in reports.items():
+        if "resolved_ids" not in report:
+            raise UserError(f"{name}: judged no predictions, only its certificate: nothing to compare")
+    differences = []
+    for first, second in combinations(reports, 2):
+        try:
+            found = compare(_solved(reports[first]), _solved(reports[second]))
+        except ValueError as error:
+            raise UserError(f"{first} and {second}: {error}") from error
+        differences.append({"first": first, "second": second, **asdict(found)})
+    rates = {
+        name: {"model_name_or_path": report["model_name_or_path"], **report["resolved_rate"]}
+        for name, report in reports.items()
+    }
+    return {"schema_version": 1, "runs": rates, "differences": differences}
+
+
+def _solved(report: dict[str, Any]) -> dict[str, bool]:
+    """Solved or not, of each task that was judged."""
+    return {name: bucket == "resolved" for bucket in _JUDGED for name in report[f"{bucket}_ids"]}
