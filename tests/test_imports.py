@@ -68,7 +68,7 @@ def test_heavy_libraries_are_imported_at_their_seams_only() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("command", ["train", "convert", "evaluate", "report", "doctor"])
+@pytest.mark.parametrize("command", ["train", "convert", "evaluate", "build_image", "report", "doctor"])
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = (
         "import runpy, sys\n"

@@ -25,10 +25,9 @@ def provide_images(recipe: EvaluationRecipe, tasks: Sequence[SWETask], teller: T
     missing = [image for image in dict.fromkeys(task.image for task in tasks) if not has_image(image)]
     failures: dict[str, str] = {}
     for number, image in enumerate(missing, 1):
-        teller.say(f"pulling {image} ({number} of {len(missing)})")
         try:
-            with teller.progress("MB", 1) as _:
-                pull_image(image)
+            with teller.transfer(f"pulling {image} ({number} of {len(missing)})") as advance:
+                pull_image(image, advance)
         except EnvironmentFailure as error:
             failures[image] = str(error)
             teller.say(f"warning: {error}")

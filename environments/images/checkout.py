@@ -1,0 +1,81 @@
+"""An instance image from a local git checkout: what to do where no registry has one."""
+
+import io
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import git
+
+from environments.engine import connect, engine_errors
+from environments.images.instance import image_from_files
+
+_WORKDIR = "/testbed"
+
+
+class BuildError(ValueError):
+    """What was asked for cannot be built; the message says why."""
+
+
+def image_from_checkout(
+    checkout: Path,
+    commit: str,
+    *,
+    image: str,
+    base: str,
+    setup: Sequence[str] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> str:
+    """Make ``image`` from ``base`` with the repository at ``commit`` in ``/testbed``; returns the full commit id.
+
+    ``setup`` commands (installing the project, say) run there one by one, with a network and as root: they are
+    trusted. Raises BuildError, EnvironmentFailure.
+    """
+    with tempfile.TemporaryDirectory(prefix="srl-agent-checkout-") as folder:
+        try:
+            repository = git.Repo.clone_from(
+                checkout.absolute().as_uri(), Path(folder) / "testbed", no_checkout=True
+            )
+            repository.git.checkout("--quiet", "--detach", commit)
+            found = str(repository.head.commit.hexsha)
+            repository.delete_remote(repository.remote())
+        except (git.GitError, ValueError) as error:
+            reason = " ".join(str(getattr(error, "stderr", error)).split())[-300:]
+            raise BuildError(f"{checkout} at {commit}: {reason}") from error
+        image_from_files(image, base=base, archive=_archive(Path(folder) / "testbed"), workdir=_WORKDIR)
+    if setup:
+        _set_up(image, setup, say)
+    return found
+
+
+def _archive(folder: Path) -> bytes:
+    def as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = "root"
+        return entry
+
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.add(folder, arcname=folder.name, filter=as_root)
+    return packed.getvalue()
+
+
+def _set_up(image: str, commands: Sequence[str], say: Callable[[str], None]) -> None:
+    name, _, tag = image.partition(":")
+    with engine_errors(f"setting up {image}"):
+        container: Any = connect().containers.create(
+            image, command=["sleep", "infinity"], working_dir=_WORKDIR
+        )
+        try:
+            container.start()
+            for command in commands:
+                say(f"running: {command}")
+                code, output = container.exec_run(["bash", "-c", command], workdir=_WORKDIR)
+                if code != 0:
+                    said = output.decode(errors="replace").strip()[-1000:]
+                    raise BuildError(f"{command!r} ended with exit code {code}:\n{said}")
+            container.commit(repository=name, tag=tag or None, conf={"WorkingDir": _WORKDIR, "Cmd": ["bash"]})
+        finally:
+            container.remove(force=True, v=True)
