@@ -113,7 +113,7 @@ def load(recipe: "EvaluationRecipe") -> "tuple[tuple[SWETask, ...], dict[str, Pr
     """The tasks of a recipe, filtered, and its predictions, checked against all of them. Raises UserError."""
     from environments.swe.tasks import TaskError, load_tasks, select_tasks
     from harness.demo.instances import demo_instances
-    from harness.evaluation.records import PREDICTIONS, read_predictions
+    from harness.evaluation.records import PREDICTIONS, read_recipe_predictions
 
     table = recipe.tasks
     predictions: dict[str, Prediction] = {}
@@ -122,8 +122,8 @@ def load(recipe: "EvaluationRecipe") -> "tuple[tuple[SWETask, ...], dict[str, Pr
             tasks = demo_instances()
         else:
             tasks = load_tasks(table.source, split=table.split, columns_from=table.columns_from)
-        if PREDICTIONS in recipe.judge and recipe.predictions is not None:
-            predictions = read_predictions(Path(recipe.predictions), [task.instance_id for task in tasks])
+        if PREDICTIONS in recipe.judge:
+            predictions = read_recipe_predictions(recipe.predictions, [task.instance_id for task in tasks])
         return (
             select_tasks(tasks, ids=table.ids, repos=table.repos, regex=table.regex, span=table.slice),
             predictions,
@@ -146,10 +146,12 @@ def _evaluate(job: _Job, folder: "EvaluationFolder") -> int:
     from environments.engine import connect
     from environments.failures import EnvironmentFailure
     from harness.console import Teller
+    from harness.evaluation.execution import make_execute
     from harness.evaluation.images import provide_images
     from harness.evaluation.runner import Progress, finished_items, items_of, run_items
 
     recipe, teller = job.recipe, Teller()
+    execute = make_execute(recipe, job.worker)
     teller.say(f"run: {folder.path}")
     try:
         connect()  # in the main thread, where signals can be taken over
@@ -163,11 +165,10 @@ def _evaluate(job: _Job, folder: "EvaluationFolder") -> int:
     try:
         run_items(
             items,
-            job.worker,
+            execute,
             folder,
             job.verdicts,
             model_name=job.model_name or "",
-            workers=recipe.workers,
             on_done=Progress(left, teller.say),
         )
     except BaseException:

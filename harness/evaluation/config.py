@@ -67,7 +67,8 @@ class EvaluationRecipe(Table):
     samples: int = Field(default=1, ge=1)  # predictions that the policy makes for each task
     # What is judged: the reference patches, the empty patch (the two certify the images), the predictions.
     judge: tuple[Source, ...] = Field(default=("gold", "noop"), min_length=1)
-    workers: int = Field(default=2, ge=1)
+    workers: int = Field(default=2, ge=1)  # attempts and verdicts at once
+    executor: Literal["threads", "ray"] = "threads"  # of this machine, or of a Ray cluster
     retries: int = Field(default=2, ge=0)  # of a verdict whose box broke
     limits: LimitsTable = LimitsTable()
 

@@ -113,6 +113,13 @@ def read_predictions(path: Path, instance_ids: Iterable[str] | None = None) -> d
     return found
 
 
+def read_recipe_predictions(
+    path: str | None, instance_ids: Iterable[str] | None = None
+) -> dict[str, Prediction]:
+    """Those that a recipe names; none if it names none. Raises UserError."""
+    return {} if path is None else read_predictions(Path(path), instance_ids)
+
+
 def _prediction_rows(path: Path) -> Iterable[tuple[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")

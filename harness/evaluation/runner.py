@@ -4,10 +4,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 
-from environments.engine import LIVE
 from environments.swe.grading import Verdict
 from environments.swe.tasks import SWETask
 from harness.evaluation.records import (
@@ -21,6 +19,8 @@ from harness.evaluation.records import (
     verdict_row,
 )
 from harness.evaluation.work import Done, Item, prediction_of, rollout_row
+
+Execute = Callable[[Iterable[Item]], Iterator[Done]]  # outcomes in the order in which they come
 
 BROKEN = frozenset({"infra_failure", "policy_failure"})  # buckets of items that say nothing of a patch
 
@@ -62,12 +62,11 @@ def items_of(tasks: Sequence[SWETask], sources: Sequence[str], samples: int) -> 
 
 def run_items(
     items: Sequence[Item],
-    work: Callable[[Item], Done],
+    execute: Execute,
     folder: EvaluationFolder,
     verdicts: Verdicts,
     *,
     model_name: str,
-    workers: int,
     on_done: Callable[[Done], None],
 ) -> None:
     """Do what is left of ``items``; every outcome is on its way to the disk before the next is waited for."""
@@ -76,7 +75,7 @@ def run_items(
     for row in read_rows(folder.verdicts):
         verdicts.add(verdict_from(row))
     finished = finished_items(folder)
-    for done in _in_threads(work, (item for item in items if item.key not in finished), workers):
+    for done in execute(item for item in items if item.key not in finished):
         _write(done, folder, verdicts, model_name)
         on_done(done)
 
@@ -102,26 +101,6 @@ def finished_items(folder: EvaluationFolder) -> set[tuple[str, str, int]]:
     """Items that need not be done again: all that were done but for those whose infrastructure failed."""
     last = {(row["instance_id"], row["source"], row["sample"]): row for row in read_rows(folder.attempts)}
     return {key for key, row in last.items() if row["bucket"] not in BROKEN}
-
-
-def _in_threads(work: Callable[[Item], Done], items: Iterable[Item], workers: int) -> Iterator[Done]:
-    """Outcomes in the order in which they come. At an interrupt nothing new is started, and no box is left."""
-    waiting: set[Future[Done]] = set()
-    pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="evaluation")
-    try:
-        for item in items:
-            waiting.add(pool.submit(work, item))
-            if len(waiting) >= workers:
-                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in finished)
-        while waiting:
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in finished)
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        LIVE.close()  # threads that wait for a box would hold the process
-        raise
-    pool.shutdown()
 
 
 class Progress:
