@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Raises UserError."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
     from harness.evaluation.config import load_evaluation, saved_evaluation
     from harness.evaluation.records import EvaluationFolder
 

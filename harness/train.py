@@ -27,7 +27,7 @@ _WRITE_FAILURES = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Raises UserError."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
     if options.resume:
         if options.recipe or options.overrides or options.dry_run:
             raise UserError(

@@ -146,7 +146,7 @@ def test_evaluations_are_compared_task_by_task(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", shipped_recipes("evaluate"))
 def test_every_shipped_recipe_names_what_there_is(tmp_path: Path, name: str) -> None:
-    done = command(tmp_path, name, "tasks.source=demo", "--dry-run")  # the published sets are not at hand
+    done = command(tmp_path, name, "--dry-run", "tasks.source=demo")  # the published sets are not at hand
     assert done.returncode == 0, done.stderr
     assert "# 42 tasks of 13 repositories" in done.stdout
 
