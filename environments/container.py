@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any
@@ -22,6 +22,7 @@ from environments.tools.bash import CommandResult, StopReason, unfit
 _GB = 1 << 30
 _KILLED = 128 + signal.SIGKILL
 _CANNOT_RUN = 126  # what shells say
+_ENDING = 0.02  # seconds between looks at a command whose output has ended
 _COMPLAINT = 4096  # bytes of stderr that are kept
 _CHUNK = 1 << 16  # bytes sent at once
 _IDLE = 0.5  # seconds without output after which it is asked whether the command has ended
@@ -59,9 +60,18 @@ class Container:
     """A box of an image; ``close`` (or ``with``) removes it. Not for several threads at once."""
 
     def __init__(
-        self, image: str, *, limits: Limits | None = None, workdir: str = "/testbed", run_id: str = ""
+        self,
+        image: str,
+        *,
+        limits: Limits | None = None,
+        workdir: str = "/testbed",
+        run_id: str = "",
+        in_memory: Mapping[str, int] | None = None,
     ) -> None:
-        """Start it; ``run_id`` becomes a label. Raises EnvironmentFailure."""
+        """Start it. Raises EnvironmentFailure.
+
+        ``run_id`` becomes a label; ``in_memory``: folders that lie in memory, with their sizes in bytes.
+        """
         self.limits = limits or Limits()
         self.image = image
         self.workdir = workdir
@@ -71,6 +81,7 @@ class Container:
         self._api = connect().api
         with engine_errors(f"starting a container of {image}"):
             options = _create_options(self.limits, workdir, run_id)
+            options["tmpfs"] = {path: f"size={size}" for path, size in (in_memory or {}).items()}
             self._container = connect().containers.create(image, **options)
         try:
             LIVE.check()
@@ -172,7 +183,7 @@ class Container:
         complaint = one_line(said) or (f"stopped at a limit ({stopped})" if stopped else "")
         return ScriptResult(output=bytes(output), complaint=complaint, exit_code=code)
 
-    def archive(self, folder: str) -> Iterator[bytes]:
+    def archive(self, folder: str) -> Generator[bytes, None, None]:
         """A folder as a tar archive, by the engine alone: it needs no working program in the box.
 
         Raises EnvironmentFailure, FileNotFoundError.
@@ -199,8 +210,6 @@ class Container:
         self._api.start(self._container.id)
 
     def _absolute(self, path: str) -> str:
-        if "\0" in path:
-            raise OSError(f"{path!r} cannot be the path of a file")
         return path if path.startswith("/") else f"{self.workdir}/{path}"
 
     def execute(
@@ -216,20 +225,23 @@ class Container:
         """Run a program in ``/``; ``take`` gets its output as it comes. Its exit code, or why it was stopped.
 
         The end of ``stdin`` is not told to it (not all engines can): it has to know how much to read. ``late``: also
-        when the box's life is over. A box that is too full of processes to start another is emptied first.
-        Raises EnvironmentFailure, and what ``take`` raises.
+        when the box's life is over. A box in which nothing more can be started, for the processes in it, is emptied
+        first. Raises EnvironmentFailure, and what ``take`` raises.
         """
         for emptied in (False, True):
             held = Held(take)
             code, stopped = self._execute_once(argv, held, timeout=timeout, env=env, stdin=stdin, late=late)
-            if not held.refused or emptied:
-                break
-            with engine_errors(f"container {self.name}"):
-                self._restart()
-            if stdin is not None:
-                stdin.seek(0)
-        held.release()
-        return code, stopped
+            if not held.refused:
+                held.release()
+                return code, stopped
+            if not emptied:
+                with engine_errors(f"container {self.name}"):
+                    self._restart()
+                if stdin is not None:
+                    stdin.seek(0)
+        raise EnvironmentFailure(
+            f"container {self.name}: nothing can be started in it: {one_line(held.said)}"
+        )
 
     def _execute_once(
         self,
@@ -269,7 +281,7 @@ class Container:
                 self._restart()
                 return None, stopped
             code = self._exit_code(execution)
-            take.refused = take.is_refusal and not self._api.exec_inspect(execution).get("Pid")
+            take.refused = bool(code and take.is_refusal and not self._api.exec_inspect(execution).get("Pid"))
             return code, None
 
     def _follow(
@@ -277,6 +289,7 @@ class Container:
     ) -> StopReason | None:
         """Read until the command has ended (None) or has to be stopped."""
         look_at_disk = time.monotonic() + _DISK_EVERY
+        open_ = True
         while True:
             now = time.monotonic()
             if now >= deadline:
@@ -287,11 +300,14 @@ class Container:
                 if self._written() > self.limits.disk_bytes:
                     return "disk"
                 look_at_disk = time.monotonic() + _DISK_EVERY
-            came = frames.receive(raw, min(_IDLE, deadline - now))
-            if came is False:
-                return None
-            if came is None and not self._api.exec_inspect(execution)["Running"]:
-                frames.drain(raw, 1.0)  # it has ended; something that it left behind holds its output open
+            if open_:
+                came = frames.receive(raw, min(_IDLE, deadline - now))
+                open_ = came is not False
+            else:
+                time.sleep(_ENDING)
+            if (not open_ or came is None) and not self._api.exec_inspect(execution)["Running"]:
+                if open_:  # something that it left behind holds its output open
+                    frames.drain(raw, 1.0)
                 return None
 
     def _written(self) -> int:
@@ -300,12 +316,8 @@ class Container:
         return int(found[0].get("SizeRw") or 0) if found else 0
 
     def _exit_code(self, execution: str) -> int:
-        """Of a command whose output has ended. Raises EnvironmentFailure if the box ended with it."""
-        for _ in range(100):
-            found = self._api.exec_inspect(execution)
-            if not found["Running"]:
-                break
-            time.sleep(0.02)
+        """Of a command that has ended. Raises EnvironmentFailure if the box ended with it."""
+        found = self._api.exec_inspect(execution)
         code = int(found["ExitCode"] if found["ExitCode"] is not None else _KILLED)
         # A command is killed by the memory limit, or by the end of its box, of which the engine hears a moment later.
         for _ in range(6 if code == _KILLED else 1):

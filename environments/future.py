@@ -58,8 +58,8 @@ git diff --cached --quiet "$head" -- || { git read-tree "$head"; git update-inde
 _REMOVE_OBJECTS = r"""
 unreachable() {
   objects
-  git rev-list --objects --all "$head" | cut -d' ' -f1 | sort -u > "$lists/reached"
-  cut -d' ' -f1 "$lists/objects" | comm -23 - "$lists/reached" > "$lists/left"
+  git rev-list --objects --all "$head" | cut -d' ' -f1 > "$lists/reached"
+  cut -d' ' -f1 "$lists/objects" | sort - "$lists/reached" "$lists/reached" | uniq -u > "$lists/left"
 }
 unreachable
 borrowed=.git/objects/info/alternates

@@ -60,31 +60,44 @@ class Frames:
 class Held:
     """Output that may be the engine's word that it could not start the command: kept back until that is known.
 
-    ``refused`` is set by who knows. A program that the box does not have is no refusal: emptying the box helps nothing.
+    ``refused`` is set by who knows. That the program is not there, or cannot be run, is no refusal but the doing of
+    whoever works in the box.
     """
 
     _MARK = b"OCI runtime exec failed"
+    _FAULTS_OF_FILES = (
+        b"not found",
+        b"no such file",
+        b"permission denied",
+        b"not a directory",
+        b"exec format error",
+    )
 
     def __init__(self, take: Take) -> None:
         self._take = take
         self._first = True
-        self.held: list[tuple[int, bytes]] = []
+        self._held: list[tuple[int, bytes]] = []
         self.refused = False
 
     def __call__(self, stream: int, data: bytes) -> None:
-        if self.held or (self._first and data.startswith(self._MARK)):
-            self.held.append((stream, data))
+        if self._held or (self._first and data.startswith(self._MARK)):
+            self._held.append((stream, data))
         else:
             self._take(stream, data)
         self._first = False
 
     @property
+    def said(self) -> bytes:
+        """What is kept back."""
+        return b"".join(data for _, data in self._held)
+
+    @property
     def is_refusal(self) -> bool:
-        said = b"".join(data for _, data in self.held).lower()
-        return bool(said) and b"not found" not in said and b"no such file" not in said
+        said = self.said.lower()
+        return bool(said) and not any(fault in said for fault in self._FAULTS_OF_FILES)
 
     def release(self) -> None:
-        for stream, data in self.held:
+        for stream, data in self._held:
             self._take(stream, data)
 
 

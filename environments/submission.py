@@ -5,6 +5,7 @@ anything. So nothing there is asked. Its files, git's own left out, go into a fr
 image's untouched repository, and are compared there with what the image had.
 """
 
+import contextlib
 import tempfile
 from dataclasses import replace
 from typing import IO
@@ -14,21 +15,33 @@ from environments.failures import EnvironmentFailure, UnusableSubmission
 
 PATCH_LIMIT = 50_000_000  # bytes
 _FILES_LIMIT = 1_000_000_000  # bytes of all files of the repository's folder
+_MEMORY = (
+    "/srl-agent"  # in the fresh box: thousands of small files are slow to write to its disk, and to remove
+)
+_TREE = f"{_MEMORY}/files"
 _SECONDS = 300.0  # for each of the steps
 
 # Settings and attributes that would run or hide something are overruled. Trees are compared, not commits: what the
 # image had uncommitted is no one's change.
 _GIT = """
 set -e
-export GIT_DIR="$1/.git" GIT_WORK_TREE="$1" GIT_INDEX_FILE=/tmp/srl-agent.index
+export GIT_DIR="$1/.git" GIT_INDEX_FILE=/srl-agent/index
 export HOME=/nonexistent GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 LC_ALL=C
 unset XDG_CONFIG_HOME
-cd -- "$1"
 git() {
   command git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.untrackedCache=false \
-    -c core.autocrlf=false -c core.quotePath=true -c core.bigFileThreshold=64m -c submodule.recurse=false "$@"
+    -c core.checkStat=default -c core.trustctime=true -c core.fileMode=true -c core.sparseCheckout=false \
+    -c core.autocrlf=false -c core.quotePath=true -c core.bigFileThreshold=64m -c core.looseCompression=0 \
+    -c submodule.recurse=false "$@"
 }
-snapshot() { { git add --all --ignore-errors . >&2 || [ $? = 1 ]; } && git write-tree; }
+# To add a file that is as it was touches the object that holds it, which copies that object into the box's own layer
+# (a pack, or thousands of files): so what is as it was has to be known before.
+snapshot() {
+  export GIT_WORK_TREE="$1"
+  cd -- "$1"
+  git update-index -q --refresh >&2 || :
+  { git add --all --ignore-errors . >&2 || [ $? = 1 ]; } && git write-tree
+}
 """
 _BEFORE = (
     _GIT
@@ -38,21 +51,19 @@ attributes=$(git rev-parse --git-path info/attributes)
 mkdir -p "${attributes%/*}"
 echo '* !diff -text !eol !filter !ident !working-tree-encoding' > "$attributes"
 git read-tree HEAD
-snapshot > /tmp/srl-agent.before
+snapshot "$1" > /srl-agent/before
 """
 )
 _UNPACK = """
-set -e
-cd -- "$1"
-find . -mindepth 1 -maxdepth 1 ! -name .git -exec rm -rf -- {} +
-[ "$2" = 0 ] || head -c "$2" | tar --extract --file=- --strip-components=1 --exclude=.git --no-same-owner
+mkdir -- "$1"
+[ "$2" = 0 ] || head -c "$2" | tar -C "$1" --extract --file=- --strip-components=1 --exclude=.git --no-same-owner
 """
 _AFTER = (
     _GIT
     + """
-after=$(snapshot)
+after=$(snapshot "$2")
 git diff --binary --no-color --no-ext-diff --no-textconv --no-renames --ignore-submodules=all --unified=3 \
-  --diff-algorithm=myers --src-prefix=a/ --dst-prefix=b/ -O/dev/null "$(cat /tmp/srl-agent.before)" "$after"
+  --diff-algorithm=myers --src-prefix=a/ --dst-prefix=b/ -O/dev/null "$(cat /srl-agent/before)" "$after"
 """
 )
 
@@ -67,18 +78,23 @@ def submission(container: Container) -> str:
 
 
 def _compare(container: Container, files: IO[bytes], size: int) -> str:
+    room = _FILES_LIMIT * 3 // 2
     limits = replace(
-        container.limits, disk_bytes=4 * _FILES_LIMIT, command_seconds=_SECONDS, box_seconds=4 * _SECONDS
+        container.limits,
+        memory_bytes=container.limits.memory_bytes + room,
+        disk_bytes=4 * _FILES_LIMIT,
+        command_seconds=_SECONDS,
+        box_seconds=4 * _SECONDS,
     )
     root = container.workdir
-    with Container(container.image, limits=limits, workdir=root) as fresh:
+    with Container(container.image, limits=limits, workdir=root, in_memory={_MEMORY: room}) as fresh:
         done = fresh.script(_BEFORE, root)
         if done.exit_code != 0:
             raise EnvironmentFailure(f"image {container.image}: git cannot tell its state: {done.complaint}")
-        done = fresh.script(_UNPACK, root, str(size), stdin=files)
+        done = fresh.script(_UNPACK, _TREE, str(size), stdin=files)
         if done.exit_code != 0:
             raise UnusableSubmission(f"the box's files cannot be unpacked: {done.complaint}")
-        done = fresh.script(_AFTER, root, keep=PATCH_LIMIT + 1)
+        done = fresh.script(_AFTER, root, _TREE, keep=PATCH_LIMIT + 1)
     if len(done.output) > PATCH_LIMIT:
         raise UnusableSubmission(f"the patch is larger than {PATCH_LIMIT} bytes")
     if done.exit_code != 0:
@@ -105,7 +121,8 @@ def _pack(container: Container, into: IO[bytes]) -> None:
     into.seek(0)
     into.truncate()
     try:
-        for chunk in container.archive(container.workdir):
-            take(1, chunk)
+        with contextlib.closing(container.archive(container.workdir)) as chunks:
+            for chunk in chunks:
+                take(1, chunk)
     except FileNotFoundError:
         return

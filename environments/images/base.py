@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -56,7 +57,15 @@ def _by_debootstrap(no_registry: EnvironmentFailure) -> None:
         )
     with tempfile.TemporaryDirectory(prefix="srl-agent-base-") as folder:
         root = Path(folder) / "root"
-        command = [program, "--variant=minbase", f"--include={','.join(_PACKAGES)}", _SUITE, str(root)]
+        packages = f"--include={','.join(_PACKAGES)}"
+        command = [
+            program,
+            "--variant=minbase",
+            packages,
+            _SUITE,
+            str(root),
+            *apt_mirrors(Path("/etc/apt"))[:1],
+        ]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if done.returncode:
             raise EnvironmentFailure(f"debootstrap failed: {(done.stderr or done.stdout).strip()[-500:]}")
@@ -67,6 +76,20 @@ def _by_debootstrap(no_registry: EnvironmentFailure) -> None:
         _import(tar.stdout)
         if tar.wait():
             raise EnvironmentFailure("the base image could not be packed (tar failed)")
+
+
+def apt_mirrors(folder: Path) -> list[str]:
+    """Where this machine's apt gets our release from; debootstrap has a default of its own where that is nowhere."""
+    found: list[str] = []
+    for path in (folder / "sources.list", *sorted((folder / "sources.list.d").glob("*"))):
+        text = path.read_text(errors="replace") if path.is_file() else ""
+        for uri, suites in re.findall(r"^deb\s+(?:\[.*?\]\s+)?(\S+)\s+(\S+)", text, re.M):
+            found += [uri] * (suites == _SUITE)
+        for entry in re.split(r"\n\s*\n", text):
+            fields = dict(re.findall(r"^([\w-]+):[ \t]*(.*)$", entry, re.M))
+            if _SUITE in fields.get("Suites", "").split() and "deb" in fields.get("Types", "").split():
+                found += fields.get("URIs", "").split()
+    return found
 
 
 def _import(tar: IO[bytes]) -> Any:
