@@ -45,10 +45,14 @@ class AgentBox:
     """
 
     def __init__(self, container: Container) -> None:
-        """Raises EnvironmentFailure."""
+        """The container is the box's from now on. Raises EnvironmentFailure, with the container closed."""
         self.container = container
         self._tools = Toolbox(bash=self._bash, files=ContainerFiles(container))
-        self._env = login_environment(container)
+        try:
+            self._env = login_environment(container)
+        except BaseException:
+            container.close()
+            raise
 
     def __enter__(self) -> "AgentBox":
         return self

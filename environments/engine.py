@@ -134,16 +134,17 @@ class _Live:
     """Removes the containers of this process, whatever ends it (but for a kill -9, see remove_leftovers)."""
 
     def __init__(self) -> None:
-        self._at_exit = False
+        self._process = 0  # that removes at its exit; a forked child has no containers of ours
         self._removing = False
         self._before: dict[int, Callable[[int, FrameType | None], Any] | int] = {}
         self._stopped: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
     def remove_at_exit(self) -> None:
         """From now on. Signals can be taken over in the main thread only: a call in another leaves them."""
-        if not self._at_exit:
-            self._at_exit = True
+        if self._process != os.getpid():
+            self._process = os.getpid()
             atexit.register(self.close)
+            os.register_at_fork(after_in_child=connect.cache_clear)  # its connections are the parent's
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -168,10 +169,14 @@ class _Live:
         try:
             if callable(before):
                 before(number, frame)
-            else:
+            elif self._process == os.getpid():
                 raise SystemExit(128 + number)
+            else:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
         except BaseException:
-            if not self._removing:  # whoever presses Ctrl-C twice does not want to wait
+            # Whoever presses Ctrl-C twice does not want to wait.
+            if self._process == os.getpid() and not self._removing:
                 self._removing = True
                 remover = threading.Thread(target=self.close, daemon=True)
                 remover.start()

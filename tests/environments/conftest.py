@@ -1,5 +1,6 @@
 """An image with a repository in it."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -33,7 +34,7 @@ def repository_image(image: str) -> Iterator[str]:
     from environments.container import Container
     from environments.engine import connect
 
-    name = "srl-agent/test-repository"
+    name = f"srl-agent/test-repository-{os.getpid()}"  # another session may run beside this one
     with Container(image) as box:
         result = box.run(_REPOSITORY)
         assert result.exit_code == 0, result.output

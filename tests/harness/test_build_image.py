@@ -9,6 +9,7 @@ from pathlib import Path
 import git
 import pytest
 
+from environments.engine import connect
 from tests.harness.test_evaluate import command, report_of
 from tests.tiny_runs import ROOT
 
@@ -94,6 +95,7 @@ def test_a_task_from_a_checkout_is_judged(image: str, tmp_path: Path, checkout: 
     certificate = report_of(tmp_path / "outputs/run")["certificate"]
     assert certificate["gold"] == {"total": 1, "resolved": 1, "unexpected": {}}
     assert certificate["noop"] == {"total": 1, "resolved": 0, "unexpected": {}}
+    connect().images.remove("srl-agent/test-w:1", force=True)
 
 
 def test_what_cannot_be_built_is_told(image: str, tmp_path: Path, checkout: git.Repo) -> None:
