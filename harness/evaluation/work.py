@@ -140,7 +140,7 @@ def _retried(work: Callable[[], T], retries: int) -> T:
         try:
             return work()
         except EnvironmentFailure:
-            time.sleep(min(2.0**tried, 10.0))  # an engine that restarts needs a moment
+            time.sleep(min(5.0 * 2**tried, 60.0))  # an engine that restarts needs a moment
     return work()
 
 
