@@ -198,6 +198,7 @@ def test_equal_to_the_standard_library_on_real_pairs(real_data: Path, tmp_path: 
         trae.render_actions(step.actions)[:1500]
         for trajectory in list(read_trajectories(out))[:60]
         for step in trajectory.steps
+        if step.actions
     ]
     rng = random.Random(3)
     pairs = [(actions[i], actions[i + rng.randint(0, 3)]) for i in range(0, len(actions) - 4, 2)][:1_000]
