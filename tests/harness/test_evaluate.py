@@ -120,6 +120,45 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_container(tmp_path: Path, gold: 
     assert not [c for c in left if c["Labels"][LABEL].startswith(f"{process.pid}:")]
 
 
+def proxy(path: Path) -> "subprocess.Popen[bytes]":
+    """A way to the engine, open when this returns."""
+    engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+    path.unlink(missing_ok=True)
+    process = subprocess.Popen([sys.executable, str(ROOT / "tests/engine_proxy.py"), str(path), engine])
+    while not path.exists():
+        time.sleep(0.05)
+    return process
+
+
+def test_an_engine_that_is_gone_for_a_while_costs_no_verdict(tmp_path: Path, gold: dict[str, str]) -> None:
+    way = tmp_path / "engine.sock"
+    cut = proxy(way)
+    evaluation = subprocess.Popen(
+        [sys.executable, "-m", "harness.evaluate", "judge=[gold,noop]", IDS, "workers=2", "name=run"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "DOCKER_HOST": f"unix://{way}"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    attempts = tmp_path / "outputs/run/attempts.jsonl"
+    while not attempts.exists() and evaluation.poll() is None:
+        time.sleep(0.05)
+    cut.kill()
+    cut.wait()
+    assert evaluation.poll() is None, "the run was over before its engine was gone"
+    time.sleep(2)
+    again = proxy(way)
+    _, told = evaluation.communicate(timeout=200)
+    again.kill()
+    again.wait()
+    assert evaluation.returncode == 0, told
+    certificate = report_of(tmp_path / "outputs/run")["certificate"]
+    assert certificate["gold"] == {"total": 3, "resolved": 3, "unexpected": {}}
+    assert certificate["noop"] == {"total": 3, "resolved": 0, "unexpected": {}}
+    left = connect().api.containers(all=True, filters={"label": LABEL})
+    assert not [c for c in left if c["Labels"][LABEL].startswith(f"{evaluation.pid}:")]
+
+
 def test_a_missing_image_costs_its_task_and_is_counted_apart(tmp_path: Path, gold: dict[str, str]) -> None:
     good = next(task for task in demo_instances() if task.instance_id == "demo__calc-1")
     rows = []
