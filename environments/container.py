@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import docker
 
-from environments.engine import CLIENT_ERRORS, LABEL, LIVE, connect, engine_cpus, engine_errors, own_labels
+from environments.engine import CLIENT_ERRORS, LIVE, connect, engine_cpus, engine_errors, own_labels
 from environments.failures import EnvironmentFailure
 from environments.streams import Frames, Held, Kept, Take, read_early
 from environments.tools.bash import CommandResult, StopReason, unfit
@@ -65,12 +65,11 @@ class Container:
         *,
         limits: Limits | None = None,
         workdir: str = "/testbed",
-        run_id: str = "",
         in_memory: Mapping[str, int] | None = None,
     ) -> None:
         """Start it. Raises EnvironmentFailure.
 
-        ``run_id`` becomes a label; ``in_memory``: folders that lie in memory, with their sizes in bytes.
+        ``in_memory``: folders that lie in memory, with their sizes in bytes.
         """
         self.limits = limits or Limits()
         self.image = image
@@ -80,7 +79,7 @@ class Container:
         LIVE.remove_at_exit()
         self._api = connect().api
         with engine_errors(f"starting a container of {image}"):
-            options = _create_options(self.limits, workdir, run_id)
+            options = _create_options(self.limits, workdir)
             options["tmpfs"] = {path: f"size={size}" for path, size in (in_memory or {}).items()}
             self._container = connect().containers.create(image, **options)
         try:
@@ -340,7 +339,7 @@ def _send(raw: socket.socket, data: IO[bytes]) -> None:
             raw.sendall(chunk)
 
 
-def _create_options(limits: Limits, workdir: str, run_id: str) -> dict[str, Any]:
+def _create_options(limits: Limits, workdir: str) -> dict[str, Any]:
     cpus = min(limits.cpus, engine_cpus())
     return {
         # The first process of a box cannot be killed from inside it, so nothing in the box can end the box; a shell
@@ -349,7 +348,7 @@ def _create_options(limits: Limits, workdir: str, run_id: str) -> dict[str, Any]
         "entrypoint": [],
         "network_mode": "none",
         "working_dir": workdir,
-        "labels": {**own_labels(), **({f"{LABEL}.run": run_id} if run_id else {})},
+        "labels": own_labels(),
         "cap_drop": ["ALL"],
         "cap_add": list(_CAPABILITIES),
         "security_opt": ["no-new-privileges"],

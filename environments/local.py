@@ -9,19 +9,18 @@ the same command prints the same text on every machine (as far as the command it
 """
 
 import errno
-import io
 import os
 import re
 import shlex
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from environments.archive import pack_folder
 from environments.tools import bash
 from environments.tools.toolbox import Toolbox
 
@@ -87,10 +86,7 @@ class LocalBox:
 
     def archive(self, name: str) -> bytes:
         """The repository, git's files included, as a tar archive of one folder ``name`` that root owns."""
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as tar:
-            tar.add(self._root, arcname=name, filter=_as_root)
-        return packed.getvalue()
+        return pack_folder(self._root, name)
 
     def submission(self) -> str:
         """The diff from the first state to the present one, new files included."""
@@ -145,12 +141,6 @@ def _visible(folder: Path) -> list[Path]:
 
 def _entry(name: str, path: Path) -> str:
     return f"{name}/" if path.is_dir() else name
-
-
-def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = "root"
-    return entry
 
 
 def _environment(base: Path) -> dict[str, str]:

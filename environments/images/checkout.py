@@ -1,7 +1,5 @@
 """An instance image from a local git checkout: what to do where no registry has one."""
 
-import io
-import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 import git
 
+from environments.archive import pack_folder
 from environments.engine import connect, engine_errors
 from environments.images.instance import image_from_files
 
@@ -44,22 +43,12 @@ def image_from_checkout(
         except (git.GitError, ValueError) as error:
             reason = " ".join(str(getattr(error, "stderr", error)).split())[-300:]
             raise BuildError(f"{checkout} at {commit}: {reason}") from error
-        image_from_files(image, base=base, archive=_archive(Path(folder) / "testbed"), workdir=_WORKDIR)
+        image_from_files(
+            image, base=base, archive=pack_folder(Path(folder) / "testbed", "testbed"), workdir=_WORKDIR
+        )
     if setup:
         _set_up(image, setup, say)
     return found
-
-
-def _archive(folder: Path) -> bytes:
-    def as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-        entry.uid = entry.gid = 0
-        entry.uname = entry.gname = "root"
-        return entry
-
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        tar.add(folder, arcname=folder.name, filter=as_root)
-    return packed.getvalue()
 
 
 def _set_up(image: str, commands: Sequence[str], say: Callable[[str], None]) -> None:
