@@ -143,8 +143,8 @@ connect()
 ready = threading.Barrier(4)
 def work():
     with Container(sys.argv[1]) as box:
+        ready.wait()  # a signal in the main thread's own wait would leave the others in theirs
         os.write(1, b"up\\n")  # in one piece: three threads say it
-        ready.wait()
         box.run("sleep 100")
     with Container(sys.argv[1]) as box:
         print("a new box", flush=True)
