@@ -15,7 +15,10 @@ if ! command -v dockerd >/dev/null || ! command -v debootstrap >/dev/null; then
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq docker.io debootstrap; } >"$log" 2>&1 ||
     { echo "note: docker.io could not be installed: container tests will be skipped"; tail -n 5 "$log"; exit 0; }
 fi
-if ! kill -0 "$(cat /var/run/docker.pid 2>/dev/null || echo 0)" 2>/dev/null; then rm -f /var/run/docker.pid; fi
+# What a killed engine leaves behind keeps the next from starting; its process may stay as a zombie, without a command.
+for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
+  grep -qa -e dockerd -e containerd "/proc/$(cat "$file" 2>/dev/null)/cmdline" 2>/dev/null || rm -f "$file"
+done
 nohup setsid dockerd >"$log" 2>&1 </dev/null &
 for _ in $(seq 60); do
   answers "$python" && exit 0
