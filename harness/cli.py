@@ -1,9 +1,12 @@
 """What every command shares: what a user can mend becomes one message and an exit code, no traceback."""
 
+import argparse
 import errno
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 
 from trajectories.store import StoreError
 
@@ -16,6 +19,41 @@ class UserError(Exception):
     def __init__(self, message: str, *, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code  # 1: the work failed; 2: the command was called wrongly
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser, *, example: str) -> None:
+    """The arguments of a command that runs a recipe into a folder."""
+    parser.add_argument(
+        "recipe", nargs="?", help="a YAML file, or the name of a shipped recipe (default: demo)"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help=f"e.g. {example}")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the resolved recipe and check all names in it"
+    )
+    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, e.g. outputs/mine")
+
+
+def resumed_run(options: argparse.Namespace) -> Path | None:
+    """The folder of the run to go on with, if one is named. Raises UserError if anything else is."""
+    if not options.resume:
+        return None
+    if options.recipe or options.overrides or options.dry_run:
+        raise UserError(
+            "--resume goes on with a run as it was: it takes no recipe and no overrides", exit_code=2
+        )
+    return Path(options.resume)
+
+
+def recipe_and_overrides(options: argparse.Namespace) -> tuple[str, list[str]]:
+    """The recipe's name and the overrides; the first word is an override if it has a ``=``."""
+    words = [word for word in (options.recipe, *options.overrides) if word]
+    named = words[:1] if words and "=" not in words[0] else []
+    return (named[0] if named else "demo"), words[len(named) :]
+
+
+def new_run(output: str, name: str) -> Path:
+    """The folder of a run that starts now; ``{time}`` in its name stands for date and time."""
+    return Path(output) / name.replace("{time}", datetime.now().strftime("%Y%m%d-%H%M%S"))
 
 
 def run(main: Callable[[], int | None]) -> int:

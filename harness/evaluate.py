@@ -9,11 +9,10 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli import UserError, run
+from harness.cli import UserError, add_recipe_arguments, new_run, recipe_and_overrides, resumed_run, run
 
 if TYPE_CHECKING:
     from environments.swe.tasks import SWETask
@@ -29,21 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from harness.evaluation.config import load_evaluation, saved_evaluation
     from harness.evaluation.records import EvaluationFolder
 
-    if options.resume:
-        if options.recipe or options.overrides or options.dry_run:
-            raise UserError(
-                "--resume goes on with a run as it was: it takes no recipe and no overrides", exit_code=2
-            )
-        folder = EvaluationFolder(Path(options.resume))
+    if resumed := resumed_run(options):
+        folder = EvaluationFolder(resumed)
         return _evaluate(_prepare(saved_evaluation(folder)), folder)
-    words = [word for word in (options.recipe, *options.overrides) if word]
-    named = words[:1] if words and "=" not in words[0] else []
-    recipe = load_evaluation(named[0] if named else "demo", [*_mode(options), *words[len(named) :]])
+    name, overrides = recipe_and_overrides(options)
+    recipe = load_evaluation(name, [*_mode(options), *overrides])
     job = _prepare(recipe)  # what is wrong is told before a folder is made
     if options.dry_run:
         return _dry_run(job)
-    name = recipe.name.replace("{time}", datetime.now().strftime("%Y%m%d-%H%M%S"))
-    folder = EvaluationFolder(Path(recipe.output) / name)
+    folder = EvaluationFolder(new_run(recipe.output, recipe.name))
     folder.create(recipe)
     return _evaluate(job, folder)
 
@@ -80,20 +73,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Let a policy attempt tasks in containers, or take anyone's patches; judge them by the tests of "
         "their tasks and write a report.",
     )
-    parser.add_argument(
-        "recipe", nargs="?", help="a YAML file, or the name of a shipped recipe (default: demo)"
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="e.g. tasks.source=tasks.jsonl workers=8"
-    )
+    add_recipe_arguments(parser, example="tasks.source=tasks.jsonl workers=8")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--gold", action="store_true", help="judge the reference patches and nothing else")
     mode.add_argument("--noop", action="store_true", help="judge the empty patch and nothing else")
     mode.add_argument("--predictions", metavar="FILE", help="judge these (.jsonl or .json) beside the rest")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the resolved recipe and check all names in it"
-    )
-    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, e.g. outputs/mine")
     return parser
 
 

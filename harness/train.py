@@ -8,11 +8,10 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness.cli import UserError, run
+from harness.cli import UserError, add_recipe_arguments, new_run, recipe_and_overrides, resumed_run, run
 from harness.config import Recipe, check_trl_keys, load_recipe, shipped_recipes
 from harness.run_folder import RunFolder, describe_machine, file_digest, now
 
@@ -28,20 +27,13 @@ _WRITE_FAILURES = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Raises UserError."""
     options = _parser().parse_intermixed_args(arguments)
-    if options.resume:
-        if options.recipe or options.overrides or options.dry_run:
-            raise UserError(
-                "--resume goes on with the run as it was: it takes no recipe and no overrides", exit_code=2
-            )
-        folder = RunFolder(Path(options.resume))
+    if resumed := resumed_run(options):
+        folder = RunFolder(resumed)
         return _train(folder.recipe(), folder, resume=True)
-    words = [word for word in (options.recipe, *options.overrides) if word]
-    named = words[:1] if words and "=" not in words[0] else []
-    recipe = load_recipe(named[0] if named else "demo", words[len(named) :])
+    recipe = load_recipe(*recipe_and_overrides(options))
     if options.dry_run:
         return _dry_run(recipe)
-    name = recipe.name.replace("{time}", datetime.now().strftime("%Y%m%d-%H%M%S"))
-    return _train(recipe, RunFolder(Path(recipe.output) / name), resume=False)
+    return _train(recipe, RunFolder(new_run(recipe.output, recipe.name)), resume=False)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,14 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Train a policy on expert steps: SFT, SRL, or one after the other.",
         epilog="shipped recipes: " + ", ".join(shipped_recipes()),
     )
-    parser.add_argument(
-        "recipe", nargs="?", help="a YAML file or the name of a shipped recipe (default: demo)"
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. srl.trl.max_steps=5 seed=1")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the resolved recipe and check all names in it"
-    )
-    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, e.g. outputs/demo")
+    add_recipe_arguments(parser, example="srl.trl.max_steps=5 seed=1")
     return parser
 
 

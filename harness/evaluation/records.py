@@ -152,7 +152,7 @@ def _prediction_rows(path: Path) -> Iterable[tuple[str, Any]]:
 def _prediction(row: Any, where: str) -> Prediction:
     if not isinstance(row, dict):
         raise UserError(f"{where}: a prediction is an object, this is {type(row).__name__}", exit_code=2)
-    name, patch = row.get("instance_id"), row.get("model_patch", row.get("prediction"))
+    name, patch = row.get("instance_id"), row.get("model_patch")
     if not isinstance(name, str) or not name:
         raise UserError(f"{where}: a prediction names its instance_id", exit_code=2)
     if "model_patch" not in row:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from environments.failures import EnvironmentFailure
 from environments.swe.grading import Verdict
 from environments.swe.tasks import SWETask
-from environments.swe.verifier import ContainerVerifier
+from environments.swe.verifier import ContainerVerifier, unjudged
 from harness.evaluation.records import GOLD, NOOP, PREDICTIONS, Prediction
 from srl_agent.policies import PolicyError
 from srl_agent.scaffolds import Rollout
@@ -125,13 +125,7 @@ class Worker:
         try:
             return _retried(lambda: self.verifier.verify(task, patch, run_empty=run_empty), self.retries)
         except EnvironmentFailure as error:
-            return Verdict(
-                instance_id=task.instance_id,
-                resolved=None,
-                reason="environment_failure",
-                detail=str(error),
-                patch_digest=clean.digest,
-            )
+            return unjudged(task, clean.digest, error)
 
 
 def _retried(work: Callable[[], T], retries: int) -> T:

@@ -54,7 +54,7 @@ class Attempt:
             instance_id=task.instance_id,
             repo=task.repo,
             problem_statement=task.problem_statement,
-            shown_files=task.patched_files if self.oracle else (),
+            shown_files=task.patched_files if self.oracle else None,
         )
 
 

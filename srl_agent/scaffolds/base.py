@@ -19,7 +19,8 @@ class ScaffoldTask:
     instance_id: str
     repo: str  # owner/name
     problem_statement: str
-    shown_files: tuple[str, ...] = ()  # oracle-edit: the files that the reference patch touches; else empty
+    # For oracle-edit: the files that the reference patch touches, none if it only makes new ones; else None.
+    shown_files: tuple[str, ...] | None = None
 
 
 class CommandOutcome(Protocol):

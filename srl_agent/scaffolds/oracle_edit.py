@@ -16,7 +16,7 @@ class OracleEdit:
 
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
         """Raises ValueError for a task without ``shown_files``."""
-        if not task.shown_files:
+        if task.shown_files is None:
             raise ValueError(f"{task.instance_id}: oracle-edit needs the task's shown_files")
         completions: list[Completion] = []
         steps: list[Step] = []

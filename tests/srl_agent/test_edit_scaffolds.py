@@ -149,13 +149,21 @@ def test_a_box_whose_time_is_over(calls: int) -> None:
         assert (rollout.status, rollout.trajectory.patch) == ("time_limit", "")
 
 
-def test_a_task_without_files_to_show() -> None:
+def test_a_task_that_does_not_say_which_files_to_show() -> None:
     task = ScaffoldTask(instance_id="i", repo="r", problem_statement="p")
     with (
         LocalEnvironment(FILES) as environment,
         pytest.raises(ValueError, match="needs the task's shown_files"),
     ):
         OracleEdit().run(task, Asked(), environment)
+
+
+def test_a_fix_of_new_files_only_shows_none() -> None:
+    task = ScaffoldTask(instance_id="i", repo="r", problem_statement="p", shown_files=())
+    policy = Asked(edit("", "new = 1", "new.py").replace("SEARCH\n\n", "SEARCH\n"))
+    with LocalEnvironment(FILES) as environment:
+        rollout = OracleEdit().run(task, policy, environment)
+    assert "+new = 1" in (rollout.trajectory.patch or "")
 
 
 def test_files_are_shown_whole_up_to_the_budget() -> None:
