@@ -1,10 +1,10 @@
-"""Seven kinds of step, so that figures of different scaffolds can stand side by side."""
+"""Kinds of step, so that figures of different scaffolds can stand side by side."""
 
 import re
 
 from trajectories import Step
 
-KINDS = ("edit", "bash", "search", "read", "planning", "finish", "think")
+KINDS = ("edit", "bash", "search", "read", "planning", "finish", "think", "math")
 
 _BY_TOOL = {
     "submit": "finish",
@@ -32,6 +32,7 @@ _BY_TOOL = {
     "create": "edit",
     "insert": "edit",
     "notebookedit": "edit",
+    "step": "math",  # of a written solution
 }
 _SHELLS = frozenset({"bash", "execute_bash", "terminal", "shell"})
 _EDITORS = frozenset({"str_replace_editor", "str_replace_based_edit_tool", "file_editor"})

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from srl_agent.formats import ActionFormat, Message, UnrepresentableActionError
+from srl_agent.formats.math_step import title_of, without_title
 from srl_agent.kinds import step_kind
 from trajectories import Step, Trajectory
 
@@ -30,6 +31,7 @@ class StepSettings(PromptSettings):
     """How steps become prompts and targets."""
 
     include_last_step: bool = False  # the paper: never a target
+    show_title: bool = False  # of a step of a solution: its title is in the prompt, the target is the rest
     max_action_chars: int | None = None  # steps with longer expert actions are no targets
     max_prompt_chars: int | None = None  # steps with longer prompts are no targets
 
@@ -91,15 +93,24 @@ def window_start(before: Sequence[Step], window: int | None) -> int:
 
 
 def render_next(
-    task: str, before: Sequence[Step], *, settings: PromptSettings, action_format: ActionFormat
+    task: str,
+    before: Sequence[Step],
+    *,
+    settings: PromptSettings,
+    action_format: ActionFormat,
+    title: str = "",
 ) -> list[Message]:
-    """The prompt of the action that follows the steps ``before``: of a training step and in a rollout."""
+    """The prompt of the action that follows the steps ``before``: of a training step and in a rollout.
+
+    ``title``: what that step is called, where the prompt may say so.
+    """
     start = window_start(before, settings.context_window)
     history = [
         replace(step, observation=truncate_middle(step.observation, settings.max_observation_chars))
         for step in before[start:]
     ]
-    return action_format.render_prompt(truncate_middle(task, settings.max_task_chars), history, omitted=start)
+    shown_task = truncate_middle(task, settings.max_task_chars)
+    return action_format.render_prompt(shown_task, history, omitted=start, title=title)
 
 
 def render_example(
@@ -107,12 +118,19 @@ def render_example(
 ) -> StepExample:
     """Render step ``index`` of a trajectory. Raises UnrepresentableActionError."""
     expert = trajectory.steps[index]
+    title = title_of(expert) if settings.show_title else ""
+    if title:
+        expert = without_title(expert)
     return StepExample(
         trajectory_id=trajectory.trajectory_id,
         step_index=index,
         kind=step_kind(expert),
         prompt=render_next(
-            trajectory.task, trajectory.steps[:index], settings=settings, action_format=action_format
+            trajectory.task,
+            trajectory.steps[:index],
+            settings=settings,
+            action_format=action_format,
+            title=title,
         ),
         expert=expert,
         expert_action=action_format.render_actions(expert.actions),

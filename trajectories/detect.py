@@ -97,12 +97,25 @@ def _is_swe_smith_string(value: JSON) -> bool:
     return _has(value, messages=str)
 
 
+def _is_s1k(value: JSON) -> bool:
+    row = _first(value) if isinstance(value, list) else value
+    return _has(row, question=str) and ("deepseek_attempt" in row or "gemini_attempt" in row)
+
+
+def _is_math(value: JSON) -> bool:
+    row = _first(value) if isinstance(value, list) else value
+    asked = _has(row, question=str) or _has(row, problem=str)
+    return asked and _has(row, solution=str) and not _is_s1k(row)
+
+
 _FORMATS: Mapping[str, Callable[[JSON], bool]] = {
     "claude-code": _is_claude_code,
+    "math": _is_math,
     "mini-swe-agent": _is_mini,
     "moatless": _is_moatless,
     "openhands": _is_openhands,
     "openhands-sdk": _is_openhands_sdk,
+    "s1k": _is_s1k,
     "store": _is_store,
     "swe-agent": _is_swe_agent,
     "swe-smith": _is_swe_smith_string,

@@ -15,6 +15,7 @@ from srl_agent.formats.base import (
 )
 from srl_agent.formats.bash_block import BashBlockSyntax
 from srl_agent.formats.hermes import HermesSyntax
+from srl_agent.formats.math_step import MathStepFormat, MathStepSyntax
 from srl_agent.formats.xml import XmlSyntax
 from srl_agent.plugins import load_named
 
@@ -22,7 +23,9 @@ SYNTAXES: Mapping[str, type[ActionSyntax]] = {
     "xml": XmlSyntax,
     "hermes": HermesSyntax,
     "bash-block": BashBlockSyntax,
+    "math-step": MathStepSyntax,
 }
+_FORMATS: Mapping[str, type[ActionFormat]] = {"math-step": MathStepFormat}  # with prompts of their own
 
 
 def get_format(name: str, tools: str | Mapping[str, Sequence[str]] = "swe-agent") -> ActionFormat:
@@ -32,7 +35,7 @@ def get_format(name: str, tools: str | Mapping[str, Sequence[str]] = "swe-agent"
     """
     syntax = load_named(name, SYNTAXES, kind="action format")
     named_tools = load_named(tools, TOOL_SETS, kind="tool set") if isinstance(tools, str) else tools
-    return ActionFormat(syntax=syntax(), tools=named_tools)
+    return _FORMATS.get(name, ActionFormat)(syntax=syntax(), tools=named_tools)
 
 
 __all__ = [

@@ -68,12 +68,15 @@ class ActionFormat:
     def name(self) -> str:
         return self.syntax.name
 
-    def render_prompt(self, task: str, history: Sequence[Step], *, omitted: int = 0) -> list[Message]:
+    def render_prompt(
+        self, task: str, history: Sequence[Step], *, omitted: int = 0, title: str = ""
+    ) -> list[Message]:
         """Chat messages that end where the next action begins.
 
         ``history`` is what the model may see of the steps so far, ``omitted`` the number of steps before it.
         Thoughts of earlier steps are left out: the policy learns its own (paper, section 4.1). A step without
-        an action shows its prose: that is all it did, and what follows answers it.
+        an action shows its prose: that is all it did, and what follows answers it. ``title``: what the next step is
+        called, where that may be known; only steps of solutions have one.
         """
         system = _SYSTEM_PROMPT.format(instructions=self.syntax.instructions(self.tools))
         note = f"\n\n[{omitted} earlier steps are not shown]" if omitted else ""

@@ -7,6 +7,7 @@ from trajectories.ledger import FileLedger
 from trajectories.readers import (
     anthropic,
     claude_code,
+    math,
     mini_swe_agent,
     moatless,
     openai,
@@ -33,11 +34,13 @@ class Reader(Protocol):
 READERS: Mapping[str, Reader] = {
     "anthropic": anthropic.read,
     "claude-code": claude_code.read,
+    "math": math.read_solutions,
     "mini-swe-agent": mini_swe_agent.read,
     "moatless": moatless.read,
     "openai": openai.read,
     "openhands": openhands.read,
     "openhands-sdk": openhands_sdk.read,
+    "s1k": math.read_s1k,
     "store": own.read,
     "swe-agent": swe_agent.read,
     "swe-smith": swe_smith.read,

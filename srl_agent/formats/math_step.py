@@ -1,0 +1,105 @@
+"""Steps of a written solution as actions, and the prompts of the math domain: a step at a time, or all at once."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from srl_agent.formats.base import ActionFormat, FormatError, Message, UnrepresentableActionError
+from trajectories import Action, Step
+from trajectories.readers.math import STEP, step_action
+from trajectories.solutions import SolutionStep, join_steps, read_step, write_step
+
+_STEP_PROMPT = """\
+You solve a mathematical problem one step at a time. At each turn you see the problem and the steps that are done.
+1. Think privately between <think> and </think> about what to do next. Nobody reads it.
+2. After </think> write the next step and nothing else, not the whole solution. {instructions}
+The last step of a solution gives the answer in \\boxed{{}}."""
+
+_SOLUTION_PROMPT = """\
+You solve a mathematical problem. Write the solution as numbered steps, each with a short title between ** and **. You \
+may think privately between <think> and </think> first. Give the final answer in \\boxed{} at the end."""
+
+_NUMBER = re.compile(r"\A\d+[.)]\s+")
+
+
+class MathStepSyntax:
+    """``**Title** text``; the title may be missing, and so may the number in front that some models write."""
+
+    name = "math-step"
+
+    def instructions(self, tools: Mapping[str, Sequence[str]]) -> str:
+        return "A step is a short title between ** and **, then what is done."
+
+    def render(self, actions: Sequence[Action]) -> str:
+        if len(actions) != 1:
+            raise UnrepresentableActionError(f"math-step: {len(actions)} actions in a turn, it holds one")
+        step = solution_step(actions[0])
+        text = write_step(step)
+        if not step.text or _NUMBER.match(text) or read_step(text) != step:
+            raise UnrepresentableActionError("math-step: the step cannot be read back as it is")
+        return text
+
+    def parse(self, text: str) -> tuple[Action, ...]:
+        step = read_step(_NUMBER.sub("", text.strip(), count=1))
+        if not step.text:
+            raise FormatError("a step needs a text, not a title alone")
+        return (step_action(step),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MathStepFormat(ActionFormat):
+    """The thinking envelope around a step; the solution so far stands in the user's turn (paper, section 3)."""
+
+    def render_prompt(
+        self, task: str, history: Sequence[Step], *, omitted: int = 0, title: str = ""
+    ) -> list[Message]:
+        system = _STEP_PROMPT.format(instructions=self.syntax.instructions(self.tools))
+        done = [solution_step(action) for step in history for action in step.actions]
+        parts = [f"Problem:\n{task}"]
+        if omitted:
+            parts.append(f"[{omitted} earlier steps are not shown]")
+        parts.append(
+            f"Steps so far:\n{join_steps(done, first=omitted + 1)}" if done else "No step is done yet."
+        )
+        number = omitted + len(done) + 1
+        named = f" Its title is **{title}**: write what comes after it." if title else ""
+        parts.append(f"Write step {number}.{named}")
+        return [
+            {"role": "system", "content": system},
+            {"role": "user", "content": "\n\n".join(parts)},
+        ]
+
+
+def solution_prompt(problem: str) -> list[Message]:
+    """Chat messages that ask for a whole solution."""
+    return [
+        {"role": "system", "content": _SOLUTION_PROMPT},
+        {"role": "user", "content": f"Problem:\n{problem}"},
+    ]
+
+
+def solution_text(steps: Sequence[Step]) -> str:
+    """The whole solution as it is asked for by :func:`solution_prompt`. Raises UnrepresentableActionError."""
+    return join_steps([solution_step(action) for step in steps for action in step.actions])
+
+
+def solution_step(action: Action) -> SolutionStep:
+    """Raises UnrepresentableActionError for an action that is no step of a solution."""
+    title, text = action.arguments.get("title", ""), action.arguments.get("text")
+    if action.name != STEP or not isinstance(title, str) or not isinstance(text, str):
+        raise UnrepresentableActionError(f"math-step: {action.name} is no step of a solution")
+    return SolutionStep(title=title, text=text)
+
+
+def title_of(step: Step) -> str:
+    """The title of a step, empty if it has none."""
+    return str(step.actions[0].arguments.get("title", "")) if step.actions else ""
+
+
+def without_title(step: Step) -> Step:
+    """The step whose title is known from the prompt."""
+    actions = tuple(
+        Action(name=action.name, arguments={k: v for k, v in action.arguments.items() if k != "title"})
+        for action in step.actions
+    )
+    return Step(thought=step.thought, actions=actions, observation=step.observation)

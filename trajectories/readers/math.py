@@ -1,0 +1,132 @@
+"""Solved mathematical problems: s1K-1.1's rows, and plain rows of a question, a solution and an answer."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from trajectories.ledger import FileLedger
+from trajectories.solutions import NotInSteps, SolutionStep, split_solution
+from trajectories.sources import Document
+from trajectories.types import Action, Step, Trajectory
+
+STEP = "step"  # name of the action that a step of a solution is
+
+_QUESTIONS = ("question", "problem")
+_S1K_SOLVERS = {"deepseek": "DeepSeek-R1", "gemini": "Gemini Thinking"}
+_GRADES = {"yes": True, "no": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Solved:
+    """A row, sorted out."""
+
+    solution: str
+    answer: str | None
+    model: str | None
+    resolved: bool | None
+    metadata: Mapping[str, Any]
+
+
+def read_s1k(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
+    """The steps are those of R1's solution (not of its thinking); its grade says whether it is right.
+
+    Rows without R1's solution have Gemini's. ``solution`` is the reference: it becomes the answer.
+    """
+    yield from _read(document, ledger, "s1k", _s1k)
+
+
+def read_solutions(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
+    """``question`` or ``problem``, ``solution``, and perhaps ``answer`` and ``correct`` (a grade)."""
+    yield from _read(document, ledger, "math", _plain)
+
+
+def step_action(step: SolutionStep) -> Action:
+    """A step as the one action of a turn."""
+    title = {"title": step.title} if step.title else {}
+    return Action(name=STEP, arguments={**title, "text": step.text})
+
+
+def _read(
+    document: Document, ledger: FileLedger, source: str, sort_out: Callable[[Mapping[str, Any]], _Solved]
+) -> Iterator[Trajectory]:
+    several = isinstance(document.value, list)
+    for number, row in enumerate(document.value if several else [document.value], 1):
+        position = f"{document.position} row {number}" if several else document.position
+        try:
+            question = _text(row, next((key for key in _QUESTIONS if row.get(key)), "question"))
+            solved = sort_out(row)
+        except (TypeError, AttributeError) as error:
+            ledger.trajectory(f"{position}: {error}", 0, reason="malformed")
+            continue
+        try:
+            solution = split_solution(solved.solution)
+        except NotInSteps as reason:
+            ledger.trajectory(position, 0, reason=str(reason))
+            continue
+        ledger.trajectory(position, len(solution.steps))
+        if solution.preamble:
+            ledger.note("text_before_the_first_step", position)
+        yield _trajectory(row, question, solved, solution.preamble, solution.steps, source)
+
+
+def _trajectory(
+    row: Mapping[str, Any],
+    question: str,
+    solved: _Solved,
+    preamble: str,
+    steps: tuple[SolutionStep, ...],
+    source: str,
+) -> Trajectory:
+    named = row.get("id", row.get("unique_id"))
+    # A problem is known by its text: ids of rows mean nothing outside of their file.
+    name = f"{source}-{sha256(question.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+    metadata = {"answer": solved.answer, "preamble": preamble, "row_id": named, **solved.metadata}
+    return Trajectory(
+        trajectory_id=name,
+        instance_id=name,
+        task=question.strip(),
+        steps=tuple(Step(thought="", actions=(step_action(step),), observation="") for step in steps),
+        source=source,
+        model=solved.model,
+        resolved=solved.resolved,
+        metadata={key: value for key, value in metadata.items() if value not in (None, "")},
+    )
+
+
+def _s1k(row: Mapping[str, Any]) -> _Solved:
+    solver = next((name for name in _S1K_SOLVERS if row.get(f"{name}_attempt")), "deepseek")
+    kept = ("cot_type", "source_type", "metadata")
+    of_solver = {
+        "thinking": row.get(f"{solver}_thinking_trajectory"),
+        "grade_reason": row.get(f"{solver}_grade_reason"),
+    }
+    return _Solved(
+        solution=_text(row, f"{solver}_attempt"),
+        answer=_text(row, "solution").strip(),
+        model=_S1K_SOLVERS[solver],
+        resolved=_GRADES.get(str(row.get(f"{solver}_grade", "")).strip().lower()),
+        metadata={**{key: row.get(key) for key in kept}, **of_solver},
+    )
+
+
+def _plain(row: Mapping[str, Any]) -> _Solved:
+    answer, correct = row.get("answer"), row.get("correct")
+    if answer is not None and not isinstance(answer, str | int | float):
+        raise TypeError(f"answer is of type {type(answer).__name__}")
+    if isinstance(answer, float) and answer.is_integer():
+        answer = int(answer)
+    return _Solved(
+        solution=_text(row, "solution"),
+        answer=None if answer is None else str(answer).strip(),
+        model=row.get("model"),
+        resolved=correct if isinstance(correct, bool) else None,
+        metadata={key: row.get(key) for key in ("source", "subject", "level", "url") if row.get(key)},
+    )
+
+
+def _text(row: Mapping[str, Any], key: str) -> str:
+    value = row.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise TypeError(f"{key} is {'missing or empty' if not value else 'of type ' + type(value).__name__}")
+    return value

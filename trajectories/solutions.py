@@ -1,0 +1,115 @@
+"""Written solutions -> numbered steps: ``1. **Title** body`` and the ways in which it is really written."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+# Lines that begin a step, in the order in which the ways are tried. At most one space in front: a list inside a
+# step is indented by more.
+_MARKERS = (
+    # Step 1: Title · **Step 1:** · ### Step 1. Title · ### 1. Title · **1. Title**
+    re.compile(r"^ ?(?:#{1,6} *)?(?:\*\*)? ?Step +(?P<number>\d+)\b[.:)]?(?P<rest>.*)$", re.MULTILINE),
+    re.compile(r"^ ?(?:#{1,6} +(?:\*\*)?|\*\*) ?(?P<number>\d+)[.)](?P<rest> .*)$", re.MULTILINE),
+    # 1. **Title** · 1) **Title**
+    re.compile(r"^ ?(?P<number>\d+)[.)](?P<rest> +\*\*.*)$", re.MULTILINE),
+    # 1. text
+    re.compile(r"^ ?(?P<number>\d+)[.)](?P<rest> .*)$", re.MULTILINE),
+)
+_ANSWER = 200  # characters of one line that are taken for a bare answer
+_BOLD_TITLE = re.compile(r"^ *\*\*(?P<title>.+?)\*\*(?P<text>.*)$", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolutionStep:
+    """One step; the number is its place."""
+
+    title: str  # one line, empty if it has none
+    text: str
+
+
+class NotInSteps(ValueError):
+    """A solution that is not a list of numbered steps; the message is the reason that a ledger counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """A solution in steps, at least two."""
+
+    preamble: str  # what stands before the first step
+    steps: tuple[SolutionStep, ...]
+
+
+def split_solution(text: str) -> Solution:
+    """Cut a solution at the numbers of its steps. What follows the last step belongs to it.
+
+    Lists inside a step (indented by two spaces or more) do not count, and neither does a list before the steps whose
+    numbers are not followed by titles. Raises NotInSteps.
+
+    >>> split_solution("1. **Add**: 2 + 2 = 4.\\n2. **Box** It is 4.").steps[0]
+    SolutionStep(title='Add', text='2 + 2 = 4.')
+    """
+    problem = "answer_only" if len(text) <= _ANSWER and "\n" not in text.strip() else "no_numbered_steps"
+    for markers in _MARKERS:
+        found = list(markers.finditer(text))
+        numbers = [int(match["number"]) for match in found]
+        if len(found) < 2:
+            continue
+        if numbers == list(range(1, len(numbers) + 1)):
+            return Solution(
+                preamble=text[: found[0].start()].strip(), steps=tuple(_steps(text, found, markers))
+            )
+        # A stricter way may fail where a looser one, which sees more of the lines, does not.
+        problem = "numbering_restarts" if numbers.count(1) > 1 else "numbering_has_gaps"
+    raise NotInSteps(problem)
+
+
+def join_steps(steps: Sequence[SolutionStep], *, first: int = 1) -> str:
+    """The steps as one text, numbered from ``first``; the inverse of :func:`split_solution`."""
+    return "\n\n".join(f"{number}. {write_step(step)}" for number, step in enumerate(steps, first))
+
+
+def write_step(step: SolutionStep) -> str:
+    """``**Title** body`` without its number; the body's further lines are indented as a list's are."""
+    body = step.text.replace("\n", "\n   ")
+    return f"**{step.title}** {body}".rstrip() if step.title else body
+
+
+def read_step(text: str) -> SolutionStep:
+    """Inverse of :func:`write_step`, also without the indentation."""
+    first, _, rest = text.strip().partition("\n")
+    title, body = "", first
+    if match := _BOLD_TITLE.match(first):
+        title, body = match["title"].strip(" .:"), match["text"].lstrip(" :")
+    return _step(title, _dedented(body, rest))
+
+
+def _steps(text: str, found: Sequence[re.Match[str]], markers: re.Pattern[str]) -> Iterator[SolutionStep]:
+    ends = [match.start() for match in found[1:]] + [len(text)]
+    for match, end in zip(found, ends, strict=True):
+        first = match["rest"].strip()
+        rest = text[match.end() : end].strip("\n").rstrip()
+        if markers in _MARKERS[:2]:
+            yield _headed(match[0], first, rest)
+        else:
+            yield read_step(f"{first}\n{rest}" if rest else first)
+
+
+def _headed(line: str, first: str, rest: str) -> SolutionStep:
+    """A step whose first line is a heading, or begins with a bold one."""
+    title, bold, after = first.partition("**")
+    if bold and "**" in line.partition(first)[0]:  # **Step 1: Title** text
+        return _step(title.strip(" .:"), _dedented(after.lstrip(" :"), rest))
+    if bold:  # Step 1: **Title** text
+        return read_step(f"{first}\n{rest}")
+    return _step(title.strip(" .:#"), _dedented("", rest))
+
+
+def _step(title: str, text: str) -> SolutionStep:
+    """A title without a text is the text."""
+    return SolutionStep(title=title, text=text) if text else SolutionStep(title="", text=title)
+
+
+def _dedented(first: str, rest: str) -> str:
+    """Lines after the first without the indentation of a list, at most three spaces."""
+    lines = [re.sub(r"^ {1,3}", "", line).rstrip() for line in rest.split("\n")] if rest else []
+    return "\n".join([first.strip(), *lines]).strip()
