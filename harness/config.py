@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.cli import UserError
 
-Stage = Literal["sft", "srl"]
+Stage = Literal["sft", "srl", "rlvr"]
+Metric = Literal["step_reward", "accuracy"]
 
 
 class Table(BaseModel):
@@ -25,9 +26,11 @@ class Table(BaseModel):
 class DataTable(Table):
     """Expert trajectories and what is held out of them."""
 
-    path: str = "demo"  # a file of `python -m harness.convert`, or "demo": the trajectories that come with us
+    # A file of `python -m harness.convert`, or what comes with us: "demo" (trajectories), "math-demo" (solutions).
+    path: str = "demo"
     split_by: Literal["repository", "instance"] = "repository"
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)  # share of the trajectories to hold out
+    validation_count: int | None = Field(default=None, ge=1)  # in its stead: so many trajectories
     held_out: tuple[str, ...] = ()  # repositories (or instances) to hold out; empty: chosen by a hash
     validation_steps: int | None = Field(default=None, ge=1)  # at most so many held-out steps, evenly spread
     train_steps: int | None = Field(default=None, ge=1)  # at most so many training steps, evenly spread
@@ -39,6 +42,7 @@ class StepsTable(Table):
 
     context_window: int | Literal["full"] = 2  # (action, observation) pairs in the prompt
     include_last_step: bool = False  # the paper: the last step is never a target
+    show_title: bool = False  # math-step: the title of the next step is in the prompt, the target is the rest
     max_task_chars: int | None = Field(default=None, ge=2)  # longer ones keep head and tail [open]
     max_observation_chars: int | None = Field(default=None, ge=2)  # longer ones keep head and tail [open]
     max_action_chars: int | None = Field(
@@ -52,7 +56,7 @@ class StepsTable(Table):
 class ActionsTable(Table):
     """How actions are written."""
 
-    format: str = "xml"  # xml, hermes, bash-block, or package.module:Class
+    format: str = "xml"  # xml, hermes, bash-block, math-step, or package.module:Class
     tools: str | dict[str, tuple[str, ...]] = "swe-agent"  # a named set, or argument names by tool
 
 
@@ -90,26 +94,87 @@ class SamplingTable(Table):
 
 
 class ValidationTable(Table):
-    """The held-out metric, the same for every stage."""
+    """The held-out metrics, the same for every stage."""
 
+    steps: bool = True  # the step reward
     max_new_tokens: int = Field(default=256, ge=1)
+    outcome_max_new_tokens: int = Field(default=1024, ge=1)  # of an answer that is verified
     batch_size: int = Field(default=8, ge=1)
     base: bool = True  # also measure the model before training
 
 
-class SftTable(Table):
+class SwitchTable(Table):
+    """When a stage gives way to the next one."""
+
+    # epochs: when TRL's num_train_epochs or max_steps are done; plateau: also when the stage's metric stops rising.
+    rule: Literal["epochs", "plateau"] = "epochs"
+    patience: int = Field(default=3, ge=1)  # plateau: so many evaluations without a new best one
+    min_delta: float = Field(default=0.0, ge=0)  # a new best one is better by more than this
+
+
+class StageTable(Table):
+    """What all stages have."""
+
+    switch: SwitchTable = SwitchTable()
+    # The metric that its best checkpoint has; null: step_reward, in rlvr accuracy.
+    select_by: Metric | None = None
+    trl: dict[str, Any] = Field(default_factory=dict)  # SFTConfig, or GRPOConfig
+
+
+class SftTable(StageTable):
     """Supervised fine-tuning on the same steps."""
 
+    # solutions: whole ones, in answer to the prompt of RLVR (math only)
+    targets: tuple[Literal["steps", "solutions"], ...] = Field(default=("steps",), min_length=1)
     thought: Literal["expert", "filler"] = "expert"  # what stands in <think>
     filler: str = "I take the next step."  # for steps whose thought is empty, and for thought: filler
-    trl: dict[str, Any] = Field(default_factory=dict)  # SFTConfig
 
 
-class SrlTable(Table):
-    """GRPO on steps."""
+class GrpoTable(StageTable):
+    """GRPO: on steps (srl), or with verified outcomes (rlvr)."""
 
     sampling: SamplingTable = SamplingTable()
-    trl: dict[str, Any] = Field(default_factory=dict)  # GRPOConfig
+
+
+class TasksTable(Table):
+    """Which SWE tasks."""
+
+    source: str = "demo"  # demo, verified, lite, full, a hub name, or a .jsonl, .json or .parquet file
+    split: str = "test"
+    columns_from: str | None = None  # for rows of SWE-bench's older shape: a source in the newer one
+    ids: tuple[str, ...] = ()
+    repos: tuple[str, ...] = ()
+    regex: str | None = None  # of the instance id
+    slice: str | None = None  # Python's start:stop:step, after the other filters
+
+
+class LimitsTable(Table):
+    """Of each box."""
+
+    memory_gb: float = Field(default=4.0, gt=0)
+    cpus: float = Field(default=2.0, gt=0)
+    pids: int = Field(default=512, ge=16)
+    disk_gb: float = Field(default=4.0, gt=0)  # written in a box
+    command_seconds: float = Field(default=120.0, gt=0)  # of one command of an attempt
+    attempt_seconds: float = Field(default=3600.0, gt=0)  # of one attempt
+    test_seconds: float = Field(default=1800.0, gt=0)  # of an instance's tests
+
+
+class OutcomesTable(Table):
+    """Tasks whose answers are verified: what rlvr trains on, and what held-out accuracy is measured on."""
+
+    domain: Literal["math", "swe"] = "math"
+    # math: "data" (the problems of data.path, on their side of its split), or a file; swe: see `tasks`
+    source: str = "data"
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)  # to hold out where the split is not data's
+    validation_tasks: int | None = Field(default=None, ge=1)  # at most so many held-out tasks, evenly spread
+    train_tasks: int | None = Field(default=None, ge=1)  # at most so many training tasks, evenly spread
+    seconds: float = Field(default=5.0, gt=0)  # math: for one answer
+    workers: int = Field(default=2, ge=1)  # answers verified at once
+    retries: int = Field(default=2, ge=0)  # swe: of a verdict whose box broke
+    tasks: TasksTable = TasksTable()  # swe
+    limits: LimitsTable = LimitsTable()  # swe
+    max_file_chars: int = Field(default=80_000, ge=1)  # swe: of the files that a prompt shows
 
 
 class Recipe(Table):
@@ -126,7 +191,30 @@ class Recipe(Table):
     rewards: tuple[RewardTable, ...] = Field(default=(RewardTable(name="similarity"),), min_length=1)
     validation: ValidationTable = ValidationTable()
     sft: SftTable = SftTable()
-    srl: SrlTable = SrlTable()
+    srl: GrpoTable = GrpoTable()
+    rlvr: GrpoTable = GrpoTable()
+    outcomes: OutcomesTable | None = None
+
+    @model_validator(mode="after")
+    def _stages_have_what_they_need(self) -> "Recipe":
+        if "rlvr" in self.stages and self.outcomes is None:
+            raise ValueError("stages has rlvr: the table `outcomes` says which tasks it learns from")
+        if len(set(self.stages)) < len(self.stages):
+            raise ValueError("stages: a stage is there twice")
+        if not self.validation.steps and self.outcomes is None:
+            raise ValueError(
+                "validation.steps is false and there is no table `outcomes`: nothing is measured"
+            )
+        return self
+
+    def metric_of(self, stage: Stage) -> Metric:
+        """The metric by which a stage's best checkpoint is chosen."""
+        table: StageTable = getattr(self, stage)
+        if table.select_by is not None:
+            return table.select_by
+        if self.outcomes is None:
+            return "step_reward"
+        return "accuracy" if stage == "rlvr" or not self.validation.steps else "step_reward"
 
 
 def shipped_recipes(command: str = "train") -> dict[str, Path]:
@@ -181,7 +269,7 @@ def check_trl_keys(recipe: Recipe) -> None:
     """Every key of the ``trl`` tables exists in TRL's configurations. Imports TRL. Raises UserError."""
     from trl import GRPOConfig, SFTConfig
 
-    for stage, config in (("sft", SFTConfig), ("srl", GRPOConfig)):
+    for stage, config in (("sft", SFTConfig), ("srl", GRPOConfig), ("rlvr", GRPOConfig)):
         for key in getattr(recipe, stage).trl:
             if key not in config.__dataclass_fields__:
                 near = nearest(key, config.__dataclass_fields__)
@@ -212,6 +300,8 @@ def _apply(table: dict[str, Any], override: str) -> None:
 
 def _explain(error: Any, root: type[BaseModel]) -> str:
     key = ".".join(map(str, error["loc"]))
+    if not key:  # said of the recipe as a whole
+        return str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         table = _table_at(error["loc"][:-1], root)
         return f"unknown key {key}{nearest(str(error['loc'][-1]), table.model_fields if table else ())}"

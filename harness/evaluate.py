@@ -95,23 +95,16 @@ def _mode(options: argparse.Namespace) -> list[str]:
 
 def load(recipe: "EvaluationRecipe") -> "tuple[tuple[SWETask, ...], dict[str, Prediction]]":
     """The tasks of a recipe, filtered, and its predictions, checked against all of them. Raises UserError."""
-    from environments.swe.tasks import TaskError, load_tasks, select_tasks
-    from harness.demo.instances import demo_instances
+    from environments.swe.tasks import TaskError
     from harness.evaluation.records import PREDICTIONS, read_recipe_predictions
+    from harness.evaluation.tasks import all_swe_tasks, filtered
 
-    table = recipe.tasks
     predictions: dict[str, Prediction] = {}
     try:
-        if table.source == "demo":
-            tasks = demo_instances()
-        else:
-            tasks = load_tasks(table.source, split=table.split, columns_from=table.columns_from)
+        tasks = all_swe_tasks(recipe.tasks)
         if PREDICTIONS in recipe.judge:
             predictions = read_recipe_predictions(recipe.predictions, [task.instance_id for task in tasks])
-        return (
-            select_tasks(tasks, ids=table.ids, repos=table.repos, regex=table.regex, span=table.slice),
-            predictions,
-        )
+        return filtered(tasks, recipe.tasks), predictions
     except TaskError as error:
         raise UserError(str(error), exit_code=2) from error
 
@@ -139,7 +132,7 @@ def _evaluate(job: _Job, folder: "EvaluationFolder") -> int:
     teller.say(f"run: {folder.path}")
     try:
         connect()  # in the main thread, where signals can be taken over
-        provide_images(recipe, job.tasks, teller)
+        provide_images(recipe.tasks.source, job.tasks, teller)
     except EnvironmentFailure as error:
         raise UserError(str(error)) from error
     items = items_of(job.tasks, recipe.judge, job.samples)

@@ -60,6 +60,11 @@ class RunFolder:
         return self.path / "validation.jsonl"
 
     @property
+    def outcomes(self) -> Path:
+        """Answers to the held-out tasks, and their verdicts; the fields are those of ``validation``."""
+        return self.path / "outcomes.jsonl"
+
+    @property
     def floor(self) -> Path:
         return self.path / "floor.json"
 
@@ -122,7 +127,7 @@ class RunFolder:
         """
         if not self.writes:
             return
-        for path in (self.metrics, self.samples, self.validation):
+        for path in (self.metrics, self.samples, self.validation, self.outcomes):
             if not path.exists():
                 continue
             with path.open(encoding="utf-8") as lines, atomic_write(path) as out:

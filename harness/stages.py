@@ -4,20 +4,24 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback, TrainerCallback, set_seed
+from transformers import PrinterCallback, TrainerCallback, TrainerState, set_seed
 from trl import GRPOConfig, SFTConfig
 
 from harness.cli import UserError
-from harness.config import Recipe
+from harness.config import GrpoTable, Recipe, Stage, SwitchTable
 from harness.console import Teller
+from harness.outcomes import Outcomes
+from harness.outcomes.base import VERIFIED, outcome_row, verified_rewards
 from harness.run_folder import RunFolder
-from harness.step_data import StepData, reward_columns, row_dataset
+from harness.step_data import StepData, lazy_dataset, reward_columns
 from harness.validation import Validator
+from srl_agent.formats import Message, UnrepresentableActionError
+from srl_agent.formats.math_step import solution_prompt, solution_text
 from srl_agent.models import load_policy
 from srl_agent.rewards import WeightedRewards
 from srl_agent.steps import StepRef
@@ -38,6 +42,8 @@ _DEFAULTS: dict[str, Any] = {
     "gradient_checkpointing": False,
 }
 _GRPO_DEFAULTS: dict[str, Any] = {"loss_type": "grpo", "beta": 0.0, "temperature": 1.0}
+_SELECTABLE = frozenset({"eval_step_reward", "eval_accuracy"})  # metrics that a checkpoint can be chosen by
+WHOLE = -1  # in the place of a step: the whole solution
 # What we set ourselves; a recipe cannot.
 _OURS = frozenset(
     {"output_dir", "seed", "remove_unused_columns", "metric_for_best_model", "greater_is_better",
@@ -51,7 +57,7 @@ class PolicyState:
 
     model: str  # what transformers loads
     adapter: str | None = None
-    step_reward: float | None = None  # on the held-out steps, if it was measured
+    metrics: Mapping[str, float] = field(default_factory=dict)  # held out, as far as they were measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +68,13 @@ class StageContext:
     data: StepData
     rewards: WeightedRewards
     validator: Validator
+    outcomes: Outcomes | None
     tokenizer: Any
     run: RunFolder
     teller: Teller
 
 
-def run_stage(stage: str, start: PolicyState, context: StageContext) -> PolicyState:
+def run_stage(stage: Stage, start: PolicyState, context: StageContext) -> PolicyState:
     """Train a stage, or finish it if it was interrupted; returns its best weights. Raises UserError."""
     run, recipe = context.run, context.recipe
     folder = run.stage_dir(stage)
@@ -87,15 +94,51 @@ def run_stage(stage: str, start: PolicyState, context: StageContext) -> PolicySt
     trainer = _make_trainer(stage, start, context)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_RunCallback(stage, context))
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    best = _choose_best(stage, trainer, start)
+    switch: SwitchTable = getattr(recipe, stage).switch
+    metric = f"eval_{recipe.metric_of(stage)}"
+    trainer.add_callback(_SwitchCallback(switch, metric))
+    if checkpoint and plateau_reached(
+        _log_history(checkpoint), metric, switch
+    ):  # killed before it was written down
+        trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    best = _choose_best(stage, trainer, start, metric)
+    best["ended_by"] = "plateau" if plateau_reached(trainer.state.log_history, metric, switch) else "epochs"
+    context.teller.say(
+        f"{stage}: ends after {trainer.state.global_step} updates ({best['ended_by']}), with "
+        + (f"step {best['step']}" if best["improved"] else "the weights that it started from")
+        + f" by {recipe.metric_of(stage)}"
+    )
     run.write_json(run.best(stage), best)
     trainer.accelerator.wait_for_everyone()
     trainer.accelerator.free_memory()
     return _state_of(best, start, recipe)
 
 
-def stage_arguments(stage: str, recipe: Recipe, folder: Path) -> Any:
+def plateau_reached(history: Sequence[Mapping[str, Any]], metric: str, switch: SwitchTable) -> bool:
+    """Whether the last ``patience`` evaluations brought no new best value of the metric.
+
+    >>> history = [{"eval_accuracy": value} for value in (0.1, 0.3, 0.3, 0.2)]
+    >>> plateau_reached(history, "eval_accuracy", SwitchTable(rule="plateau", patience=2))
+    True
+    """
+    if switch.rule != "plateau":
+        return False
+    best, since = -math.inf, 0
+    for value in (row[metric] for row in history if metric in row):
+        best, since = (value, 0) if value > best + switch.min_delta else (best, since + 1)
+    return since >= switch.patience
+
+
+def _log_history(checkpoint: Path) -> list[dict[str, Any]]:
+    history: list[dict[str, Any]] = json.loads(
+        (checkpoint / "trainer_state.json").read_text(encoding="utf-8")
+    )["log_history"]
+    return history
+
+
+def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> Any:
     """TRL's configuration of a stage. Raises UserError for settings it refuses."""
     config = SFTConfig if stage == "sft" else GRPOConfig
     table: dict[str, Any] = getattr(recipe, stage).trl
@@ -103,7 +146,7 @@ def stage_arguments(stage: str, recipe: Recipe, folder: Path) -> Any:
         raise UserError(
             f"{stage}.trl.{ours[0]} is set by the harness: remove it from the recipe", exit_code=2
         )
-    settings = {**_DEFAULTS, **(_GRPO_DEFAULTS if stage == "srl" else {}), **table}
+    settings = {**_DEFAULTS, **({} if stage == "sft" else _GRPO_DEFAULTS), **table}
     # Left to itself transformers refuses bf16 on a machine without an accelerator instead of computing it there.
     settings.setdefault("use_cpu", not torch.accelerator.is_available())
     settings.setdefault("save_steps", settings.get("eval_steps", 50))
@@ -117,7 +160,7 @@ def stage_arguments(stage: str, recipe: Recipe, folder: Path) -> Any:
             output_dir=str(folder),
             seed=recipe.seed,
             remove_unused_columns=False,
-            metric_for_best_model="eval_step_reward",
+            metric_for_best_model=f"eval_{recipe.metric_of(stage)}",
             greater_is_better=True,
             **settings,
         )
@@ -125,7 +168,7 @@ def stage_arguments(stage: str, recipe: Recipe, folder: Path) -> Any:
         raise UserError(f"{stage}.trl: {error}", exit_code=2) from error
 
 
-def _make_trainer(stage: str, start: PolicyState, context: StageContext) -> Any:
+def _make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Any:
     recipe, data = context.recipe, context.data
     args = stage_arguments(stage, recipe, context.run.stage_dir(stage))
     set_seed(recipe.seed)  # a new adapter is drawn at random
@@ -133,27 +176,52 @@ def _make_trainer(stage: str, start: PolicyState, context: StageContext) -> Any:
     model = load_policy(
         start.model, dtype=recipe.model.dtype, lora=lora, adapter=start.adapter, **recipe.model.options
     )
-    render = _sft_row if stage == "sft" else _srl_row
+    train, held_out = _datasets(stage, context)
     shared: dict[str, Any] = {
         "model": model,
         "args": args,
         "processing_class": context.tokenizer,
         "validate": lambda trainer: context.validator(trainer, stage),
-        "train_dataset": row_dataset(data.train, lambda ref: render(ref, context)),
-        "eval_dataset": row_dataset(data.validation, lambda ref: render(ref, context)),
+        "train_dataset": train,
+        "eval_dataset": held_out,
     }
     try:
         if stage == "sft":
             return StepSFTTrainer(**shared)
+        verified = context.outcomes if stage == "rlvr" else None
+        table: GrpoTable = getattr(recipe, stage)
         return SRLTrainer(
-            rewards=context.rewards,
-            sampling=SamplingSettings(**recipe.srl.sampling.model_dump(), seed=recipe.seed),
-            format_error=context.validator.format_error,
-            on_groups=lambda step, groups: _write_groups(context, step, groups),
+            rewards=verified_rewards(verified) if verified else context.rewards,
+            sampling=SamplingSettings(**table.sampling.model_dump(), seed=recipe.seed),
+            format_error=verified.malformed if verified else context.validator.format_error,
+            on_groups=lambda step, groups: _write_groups(stage, context, step, groups),
             **shared,
         )
     except ValueError as error:
         raise UserError(f"{stage}.trl: {error}") from error
+
+
+def _datasets(stage: Stage, context: StageContext) -> tuple[Any, Any]:
+    """Training and held-out rows; the latter are there for the trainer, our own validation measures."""
+    data = context.data
+    if stage == "rlvr":
+        outcomes = context.outcomes
+        assert outcomes is not None  # the recipe is checked for it
+        rows = [
+            lazy_dataset(side, lambda name: outcome_row(outcomes, name))
+            for side in (outcomes.train, outcomes.validation)
+        ]
+        return rows[0], rows[1]
+    render = _sft_row if stage == "sft" else _srl_row
+    train = data.train
+    if stage == "sft":
+        targets = context.recipe.sft.targets
+        whole = [StepRef(trajectory=position, step=WHOLE) for position in data.train_trajectories]
+        train = (*(data.train if "steps" in targets else ()), *(whole if "solutions" in targets else ()))
+    return (
+        lazy_dataset(train, lambda ref: render(ref, context)),
+        lazy_dataset(data.validation, lambda ref: render(ref, context)),
+    )
 
 
 def _srl_row(ref: StepRef, context: StageContext) -> dict[str, Any]:
@@ -162,35 +230,40 @@ def _srl_row(ref: StepRef, context: StageContext) -> dict[str, Any]:
 
 
 def _sft_row(ref: StepRef, context: StageContext) -> dict[str, Any]:
-    """Prompt as in SRL, then thought and action; the loss is over the latter."""
-    from dataclasses import replace
+    """Prompt as in SRL, then thought and action; or a whole solution. The loss is over what follows the prompt."""
+    prompt, text = _whole_solution(ref, context) if ref.step == WHOLE else _step_target(ref, context)
+    tokenizer = context.tokenizer
+    rendered = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)
+    target = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+    prompt_ids = list(rendered["input_ids"])
+    return {"input_ids": prompt_ids + target, "labels": [-100] * len(prompt_ids) + target}
 
-    from srl_agent.formats import UnrepresentableActionError
 
+def _step_target(ref: StepRef, context: StageContext) -> tuple[list[Message], str]:
     example, settings = context.data.example(ref), context.recipe.sft
     filled = replace(example.expert, thought=settings.filler)
     use_expert = settings.thought == "expert" and example.expert.thought.strip()
     try:
-        text = context.data.action_format.render(example.expert if use_expert else filled)
+        return example.prompt, context.data.action_format.render(example.expert if use_expert else filled)
     except UnrepresentableActionError:  # the thought itself holds a <think> tag
-        text = context.data.action_format.render(filled)
-    tokenizer = context.tokenizer
-    prompt = tokenizer.apply_chat_template(example.prompt, add_generation_prompt=True, return_dict=True)
-    target = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
-    prompt_ids = list(prompt["input_ids"])
-    return {"input_ids": prompt_ids + target, "labels": [-100] * len(prompt_ids) + target}
+        return example.prompt, context.data.action_format.render(filled)
 
 
-def _write_groups(context: StageContext, step: int, groups: Sequence[Group]) -> None:
-    names = list(context.rewards.functions)
-    context.run.append(context.run.samples, (_group_row(step, group, names) for group in groups))
+def _whole_solution(ref: StepRef, context: StageContext) -> tuple[list[Message], str]:
+    trajectory = context.data.trajectory(ref.trajectory)
+    return solution_prompt(trajectory.task), solution_text(trajectory.steps)
 
 
-def _group_row(step: int, group: Group, names: Sequence[str]) -> dict[str, Any]:
+def _write_groups(stage: str, context: StageContext, step: int, groups: Sequence[Group]) -> None:
+    names = [VERIFIED] if stage == "rlvr" else list(context.rewards.functions)
+    context.run.append(context.run.samples, (_group_row(stage, step, group, names) for group in groups))
+
+
+def _group_row(stage: str, step: int, group: Group, names: Sequence[str]) -> dict[str, Any]:
     rewards = [sample.reward for sample in group.samples]
     judged = [reward for reward in rewards if reward is not None]
     return {
-        "stage": "srl",
+        "stage": stage,
         "step": step,
         "round": group.round,
         **{key: group.row[key] for key in ("trajectory_id", "step_index", "kind", "expert_action")},
@@ -210,32 +283,38 @@ def _group_row(step: int, group: Group, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _choose_best(stage: str, trainer: Any, start: PolicyState) -> dict[str, Any]:
-    """The best checkpoint by held-out step reward; the start itself where no checkpoint beats it."""
+def _choose_best(stage: str, trainer: Any, start: PolicyState, metric: str) -> dict[str, Any]:
+    """The best checkpoint by a held-out metric; the start itself where no checkpoint beats it."""
     state = trainer.state
     final = Path(trainer.args.output_dir) / f"checkpoint-{state.global_step}"
-    step, reward = state.best_global_step or state.global_step, state.best_metric
+    step, value = state.best_global_step or state.global_step, state.best_metric
     chosen = Path(trainer.args.output_dir) / f"checkpoint-{step}"
     if not chosen.is_dir():
         chosen, step = final, state.global_step
-    improved = start.step_reward is None or reward is None or reward > start.step_reward
+    before = start.metrics.get(metric)
+    improved = before is None or value is None or value > before
+    measured = next(
+        (row for row in reversed(state.log_history) if row.get("step") == step and metric in row), {}
+    )
+    metrics = {key: number for key, number in measured.items() if key in _SELECTABLE}
     return {
         "stage": stage,
         "checkpoint": str(chosen) if improved else None,
         "step": step if improved else 0,
-        "eval_step_reward": reward if improved else start.step_reward,
+        "metric": metric,
+        "metrics": metrics if improved else dict(start.metrics),
         "final_checkpoint": str(final),
         "improved": improved,
     }
 
 
 def _state_of(best: Mapping[str, Any], start: PolicyState, recipe: Recipe) -> PolicyState:
-    reward, checkpoint = best["eval_step_reward"], best["checkpoint"]
+    metrics, checkpoint = best["metrics"], best["checkpoint"]
     if checkpoint is None:
-        return PolicyState(model=start.model, adapter=start.adapter, step_reward=reward)
+        return PolicyState(model=start.model, adapter=start.adapter, metrics=metrics)
     if recipe.model.lora is not None:
-        return PolicyState(model=start.model, adapter=checkpoint, step_reward=reward)
-    return PolicyState(model=checkpoint, step_reward=reward)
+        return PolicyState(model=start.model, adapter=checkpoint, metrics=metrics)
+    return PolicyState(model=checkpoint, metrics=metrics)
 
 
 def _check_same_model(checkpoint: Path, model: str) -> None:
@@ -259,6 +338,18 @@ def _check_same_model(checkpoint: Path, model: str) -> None:
             )
 
 
+class _SwitchCallback(TrainerCallback):
+    """Ends a stage early by its switch rule."""
+
+    def __init__(self, switch: SwitchTable, metric: str) -> None:
+        self._switch = switch
+        self._metric = metric
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if plateau_reached(state.log_history, self._metric, self._switch):
+            control.should_training_stop = True
+
+
 class _RunCallback(TrainerCallback):
     """Metrics to metrics.jsonl, a line a step to the person, a validation at the end of the stage."""
 
@@ -278,7 +369,7 @@ class _RunCallback(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
-        kind = "validation" if "eval_step_reward" in logs else "train"
+        kind = "validation" if _SELECTABLE & logs.keys() else "train"
         row = {"stage": self._stage, "step": state.global_step, "time": time.time(), "kind": kind}
         self._context.run.append(self._context.run.metrics, [{**row, **_finite(logs)}])
         self._context.teller.say(
@@ -289,6 +380,7 @@ class _RunCallback(TrainerCallback):
         shown = {
             "eval_step_reward": "held-out reward",
             "eval_format_rate": "format",
+            "eval_accuracy": "accuracy",
             "loss": "loss",
             "reward": "reward",
             "sampling/kept_fraction": "kept",
@@ -296,7 +388,7 @@ class _RunCallback(TrainerCallback):
         }
         parts = [f"{label} {logs[key]:.3f}" for key, label in shown.items() if logs.get(key) is not None]
         done = state.global_step - self._first_step
-        if done and "eval_step_reward" not in logs:
+        if done and not _SELECTABLE & logs.keys():
             left = (time.monotonic() - self._started) / done * (state.max_steps - state.global_step)
             parts.append(f"about {math.ceil(left / 6) / 10:.1f} min left")
         return "  ".join(parts)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.cli import UserError
 from harness.config import Recipe, nearest
 from harness.demo import expert_path
+from harness.demo.math import solved_path
 from srl_agent.formats import ActionFormat, get_format
 from srl_agent.plugins import PluginError, load_named
 from srl_agent.rewards import (
@@ -32,6 +33,8 @@ from srl_agent.steps import (
 from trajectories import Trajectory
 from trajectories.store import TrajectoryFile
 
+T = TypeVar("T")
+
 _CACHED_TRAJECTORIES = 64
 
 
@@ -44,6 +47,10 @@ class StepData:
     settings: StepSettings
     train: tuple[StepRef, ...]
     validation: tuple[StepRef, ...]
+    train_trajectories: tuple[
+        int, ...
+    ]  # positions in the file, also of those without a step that is a target
+    validation_trajectories: tuple[int, ...]
     left_out: Mapping[str, Mapping[str, int]]  # reason -> count, by side
     trajectory: Callable[[int], Trajectory]  # by position in the file
 
@@ -62,7 +69,8 @@ class StepData:
 
 def load_step_data(recipe: Recipe) -> StepData:
     """Read, split and select. Raises UserError."""
-    path = expert_path() if recipe.data.path == "demo" else Path(recipe.data.path).expanduser()
+    embedded = {"demo": expert_path, "math-demo": solved_path}
+    path = embedded.get(recipe.data.path, lambda: Path(recipe.data.path).expanduser())()
     if not path.is_file():
         raise UserError(f"data.path: no file {path}; make one with `python -m harness.convert`", exit_code=2)
     file = TrajectoryFile(path)
@@ -71,6 +79,8 @@ def load_step_data(recipe: Recipe) -> StepData:
     positions = [i for i in range(len(file)) if not recipe.data.resolved_only or file[i].resolved is True]
     if not positions:
         raise UserError(f"data.resolved_only: none of the {len(file)} trajectories in {path} is resolved")
+    if recipe.steps.show_title and recipe.actions.format != "math-step":
+        raise UserError("steps.show_title: only steps of solutions have titles (actions.format: math-step)")
     trajectory = lru_cache(maxsize=_CACHED_TRAJECTORIES)(lambda position: file[position])
     action_format, settings = make_format(recipe), _step_settings(recipe)
     try:
@@ -78,6 +88,7 @@ def load_step_data(recipe: Recipe) -> StepData:
             (file[i] for i in positions),
             by=recipe.data.split_by,
             fraction=recipe.data.validation_fraction,
+            count=recipe.data.validation_count,
             held_out=recipe.data.held_out,
             seed=recipe.seed,
         )
@@ -85,9 +96,10 @@ def load_step_data(recipe: Recipe) -> StepData:
         raise UserError(f"data: {error}") from error
     sides: dict[str, tuple[StepRef, ...]] = {}
     left_out: dict[str, Counter[str]] = {}
+    chosen_by_side: dict[str, tuple[int, ...]] = {}
     limits = {"train": recipe.data.train_steps, "validation": recipe.data.validation_steps}
     for side, limit in limits.items():
-        chosen = [positions[i] for i in getattr(split, side)]
+        chosen = chosen_by_side[side] = tuple(positions[i] for i in getattr(split, side))
         refs, left_out[side] = select_steps(
             (file[i] for i in chosen), settings=settings, action_format=action_format
         )
@@ -95,15 +107,19 @@ def load_step_data(recipe: Recipe) -> StepData:
             reasons = "; ".join(f"{reason}: {n}" for reason, n in left_out[side].items())
             raise UserError(f"no {side} step is left ({reasons or 'trajectories too short'})")
         refs = [StepRef(trajectory=chosen[ref.trajectory], step=ref.step) for ref in refs]
-        sides[side] = tuple(_evenly(refs, limit))
+        sides[side] = tuple(evenly(refs, limit))
         if len(sides[side]) < len(refs):
             left_out[side][f"over data.{side}_steps"] = len(refs) - len(sides[side])
+    if unresolved := len(file) - len(positions):
+        left_out["train"]["trajectories not known to be right (data.resolved_only)"] = unresolved
     return StepData(
         path=path,
         action_format=action_format,
         settings=settings,
         train=sides["train"],
         validation=sides["validation"],
+        train_trajectories=chosen_by_side["train"],
+        validation_trajectories=chosen_by_side["validation"],
         left_out=left_out,
         trajectory=trajectory,
     )
@@ -175,20 +191,15 @@ def floor_scores(data: StepData, rewards: WeightedRewards) -> dict[str, list[tup
     return scores
 
 
-def row_dataset(refs: Sequence[StepRef], render: Callable[[StepRef], Mapping[str, Any]]) -> Any:
-    """A ``datasets.Dataset`` of (trajectory, step) pairs whose rows are rendered when they are read."""
+def lazy_dataset(items: Sequence[T], render: Callable[[T], Mapping[str, Any]]) -> Any:
+    """A ``datasets.Dataset`` of items that are rendered as rows when they are read."""
     from datasets import Dataset
 
-    pairs = {"trajectory": [r.trajectory for r in refs], "step": [r.step for r in refs]}
-
     def transform(batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
-        rows = [
-            render(StepRef(trajectory=t, step=s))
-            for t, s in zip(batch["trajectory"], batch["step"], strict=True)
-        ]
+        rows = [render(items[index]) for index in batch["index"]]
         return {key: [row[key] for row in rows] for key in rows[0]}
 
-    return Dataset.from_dict(pairs).with_transform(transform)
+    return Dataset.from_dict({"index": list(range(len(items)))}).with_transform(transform)
 
 
 def prompt_digest(data: StepData) -> str:
@@ -204,6 +215,7 @@ def _step_settings(recipe: Recipe) -> StepSettings:
     return StepSettings(
         context_window=None if steps.context_window == "full" else steps.context_window,
         include_last_step=steps.include_last_step,
+        show_title=steps.show_title,
         max_task_chars=steps.max_task_chars,
         max_observation_chars=steps.max_observation_chars,
         max_action_chars=steps.max_action_chars,
@@ -211,7 +223,8 @@ def _step_settings(recipe: Recipe) -> StepSettings:
     )
 
 
-def _evenly(refs: Sequence[StepRef], limit: int | None) -> Sequence[StepRef]:
-    if limit is None or limit >= len(refs):
-        return refs
-    return [refs[i * len(refs) // limit] for i in range(limit)]
+def evenly(items: Sequence[T], limit: int | None) -> Sequence[T]:
+    """At most ``limit`` of the items, evenly spread over them."""
+    if limit is None or limit >= len(items):
+        return items
+    return [items[i * len(items) // limit] for i in range(limit)]

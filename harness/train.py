@@ -124,6 +124,7 @@ def _wall_seconds(run_folder: RunFolder, started: float) -> float:
 
 
 def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
+    from harness.outcomes import make_outcomes
     from harness.stages import PolicyState, StageContext, run_stage, stage_arguments
     from harness.step_data import make_rewards
     from harness.validation import Validator
@@ -135,6 +136,9 @@ def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
     teller.say(f"run: {run_folder.path}")
     for side, refs in (("training", data.train), ("held out", data.validation)):
         teller.say(f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories")
+    outcomes = make_outcomes(recipe, data, teller)
+    if outcomes is not None:
+        teller.say(f"verified tasks: {len(outcomes.train)} to train on, {len(outcomes.validation)} held out")
     try:
         model = resolve_model(recipe.model.name, teller.say)
         tokenizer = load_tokenizer(model)
@@ -145,16 +149,19 @@ def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
             tokenizer=tokenizer,
             run=run_folder,
             teller=teller,
+            outcomes=outcomes,
         )
-        validator.write_floor()
+        if recipe.validation.steps:
+            validator.write_floor()
         state = PolicyState(model=model)
         if recipe.validation.base:
-            state = PolicyState(model=model, step_reward=_measure_base(recipe, model, validator, run_folder))
+            state = PolicyState(model=model, metrics=_measure_base(recipe, model, validator, run_folder))
         context = StageContext(
             recipe=recipe,
             data=data,
             rewards=rewards,
             validator=validator,
+            outcomes=outcomes,
             tokenizer=tokenizer,
             run=run_folder,
             teller=teller,
@@ -163,17 +170,20 @@ def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
             state = run_stage(stage, state, context)
     except ModelError as error:
         raise UserError(str(error)) from error
+    finally:
+        if outcomes is not None:
+            outcomes.close()
 
 
-def _measure_base(recipe: Recipe, model: str, validator: Any, run_folder: RunFolder) -> float:
-    """Held-out step reward before training; read from the run if it was measured before."""
+def _measure_base(recipe: Recipe, model: str, validator: Any, run_folder: RunFolder) -> dict[str, float]:
+    """The held-out metrics before training; read from the run if they were measured before."""
     from srl_agent.models import load_policy
 
     if run_folder.metrics.exists():
         for line in run_folder.metrics.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             if row["stage"] == "base":
-                return float(row["eval_step_reward"])
+                return {key: value for key, value in row.items() if key.startswith("eval_")}
     run_folder.forget_after("base", -1)
     policy = load_policy(model, dtype=recipe.model.dtype, lora=None, **recipe.model.options)
     policy.eval()
@@ -182,10 +192,10 @@ def _measure_base(recipe: Recipe, model: str, validator: Any, run_folder: RunFol
     metrics = validator.measure(policy, "base", 0)
     row = {"stage": "base", "step": 0, "time": time.time(), "kind": "validation"}
     run_folder.append(run_folder.metrics, [{**row, **metrics}])
-    validator.teller.say(
-        f"base  held-out reward {metrics['eval_step_reward']:.3f}  format {metrics['eval_format_rate']:.3f}"
-    )
-    return float(metrics["eval_step_reward"])
+    shown = {"eval_step_reward": "held-out reward", "eval_format_rate": "format", "eval_accuracy": "accuracy"}
+    parts = [f"{label} {metrics[key]:.3f}" for key, label in shown.items() if key in metrics]
+    validator.teller.say("base  " + "  ".join(parts))
+    return dict(metrics)
 
 
 def _accelerator_device() -> Any:

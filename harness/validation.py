@@ -1,16 +1,19 @@
-"""The held-out metric: mean step reward of greedy completions, the same code for base, SFT and SRL."""
+"""The held-out metrics: step reward and accuracy of greedy completions, the same code for every stage."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.config import ValidationTable
 from harness.console import Teller
+from harness.outcomes import Outcomes
+from harness.rates import wilson
 from harness.run_folder import RunFolder
 from harness.statistics import cluster_bootstrap
 from harness.step_data import StepData, floor_scores, score_examples
-from srl_agent.formats import FormatError
+from srl_agent.formats import FormatError, Message
 from srl_agent.kinds import KINDS
 from srl_agent.rewards import Score, WeightedRewards
 from srl_agent.steps import StepExample
@@ -18,7 +21,7 @@ from srl_agent.steps import StepExample
 
 @dataclass(frozen=True, kw_only=True)
 class Validator:
-    """Measures a model on the held-out steps and writes every row."""
+    """Measures a model on the held-out steps and tasks, and writes every row."""
 
     data: StepData
     rewards: WeightedRewards
@@ -26,6 +29,7 @@ class Validator:
     tokenizer: Any
     run: RunFolder
     teller: Teller
+    outcomes: Outcomes | None = None
 
     def __call__(self, trainer: Any, stage: str) -> dict[str, float]:
         """Validate inside a stage, over all processes of the trainer; main process writes."""
@@ -35,34 +39,83 @@ class Validator:
             return self.measure(model, stage, trainer.state.global_step, trainer.accelerator)
 
     def measure(self, model: Any, stage: str, step: int, accelerator: Any = None) -> dict[str, float]:
-        """Metrics of a model; rows go to validation.jsonl and the metrics to metrics.jsonl."""
-        from accelerate.utils import gather_object
+        """Metrics of a model; rows go to validation.jsonl and outcomes.jsonl."""
+        metrics: dict[str, float] = {}
+        if self.settings.steps:
+            metrics |= summarize(self._measure_steps(model, stage, step, accelerator))
+        if self.outcomes is not None:
+            metrics |= summarize_outcomes(self._measure_outcomes(model, stage, step, accelerator))
+        return metrics
 
-        from srl_agent.training.generation import complete_greedily
-
-        rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    def _measure_steps(self, model: Any, stage: str, step: int, accelerator: Any) -> list[dict[str, Any]]:
+        rank, world = _place(accelerator)
         examples = [self.data.example(ref) for ref in self.data.validation[rank::world]]
-        with self.teller.progress(f"validating {stage}", len(examples)) as advance:
-            completions = complete_greedily(
-                model,
-                self.tokenizer,
-                [example.prompt for example in examples],
-                max_new_tokens=self.settings.max_new_tokens,
-                batch_size=self.settings.batch_size,
-                on_done=advance,
-            )
-        texts = [completion.text for completion in completions]
+        texts = self._complete(
+            model,
+            [example.prompt for example in examples],
+            f"validating {stage}",
+            self.settings.max_new_tokens,
+        )
         scores = score_examples(self.rewards, examples, texts) if examples else []
         rows = [
             self._row(stage, step, example, text, score)
             for example, text, score in zip(examples, texts, scores, strict=True)
         ]
+        return self._gathered(rows, self.run.validation, world)
+
+    def _measure_outcomes(self, model: Any, stage: str, step: int, accelerator: Any) -> list[dict[str, Any]]:
+        assert self.outcomes is not None
+        rank, world = _place(accelerator)
+        names = list(self.outcomes.validation[rank::world])
+        prompts = [self.outcomes.prompt(name) for name in names]
+        what = f"verifying {stage}"
+        texts = self._complete(model, prompts, what, self.settings.outcome_max_new_tokens)
+        rows = [
+            {
+                "stage": stage,
+                "step": step,
+                "trajectory_id": name,
+                "step_index": 0,
+                "kind": "answer",
+                "expert_action": self.outcomes.reference(name),
+                "completion": text,
+                "rewards": {},
+                "reward": None if outcome.solved is None else float(outcome.solved),
+                "format_error": self.outcomes.malformed(text),
+                "exact_match": bool(outcome.solved),
+                "reason": outcome.reason,
+                "answer": outcome.answer,
+                "detail": outcome.detail,
+            }
+            for name, text, outcome in zip(names, texts, self.outcomes.judge(names, texts), strict=True)
+        ]
+        return self._gathered(rows, self.run.outcomes, world)
+
+    def _complete(
+        self, model: Any, prompts: Sequence[list[Message]], what: str, max_new_tokens: int
+    ) -> list[str]:
+        from srl_agent.training.generation import complete_greedily
+
+        with self.teller.progress(what, len(prompts)) as advance:
+            completions = complete_greedily(
+                model,
+                self.tokenizer,
+                prompts,
+                max_new_tokens=max_new_tokens,
+                batch_size=self.settings.batch_size,
+                on_done=advance,
+            )
+        return [completion.text for completion in completions]
+
+    def _gathered(self, rows: list[dict[str, Any]], path: Path, world: int) -> list[dict[str, Any]]:
+        """The rows of all processes in order, written."""
+        from accelerate.utils import gather_object
+
         if world > 1:
             rows = gather_object(rows)
         rows.sort(key=lambda row: (row["trajectory_id"], row["step_index"]))
-        metrics = summarize(rows)
-        self.run.append(self.run.validation, rows)
-        return metrics
+        self.run.append(path, rows)
+        return rows
 
     def write_floor(self) -> dict[str, Any]:
         """Score the trivial policies, write floor.json, return it."""
@@ -117,6 +170,28 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     if interval.low is not None and interval.high is not None:
         metrics |= {"eval_step_reward_low": interval.low, "eval_step_reward_high": interval.high}
     return metrics | {f"eval_step_reward/{kind}": value["mean"] for kind, value in _by_kind(rows).items()}
+
+
+def summarize_outcomes(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Metrics of the answers of one evaluation; answers that nobody could judge are counted, not averaged."""
+    judged = [row["reward"] for row in rows if row["reward"] is not None]
+    metrics = {
+        "eval_unjudged": float(len(rows) - len(judged)),
+        "eval_answer_rate": sum(row["format_error"] is None for row in rows) / len(rows),
+    }
+    if not judged:
+        return metrics
+    interval = wilson(int(sum(judged)), len(judged))
+    return metrics | {
+        "eval_accuracy": interval.share,
+        "eval_accuracy_low": interval.low,
+        "eval_accuracy_high": interval.high,
+    }
+
+
+def _place(accelerator: Any) -> tuple[int, int]:
+    """This process and how many there are."""
+    return (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
 
 
 def _by_trajectory(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:

@@ -183,28 +183,43 @@ def split_trajectories(
     *,
     by: str,
     fraction: float,
+    count: int | None = None,
     held_out: Sequence[str] = (),
     seed: int = 0,
 ) -> Split:
     """Split whole groups: repositories (``by="repository"``) or tasks (``by="instance"``).
 
     ``held_out`` names the groups to hold out; without it, groups go to validation in the order of a hash of seed
-    and name until they hold at least ``fraction`` of the trajectories: adding data later moves few of them.
-    Raises ValueError if a side stays empty or a named group is not there.
+    and name until they hold at least ``fraction`` of the trajectories, or ``count``: adding data later moves few of
+    them. Raises ValueError if a side stays empty or a named group is not there.
     """
+    groups = [t.repository if by == "repository" else t.instance_id for t in trajectories]
+    return split_groups(groups, by=by, fraction=fraction, count=count, held_out=held_out, seed=seed)
+
+
+def split_groups(
+    groups: Sequence[str],
+    *,
+    by: str,
+    fraction: float,
+    count: int | None = None,
+    held_out: Sequence[str] = (),
+    seed: int = 0,
+) -> Split:
+    """:func:`split_trajectories` by the name of the group that each position is in."""
     positions: dict[str, list[int]] = {}
-    for position, trajectory in enumerate(trajectories):
-        group = trajectory.repository if by == "repository" else trajectory.instance_id
+    for position, group in enumerate(groups):
         positions.setdefault(group, []).append(position)
     if missing := [name for name in held_out if name not in positions]:
         raise ValueError(f"held out, but not in the data: {', '.join(missing)}; it has {_some(positions)}")
     total = sum(map(len, positions.values()))
-    chosen = set(held_out) or _choose_groups(positions, wanted=fraction * total, seed=seed)
+    wanted = fraction * total if count is None else count
+    chosen = set(held_out) or _choose_groups(positions, wanted=wanted, seed=seed)
     validation = sorted(p for name in chosen for p in positions[name])
     train = sorted(p for name, group in positions.items() if name not in chosen for p in group)
     if not train or not validation:
         raise ValueError(
-            f"{total} trajectories over {len(positions)} {by} group(s) leave the "
+            f"{total} of them in {len(positions)} {by} group(s) leave the "
             f"{'training' if not train else 'validation'} side empty: "
             "add data, split by instance, or name what to hold out"
         )

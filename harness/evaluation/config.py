@@ -5,22 +5,18 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from harness.config import ActionsTable, Table, read_recipe, shipped_recipes, validate
+from harness.config import (
+    ActionsTable,
+    LimitsTable,
+    Table,
+    TasksTable,
+    read_recipe,
+    shipped_recipes,
+    validate,
+)
 from harness.run_folder import RunFolder
 
 Source = Literal["gold", "noop", "predictions"]
-
-
-class TasksTable(Table):
-    """Which tasks."""
-
-    source: str = "demo"  # demo, verified, lite, full, a hub name, or a .jsonl, .json or .parquet file
-    split: str = "test"
-    columns_from: str | None = None  # for rows of SWE-bench's older shape: a source in the newer one
-    ids: tuple[str, ...] = ()
-    repos: tuple[str, ...] = ()
-    regex: str | None = None  # of the instance id
-    slice: str | None = None  # Python's start:stop:step, after the other filters
 
 
 class PolicyTable(Table):
@@ -38,18 +34,6 @@ class ScaffoldTable(Table):
     name: str = "tool-loop"  # tool-loop, oracle-edit, agentless-mini, mini-swe-agent, or package.module:Class
     settings: dict[str, Any] = Field(default_factory=dict)
     oracle: bool = False  # tell it which files the reference patch touches (oracle-edit needs it)
-
-
-class LimitsTable(Table):
-    """Of each box."""
-
-    memory_gb: float = Field(default=4.0, gt=0)
-    cpus: float = Field(default=2.0, gt=0)
-    pids: int = Field(default=512, ge=16)
-    disk_gb: float = Field(default=4.0, gt=0)  # written in a box
-    command_seconds: float = Field(default=120.0, gt=0)  # of one command of an attempt
-    attempt_seconds: float = Field(default=3600.0, gt=0)  # of one attempt
-    test_seconds: float = Field(default=1800.0, gt=0)  # of an instance's tests
 
 
 class EvaluationRecipe(Table):

@@ -8,16 +8,15 @@ from environments.images.instance import has_image, pull_image
 from environments.swe.tasks import SWETask
 from harness.console import Teller
 from harness.demo.instances import build_demo_images
-from harness.evaluation.config import EvaluationRecipe
 
 
-def provide_images(recipe: EvaluationRecipe, tasks: Sequence[SWETask], teller: Teller) -> None:
-    """Build or pull what is not on this machine.
+def provide_images(source: str, tasks: Sequence[SWETask], teller: Teller) -> None:
+    """Build or pull what is not on this machine; ``source`` is that of the tasks.
 
     An image that cannot be pulled costs its own task and no other: it is told here, and its attempts end as
     infrastructure failures. Raises EnvironmentFailure if none of the images is to be had.
     """
-    if recipe.tasks.source == "demo":
+    if source == "demo":
         base_image(teller.say)
         with teller.progress("building images", len(tasks)) as advance:
             build_demo_images(frozenset(task.instance_id for task in tasks), lambda name: advance(1))

@@ -9,6 +9,7 @@ from environments.future import remove_future
 from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
 from harness.cli import UserError
+from harness.config import LimitsTable
 from harness.demo import expert_path
 from harness.evaluation.config import EvaluationRecipe
 from harness.evaluation.records import PREDICTIONS, Prediction
@@ -82,8 +83,25 @@ def make_worker(
 
     The name is None if no predictions are judged. Raises UserError.
     """
-    table = recipe.limits
-    limits = Limits(
+    limits = box_limits(recipe.limits)
+    attempt = None
+    name = ", ".join(sorted({given.model_name_or_path for given in predictions.values()})) or None
+    if PREDICTIONS in recipe.judge and recipe.predictions is None:
+        attempt = make_attempt(recipe, limits)
+        name = attempt.policy.name
+    worker = Worker(
+        verifier=ContainerVerifier(limits=limits, test_seconds=recipe.limits.test_seconds),
+        retries=recipe.retries,
+        predictions=predictions,
+        attempt=attempt,
+        known=verdicts.get,
+    )
+    return worker, name
+
+
+def box_limits(table: LimitsTable) -> Limits:
+    """Of an attempt's box."""
+    return Limits(
         memory_bytes=int(table.memory_gb * 2**30),
         cpus=table.cpus,
         pids=table.pids,
@@ -91,19 +109,6 @@ def make_worker(
         command_seconds=table.command_seconds,
         box_seconds=table.attempt_seconds,
     )
-    attempt = None
-    name = ", ".join(sorted({given.model_name_or_path for given in predictions.values()})) or None
-    if PREDICTIONS in recipe.judge and recipe.predictions is None:
-        attempt = make_attempt(recipe, limits)
-        name = attempt.policy.name
-    worker = Worker(
-        verifier=ContainerVerifier(limits=limits, test_seconds=table.test_seconds),
-        retries=recipe.retries,
-        predictions=predictions,
-        attempt=attempt,
-        known=verdicts.get,
-    )
-    return worker, name
 
 
 def make_attempt(recipe: EvaluationRecipe, limits: Limits) -> Attempt:

@@ -1,11 +1,18 @@
 """The embedded math problems: 300 of eight families, each with its solution in steps.
 
-``problems.jsonl`` is made by ``python -m harness.demo.math.generate``.
+Both files are made by ``python -m harness.demo.math.generate``.
 """
 
 from pathlib import Path
 
+_FOLDER = Path(__file__).parent
+
 
 def problems_path() -> Path:
-    """The problems, one a line: ``id``, ``question``, ``solution``, ``answer``, ``family``."""
-    return Path(__file__).parent / "problems.jsonl"
+    """The problems, one a line: ``id``, ``question``, ``solution``, ``answer``, ``family``, ``correct``."""
+    return _FOLDER / "problems.jsonl"
+
+
+def solved_path() -> Path:
+    """The same in our store's format, solutions in steps."""
+    return _FOLDER / "solved.jsonl"

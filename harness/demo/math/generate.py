@@ -6,9 +6,12 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from harness.demo.math import problems_path
+from harness.demo.math import problems_path, solved_path
+from trajectories.ledger import FileLedger
+from trajectories.readers.math import read_solutions
 from trajectories.solutions import SolutionStep, join_steps
-from trajectories.store import atomic_write
+from trajectories.sources import Document
+from trajectories.store import atomic_write, dump_line
 
 COUNT = 300
 _NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gita", "Hugo", "Ines", "Jon", "Kira", "Leo")
@@ -167,14 +170,20 @@ def rows(count: int = COUNT, seed: int = 0) -> list[dict[str, str | int]]:
             "solution": join_steps(steps),
             "answer": str(problem.answer),
             "family": family,
+            "correct": True,
         }
     return list(made.values())
 
 
 def main() -> int:
+    problems = rows()
     with atomic_write(problems_path()) as out:
-        out.writelines(json.dumps(row) + "\n" for row in rows())
-    print(f"{COUNT} problems -> {problems_path()}")
+        out.writelines(json.dumps(row) + "\n" for row in problems)
+    with atomic_write(solved_path()) as out:
+        for row in problems:
+            for trajectory in read_solutions(Document(value=row, origin=""), FileLedger("", "math")):
+                out.write(dump_line(trajectory))
+    print(f"{COUNT} problems -> {problems_path()}, {solved_path().name}")
     return 0
 
 

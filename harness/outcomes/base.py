@@ -1,0 +1,75 @@
+"""What rlvr needs of a domain: prompts, and verdicts on the answers to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from srl_agent.formats import Message
+from srl_agent.rewards import WeightedRewards, completion_text
+
+VERIFIED = "verified"  # name of the one reward of rlvr
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one answer. ``solved`` is None if that could not be judged."""
+
+    solved: bool | None
+    reason: str  # a word, to be counted
+    answer: str = ""  # what was judged of the completion
+    detail: str = ""  # for a person
+
+
+class Outcomes(Protocol):
+    """Tasks by id, on the two sides of a split. ``judge`` may be called from one thread at a time."""
+
+    @property
+    def train(self) -> Sequence[str]: ...
+
+    @property
+    def validation(self) -> Sequence[str]: ...
+
+    def prompt(self, task_id: str) -> list[Message]:
+        """Chat messages that end where the answer begins. Raises UserError if there is none to be had."""
+
+    def reference(self, task_id: str) -> str:
+        """The right answer, for a person who reads the samples."""
+
+    def judge(self, task_ids: Sequence[str], completions: Sequence[str]) -> list[Outcome]:
+        """One outcome for each completion; what breaks on the way is an outcome that is not judged."""
+
+    def malformed(self, completion: str) -> str | None:
+        """Why a completion cannot be right whatever it means, None if it can: it holds no answer."""
+
+    def close(self) -> None:
+        """End what was started to judge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedReward:
+    """TRL's signature over a domain: 1 for a right answer, 0 for a wrong one, None where nobody can tell."""
+
+    outcomes: Outcomes
+
+    def __call__(
+        self, prompts: Any, completions: Sequence[Any], *, trajectory_id: Sequence[str], **columns: Any
+    ) -> list[float | None]:
+        texts = [completion_text(completion) for completion in completions]
+        judged = self.outcomes.judge(list(trajectory_id), texts)
+        return [None if outcome.solved is None else float(outcome.solved) for outcome in judged]
+
+
+def verified_rewards(outcomes: Outcomes) -> WeightedRewards:
+    """The rewards of rlvr."""
+    return WeightedRewards(functions={VERIFIED: VerifiedReward(outcomes=outcomes)}, weights={VERIFIED: 1.0})
+
+
+def outcome_row(outcomes: Outcomes, task_id: str) -> dict[str, Any]:
+    """A training row: the columns of a step's row, so that samples of all stages read alike."""
+    return {
+        "prompt": outcomes.prompt(task_id),
+        "trajectory_id": task_id,
+        "step_index": 0,
+        "kind": "answer",
+        "expert_action": outcomes.reference(task_id),
+    }
