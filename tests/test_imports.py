@@ -14,10 +14,22 @@ ALLOWED = {
     "environments": set(),
     "harness": {"trajectories", "srl_agent", "environments"},
 }
-HEAVY = {"torch", "trl", "transformers", "vllm", "peft", "accelerate", "datasets", "swebench"}
+HEAVY = {
+    "torch",
+    "trl",
+    "transformers",
+    "vllm",
+    "peft",
+    "accelerate",
+    "datasets",
+    "swebench",
+    "math_verify",
+    "sympy",
+}
 SEAMS = {
     "environments/swe/grading.py",
-    "environments/swe/tasks.py",
+    "environments/math/worker.py",
+    "environments/rows.py",
     "srl_agent/models.py",
     "srl_agent/policies/local.py",
     "srl_agent/policies/vllm_local.py",

@@ -1,13 +1,14 @@
 """SWE-bench instances from the hub or a file, in swebench 5's shape or the older one of 13 columns."""
 
-import gzip
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+from environments.rows import Row, file_rows, hub_rows, is_hub_name
 
 # Short names of the published sets.
 HUB_NAMES: Mapping[str, str] = {
@@ -143,62 +144,11 @@ def _slice(text: str) -> slice:
     return slice(*numbers)
 
 
-Row = Mapping[str, Any]
-
-
 def _rows(source: str, split: str) -> Iterator[tuple[Row, str]]:
     """Rows and where each stands."""
-    path = Path(source).expanduser()
-    if source in HUB_NAMES or not (path.exists() or path.suffix or source.startswith((".", "/", "~"))):
-        yield from _hub_rows(HUB_NAMES.get(source, source), split)
-        return
-    if not path.is_file():
-        raise TaskError(
-            f"tasks: no file {path}; give a file, a hub name (owner/name), or one of: {', '.join(HUB_NAMES)}"
-        )
-    if path.suffix == ".parquet":
-        import pyarrow.parquet
-
-        rows: Iterable[Any] = pyarrow.parquet.read_table(path).to_pylist()
-    else:
-        rows = _json_rows(path)
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, Mapping):
-            raise TaskError(f"{path}:{number}: a task is an object, this is of type {type(row).__name__}")
-        yield row, f"{path}:{number}"
-
-
-def _hub_rows(name: str, split: str) -> Iterator[tuple[Row, str]]:
-    import datasets
-
-    try:
-        table = datasets.load_dataset(name, split=split)
-    except Exception as error:  # the hub's client raises many kinds
-        reason = " ".join(str(error).split())[:200]
-        raise TaskError(
-            f"tasks: {name} ({split}) cannot be loaded: {reason}; without the hub give a local .jsonl or .parquet file"
-        ) from error
-    for number, row in enumerate(table, 1):
-        yield row, f"{name}:{number}"
-
-
-def _json_rows(path: Path) -> Iterator[Any]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    number = 0
-    try:
-        with opener(path, "rt", encoding="utf-8") as text:
-            if path.name.removesuffix(".gz").endswith(".jsonl"):
-                for line in text:
-                    number += 1
-                    if line.strip():
-                        yield json.loads(line)
-                return
-            value = json.load(text)
-    except UnicodeDecodeError as error:
-        raise TaskError(f"{path}: not UTF-8: {error}") from error
-    except ValueError as error:
-        raise TaskError(f"{path}{f':{number}' if number else ''}: not JSON: {error}") from error
-    yield from value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    if source in HUB_NAMES or is_hub_name(source):
+        return hub_rows(HUB_NAMES.get(source, source), split, error=TaskError)
+    return file_rows(Path(source).expanduser(), names=HUB_NAMES, error=TaskError)
 
 
 def _task(row: Row, where: str) -> SWETask:

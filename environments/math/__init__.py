@@ -1,0 +1,1 @@
+"""Math problems and their judge."""

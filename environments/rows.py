@@ -1,0 +1,85 @@
+"""Rows of a table on the hub or in a local file, each with where it stands."""
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Row = Mapping[str, Any]
+
+FILE_TYPES = (".jsonl", ".json", ".parquet", ".gz")
+
+
+def is_hub_name(source: str) -> bool:
+    """Whether a source names a table on the hub, not a file.
+
+    >>> is_hub_name("openai/gsm8k"), is_hub_name("data/gsm8k.jsonl")
+    (True, False)
+    """
+    path = Path(source).expanduser()
+    return not (path.exists() or path.suffix in FILE_TYPES or source.startswith((".", "/", "~")))
+
+
+def hub_rows(
+    name: str, split: str, *, error: type[ValueError], config: str | None = None
+) -> Iterator[tuple[Row, str]]:
+    """Rows of a split of a table on the hub. Raises ``error`` if it cannot be had."""
+    import datasets
+
+    try:
+        table = datasets.load_dataset(name, config, split=split)
+    except Exception as problem:  # the hub's client raises many kinds
+        reason = " ".join(str(problem).split())[:200]
+        raise error(
+            f"tasks: {name} ({split}) cannot be loaded: {reason}; without the hub give a local .jsonl or .parquet file"
+        ) from problem
+    for number, row in enumerate(table, 1):
+        yield row, f"{name}:{number}"
+
+
+def file_rows(path: Path, *, names: Iterable[str], error: type[ValueError]) -> Iterator[tuple[Row, str]]:
+    """Rows of a ``.jsonl``, ``.json`` (a list, or an object by id), both also with ``.gz``, or ``.parquet`` file.
+
+    ``names`` are the sets that a reader of the message could have meant. Raises ``error``.
+    """
+    if not path.is_file():
+        raise error(
+            f"tasks: no file {path}; give a file, a hub name (owner/name), or one of: {', '.join(names)}"
+        )
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        try:
+            rows: Iterable[tuple[int, Any]] = enumerate(pyarrow.parquet.read_table(path).to_pylist(), 1)
+        except pyarrow.ArrowInvalid as problem:
+            raise error(f"{path}: not parquet: {problem}") from problem
+    else:
+        rows = _json_rows(path, error)
+    for number, row in rows:
+        if not isinstance(row, Mapping):
+            raise error(f"{path}:{number}: a task is an object, this is of type {type(row).__name__}")
+        yield row, f"{path}:{number}"
+
+
+def _json_rows(path: Path, error: type[ValueError]) -> Iterator[tuple[int, Any]]:
+    """Values with their line, or in a ``.json`` file their place."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    number = 0
+    try:
+        with opener(path, "rt", encoding="utf-8") as text:
+            if path.name.removesuffix(".gz").endswith(".jsonl"):
+                for line in text:
+                    number += 1
+                    if line.strip():
+                        yield number, json.loads(line)
+                return
+            value = json.load(text)
+    except UnicodeDecodeError as problem:
+        raise error(f"{path}: not UTF-8: {problem}") from problem
+    except (gzip.BadGzipFile, EOFError) as problem:
+        raise error(f"{path}: not gzip, or cut off: {problem}") from problem
+    except ValueError as problem:
+        raise error(f"{path}{f':{number}' if number else ''}: not JSON: {problem}") from problem
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    yield from enumerate(values, 1)
