@@ -28,7 +28,7 @@ HEAVY = {
 }
 SEAMS = {
     "environments/swe/grading.py",
-    "environments/math/worker.py",
+    "environments/math/equality.py",
     "environments/rows.py",
     "srl_agent/models.py",
     "srl_agent/policies/local.py",

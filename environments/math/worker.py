@@ -1,0 +1,80 @@
+"""The process that judges: ``python -m environments.math.worker``, one JSON line in, one out.
+
+It holds the libraries and forks a child for each pair, so that no pair can spoil the next: the child has its own
+memory and time limits, and the kernel ends it even inside a long integer power. The verifier starts the worker as a
+fresh process, never by a fork of its own. The worker ends when its standard input does.
+"""
+
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import sys
+from typing import Any, NoReturn
+
+from environments.math.equality import judge
+
+MEMORY = 2 << 30  # bytes of address space of a child
+
+
+def main() -> None:
+    """Serve standard input until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a key press is the parent's business; it closes the pipe
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what libraries print is no answer
+    warm_up()
+    gc.collect()
+    gc.freeze()  # a child that collects garbage copies no pages
+    answers.write(b"{}\n")
+    while line := sys.stdin.buffer.readline():
+        answers.write(json.dumps(_in_child(json.loads(line))).encode() + b"\n")
+    os._exit(0)
+
+
+def warm_up() -> None:
+    """Fill the parser's caches once, for all children."""
+    for gold, answer in ((r"\frac{1}{2}", "0.5"), ("x^2+1", "1+x^2"), ("(1,2]", r"\left\{1, 2\right\}")):
+        judge(gold, answer)
+
+
+def _in_child(request: dict[str, Any]) -> dict[str, str]:
+    """A child's answer; unjudged where it died."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _serve(request, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        ready, _, _ = select.select([pipe, sys.stdin.buffer], [], [])
+        if pipe not in ready:  # nothing but its end can come on standard input now
+            os.kill(child, signal.SIGKILL)
+            os._exit(0)
+        answer = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if answer:
+        return dict(json.loads(answer))
+    in_time = not os.WIFSIGNALED(status) or os.WTERMSIG(status) not in (signal.SIGALRM, signal.SIGXCPU)
+    detail = (
+        f"no judgement within {request['seconds']:g} s" if not in_time else "the judging process broke down"
+    )
+    return {"outcome": "unjudged", "detail": detail}
+
+
+def _serve(request: dict[str, Any], writing: int) -> NoReturn:
+    try:
+        seconds = float(request["seconds"])
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        outcome, detail = judge(request["gold"], request["answer"])
+        os.write(writing, json.dumps({"outcome": outcome, "detail": detail}).encode())
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
