@@ -169,7 +169,7 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> Any:
 
 
 def _make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Any:
-    recipe, data = context.recipe, context.data
+    recipe = context.recipe
     args = stage_arguments(stage, recipe, context.run.stage_dir(stage))
     set_seed(recipe.seed)  # a new adapter is drawn at random
     lora = recipe.model.lora.model_dump() if recipe.model.lora else None
@@ -293,7 +293,7 @@ def _choose_best(stage: str, trainer: Any, start: PolicyState, metric: str) -> d
         chosen, step = final, state.global_step
     before = start.metrics.get(metric)
     improved = before is None or value is None or value > before
-    measured = next(
+    measured: Mapping[str, Any] = next(
         (row for row in reversed(state.log_history) if row.get("step") == step and metric in row), {}
     )
     metrics = {key: number for key, number in measured.items() if key in _SELECTABLE}

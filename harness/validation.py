@@ -70,7 +70,7 @@ class Validator:
         prompts = [self.outcomes.prompt(name) for name in names]
         what = f"verifying {stage}"
         texts = self._complete(model, prompts, what, self.settings.outcome_max_new_tokens)
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "stage": stage,
                 "step": step,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from environments.math.tasks import MathTask, MathTaskError, load_math_tasks
 from environments.math.verifier import MathVerifier, extract_answer
-
 from harness.cli import UserError
 from harness.config import OutcomesTable
 from harness.outcomes.base import Outcome
