@@ -127,7 +127,7 @@ def print_summary(report: dict[str, Any], paths: ReportPaths) -> None:
     """Every run's held-out figures as a table with the headline, the warnings, and where the report is."""
     from rich.console import Console
 
-    from harness.reporting.html import headline
+    from harness.reporting.html import accuracy_headline, headline
 
     console = Console(highlight=False)
     for label, one in report.get("runs", {"": report}).items():
@@ -135,7 +135,8 @@ def print_summary(report: dict[str, Any], paths: ReportPaths) -> None:
             console.print(f"\n{label}", style="bold", markup=False)
         if one["stages"]:
             console.print(_summary_table(one))
-        console.print(headline(one), markup=False, soft_wrap=True)
+        for sentence in filter(None, (headline(one), accuracy_headline(one))):
+            console.print(sentence, markup=False, soft_wrap=True)
         for warning in one["warnings"]:
             print(f"warning: {warning}", file=sys.stderr)
     for warning in report["warnings"] if "runs" in report else ():

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from harness.cli import UserError
+from harness.reporting.accuracy import accuracy_difference
 from harness.reporting.data import HeldOutRow, RunData
 from harness.reporting.numbers import (
     SCHEMA_VERSION,
@@ -23,6 +24,7 @@ def comparison_numbers(runs: Sequence[RunData]) -> dict[str, Any]:
     labels = run_labels(runs)
     warnings: list[str] = []
     rows = {label: _trained_rows(run) for label, run in zip(labels, runs, strict=True)}
+    answers = {label: _trained_answers(run) for label, run in zip(labels, runs, strict=True)}
     differences = [_pair(rows, a, b, warnings) for a, b in combinations(labels, 2)]
     rewards = {str(run.floor.get("reward")) for run in runs if run.floor is not None}
     if len(rewards) > 1:
@@ -31,6 +33,9 @@ def comparison_numbers(runs: Sequence[RunData]) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "runs": {label: report_numbers(run) for label, run in zip(labels, runs, strict=True)},
         "differences": differences,
+        "accuracy_differences": [_accuracy_pair(answers, a, b) for a, b in combinations(labels, 2)]
+        if all(answers.values())
+        else [],
         "settings": _differing_settings(dict(zip(labels, (run.config for run in runs), strict=True))),
         "warnings": warnings,
     }
@@ -48,7 +53,24 @@ def run_labels(runs: Sequence[RunData]) -> list[str]:
 def _trained_rows(run: RunData) -> Mapping[StepKey, HeldOutRow]:
     chosen = chosen_evaluations(run, [])
     trained = trained_stage(chosen)
-    return run.held_out[chosen[trained]] if trained else {}
+    return run.held_out.get(chosen[trained], {}) if trained else {}
+
+
+def _trained_answers(run: RunData) -> Mapping[StepKey, HeldOutRow]:
+    chosen = chosen_evaluations(run, [])
+    trained = trained_stage(chosen)
+    return run.outcomes.get(chosen[trained], {}) if trained else {}
+
+
+def _accuracy_pair(answers: Mapping[str, Mapping[StepKey, HeldOutRow]], a: str, b: str) -> dict[str, Any]:
+    """On the tasks with the same id and the same right answer."""
+    shared = {
+        key
+        for key in answers[a].keys() & answers[b].keys()
+        if answers[a][key].expert_digest == answers[b][key].expert_digest
+    }
+    after, before = ({key: answers[label][key] for key in shared} for label in (b, a))
+    return accuracy_difference(after, before, {"from": a, "to": b})
 
 
 def _pair(

@@ -49,10 +49,16 @@ class RunData:
     config: str  # as written; empty without a config.yaml
     training: Mapping[str, Mapping[int, Mapping[str, Any]]]  # stage -> step -> the metrics line
     held_out: Mapping[Evaluation, Mapping[StepKey, HeldOutRow]]  # in the order of the evaluations
+    outcomes: Mapping[Evaluation, Mapping[StepKey, HeldOutRow]]  # of verified tasks; empty without any
     groups: Mapping[str, Mapping[int, tuple[GroupRow, ...]]]  # stage -> step -> groups
     floor: Mapping[str, Any] | None
     best_steps: Mapping[str, int | None]  # of checkpoints/<stage>/best.json; None: nothing beat the start
     warnings: tuple[str, ...]
+
+    @property
+    def evaluations(self) -> Mapping[Evaluation, Mapping[StepKey, HeldOutRow]]:
+        """Those of steps, or of verified tasks in a run that measures these alone."""
+        return self.held_out or self.outcomes
 
     @property
     def name(self) -> str:
@@ -82,13 +88,16 @@ def read_run(folder: Path) -> RunData:
     _check_version(manifest, manifest_path)
     config = _read_config(folder / "config.yaml", warnings)
     samples = folder / "samples.jsonl"
-    sampled = samples.exists() or "srl" in manifest.get("stages", ("srl",))
+    sampled = samples.exists() or bool({"srl", "rlvr"} & set(manifest.get("stages", ("srl",))))
+    measured = folder / "validation.jsonl"
+    verified = folder / "outcomes.jsonl"
     return RunData(
         folder=folder,
         manifest=manifest,
         config=config,
         training=_read_metrics(folder / "metrics.jsonl", warnings),
-        held_out=_read_held_out(folder / "validation.jsonl", warnings),
+        held_out=_read_held_out(measured, warnings) if measured.exists() or not verified.exists() else {},
+        outcomes=_read_held_out(verified, warnings) if verified.exists() else {},
         groups=_read_groups(samples, warnings) if sampled else {},
         floor=_read_object(folder / "floor.json") if (folder / "floor.json").exists() else None,
         best_steps=_read_best_steps(folder / "checkpoints"),

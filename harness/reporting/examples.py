@@ -71,7 +71,7 @@ def group_examples(run: RunData) -> list[GroupExample]:
 def held_out_examples(run: RunData, chosen: Mapping[str, Evaluation]) -> list[HeldOutExample]:
     """The held-out steps with the largest gain, the median change and the largest loss."""
     trained = trained_stage(chosen)
-    if trained is None or BASE not in chosen or chosen[trained] == chosen[BASE]:
+    if trained is None or chosen.get(BASE) not in run.held_out or chosen[trained] == chosen[BASE]:
         return []
     before, after = run.held_out[chosen[BASE]], run.held_out[chosen[trained]]
     changes = sorted(

@@ -37,6 +37,7 @@ def render_report(
         "report.html",
         report=report,
         headline=headline(report),
+        accuracy_headline=accuracy_headline(report),
         reads_expert=READS_EXPERT,
         reward_chart=_trusted(charts.reward_chart(report)),
         kind_chart=_trusted(charts.kind_chart(report)),
@@ -65,6 +66,8 @@ def render_comparison(comparison: Mapping[str, Any]) -> str:
 def headline(report: Mapping[str, Any]) -> str:
     """One sentence, the same on the page and in the terminal."""
     difference, trained = report["difference"], report["trained_stage"]
+    if difference is None and report["accuracy"] and not any(s["steps"] for s in report["stages"].values()):
+        return "Held-out step reward: not measured in this run."
     if difference is None:
         gap = "no trained stage was evaluated yet" if trained is None else "there is no base to compare with"
         return f"Held-out step reward: no difference to report, {gap}."
@@ -80,6 +83,33 @@ def headline(report: Mapping[str, Any]) -> str:
         f"base {number(before)}, trained ({trained}) {number(after)}; {VERDICTS[report['verdict']]}."
     )
     return sentence + _beside_floor(report["floor"], after)
+
+
+def accuracy_headline(report: Mapping[str, Any]) -> str:
+    """One sentence on verified answers, empty for a run without any."""
+    accuracy = report["accuracy"]
+    if accuracy is None:
+        return ""
+    shares = ", ".join(
+        f"{stage} {percent(one['mean'])} ({_ends(one)})" for stage, one in accuracy["stages"].items()
+    )
+    count = max(one["n"] for one in accuracy["stages"].values())
+    sentence = f"Held-out accuracy, {count} tasks (95 % interval): {shares}."
+    for pair in accuracy["differences"][-1:]:
+        if pair["verdict"] is not None:
+            sentence += (
+                f" {pair['to']} minus {pair['from']} {100 * pair['mean']:+.1f} points "
+                f"(exact McNemar test, p = {pair['p_value']:.3f}): {pair['verdict']}."
+            )
+    return sentence
+
+
+def _ends(interval: Mapping[str, Any]) -> str:
+    return (
+        "no interval"
+        if interval["low"] is None
+        else f"{percent(interval['low'])} to {percent(interval['high'])}"
+    )
 
 
 def _beside_floor(floor: Mapping[str, Any] | None, trained: float) -> str:

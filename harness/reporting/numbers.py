@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from harness.cli import UserError
+from harness.reporting.accuracy import accuracy_numbers
 from harness.reporting.data import Evaluation, HeldOutRow, RunData, number_or_none
 from harness.statistics import Interval, StepKey, cluster_bootstrap, paired_difference, verdict
 
@@ -28,7 +29,7 @@ def report_numbers(run: RunData) -> dict[str, Any]:
     chosen = chosen_evaluations(run, warnings)
     stages = {stage: _stage(run, stage, evaluation) for stage, evaluation in chosen.items()}
     trained = trained_stage(chosen)
-    rows = {stage: run.held_out[evaluation] for stage, evaluation in chosen.items()}
+    rows = {stage: run.held_out.get(evaluation, {}) for stage, evaluation in chosen.items()}
     difference = _difference(rows[trained], rows[BASE]) if trained and BASE in rows else None
     _warn_of_gaps(run, stages, trained, warnings)
     return {
@@ -43,6 +44,7 @@ def report_numbers(run: RunData) -> dict[str, Any]:
         else {},
         "differences": _consecutive_differences(rows),
         "last_step": _last_step(run, chosen, trained),
+        "accuracy": accuracy_numbers(run, chosen),
         "floor": _floor(run),
         "curves": {"training": _training_curves(run), "held_out": _held_out_curve(run)},
         "sampling": {stage: _sampling(steps) for stage, steps in run.groups.items()},
@@ -56,9 +58,9 @@ def chosen_evaluations(run: RunData, warnings: list[str]) -> dict[str, Evaluatio
     That is the one at the step that best.json names, the one of the stage before where no checkpoint beat
     the start, and without a best.json the stage's last complete one.
     """
-    complete = max((len(rows) for rows in run.held_out.values()), default=0)
+    complete = max((len(rows) for rows in run.evaluations.values()), default=0)
     chosen: dict[str, Evaluation] = {}
-    for evaluation, rows in run.held_out.items():
+    for evaluation, rows in run.evaluations.items():
         stage, step = evaluation
         if len(rows) < complete:
             warnings.append(
@@ -87,7 +89,7 @@ def _evaluation_of(
             f"no checkpoint of {stage} beat the model it started from: {stage} ends with its start"
         )
         return before or last
-    if len(run.held_out.get((stage, best), ())) == complete:
+    if len(run.evaluations.get((stage, best), ())) == complete:
         return stage, best
     warnings.append(
         f"best.json of {stage} names step {best}, which has no complete evaluation: "
@@ -130,13 +132,13 @@ def _about(run: RunData) -> dict[str, Any]:
 
 
 def _stage(run: RunData, stage: str, evaluation: Evaluation) -> dict[str, Any]:
-    rows = run.held_out[evaluation]
+    rows = run.held_out.get(evaluation, {})
     interval = interval_of(rows)
     return {
         "step": evaluation[1],
         "of_stage": evaluation[0],  # another one where nothing beat the start
         "is_best": run.best_steps.get(stage) == evaluation[1],
-        "evaluations": sum(name == stage for name, _ in run.held_out),
+        "evaluations": sum(name == stage for name, _ in run.evaluations),
         "step_reward": interval.as_json() if interval else None,
         "steps": len(rows),
         "unjudged": sum(row.reward is None for row in rows.values()),
@@ -205,7 +207,7 @@ def difference_entry(after: Rows, before: Rows, names: Mapping[str, str]) -> dic
 
 def _last_step(run: RunData, chosen: Mapping[str, Evaluation], trained: str | None) -> dict[str, Any] | None:
     """The difference at the last evaluation, which was not picked by its own reward; None if it is the best."""
-    if trained is None or BASE not in chosen:
+    if trained is None or chosen.get(BASE) not in run.held_out:
         return None
     base = run.held_out[chosen[BASE]]
     complete = [e for e, rows in run.held_out.items() if e[0] == trained and len(rows) >= len(base)]
@@ -274,7 +276,7 @@ def _warn_of_gaps(run: RunData, stages: Mapping[str, Any], trained: str | None, 
         warnings.append("the untrained model was not evaluated (yet): nothing to compare with")
     if trained is None:
         warnings.append("no trained stage was evaluated (yet): there is no difference to report")
-    if run.floor is None:
+    if run.floor is None and run.held_out:
         warnings.append("floor.json is not there (yet): no trivial policy to compare with")
     for stage, figures in stages.items():
         reward = figures["step_reward"]
