@@ -137,10 +137,11 @@ class GrpoTable(StageTable):
 
 
 class TasksTable(Table):
-    """Which SWE tasks."""
+    """Which tasks."""
 
     source: str = "demo"  # demo, verified, lite, full, a hub name, or a .jsonl, .json or .parquet file
     split: str = "test"
+    path: str | None = None  # math: a local copy of the benchmark that `source` names
     columns_from: str | None = None  # for rows of SWE-bench's older shape: a source in the newer one
     ids: tuple[str, ...] = ()
     repos: tuple[str, ...] = ()

@@ -7,16 +7,19 @@ reference patch and the empty one of each judged beside it.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.cli import UserError, add_recipe_arguments, new_run, recipe_and_overrides, resumed_run, run
 
 if TYPE_CHECKING:
+    from environments.math.tasks import MathTask
     from environments.swe.tasks import SWETask
+    from harness.console import Teller
     from harness.evaluation.config import EvaluationRecipe
+    from harness.evaluation.math_run import MathJob
     from harness.evaluation.records import EvaluationFolder, Prediction
     from harness.evaluation.runner import Verdicts
     from harness.evaluation.work import Worker
@@ -30,20 +33,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if resumed := resumed_run(options):
         folder = EvaluationFolder(resumed)
-        return _evaluate(_prepare(saved_evaluation(folder)), folder)
+        recipe = saved_evaluation(folder)
+        return _evaluate(job := _prepare(recipe), _contamination(job), folder)
     name, overrides = recipe_and_overrides(options)
     recipe = load_evaluation(name, [*_mode(options), *overrides])
     job = _prepare(recipe)  # what is wrong is told before a folder is made
+    contamination = _contamination(job)
     if options.dry_run:
         return _dry_run(job)
     folder = EvaluationFolder(new_run(recipe.output, recipe.name))
     folder.create(recipe)
-    return _evaluate(job, folder)
+    return _evaluate(job, contamination, folder)
+
+
+def _contamination(job: "_Job | MathJob") -> dict[str, Any] | None:
+    """What of the tasks was trained on, None if nobody asked. Raises UserError where that is not allowed."""
+    table = job.recipe.contamination
+    if not table.train:
+        return None
+    from harness.contamination import overlaps
+    from trajectories.store import read_trajectories
+
+    texts = {task.instance_id: task_text(task) for task in job.tasks}
+    files = [Path(name).expanduser() for name in table.train]
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"contamination.train: no file {file}", exit_code=2)
+    trained = ((t.trajectory_id, t.task) for file in files for t in read_trajectories(file))
+    found = overlaps(texts, trained, words=table.words, share=table.share)
+    if found and not table.allow:
+        shown = "".join(f"\n  {one.test}: {one.share:.0%} of it in {one.train}" for one in found[:10])
+        raise UserError(
+            f"{len(found)} of {len(texts)} tasks were trained on (at most 10 are shown):{shown}\n"
+            "leave them out of the training set or of the tasks, or set contamination.allow=true"
+        )
+    return {**table.model_dump(mode="json"), "overlaps": [asdict(one) for one in found]}
+
+
+def task_text(task: "SWETask | MathTask") -> str:
+    """What a task says."""
+    return task.problem if hasattr(task, "problem") else task.problem_statement
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """A recipe with what its names stand for."""
+    """A recipe of the domain swe with what its names stand for."""
 
     recipe: "EvaluationRecipe"
     tasks: "tuple[SWETask, ...]"
@@ -55,9 +89,63 @@ class _Job:
     def samples(self) -> int:
         return 1 if self.recipe.predictions else self.recipe.samples
 
+    def describe(self) -> str:
+        return f"{len(self.tasks)} tasks of {len({task.repo for task in self.tasks})} repositories"
 
-def _prepare(recipe: "EvaluationRecipe") -> _Job:
+    def run(self, folder: "EvaluationFolder", teller: "Teller") -> None:
+        from environments.engine import connect
+        from environments.failures import EnvironmentFailure
+        from harness.evaluation.execution import make_execute
+        from harness.evaluation.images import provide_images
+        from harness.evaluation.runner import Progress, finished_items, items_of, run_items
+
+        recipe = self.recipe
+        execute = make_execute(recipe, self.worker)
+        try:
+            connect()  # in the main thread, where signals can be taken over
+            provide_images(recipe.tasks.source, self.tasks, teller)
+        except EnvironmentFailure as error:
+            raise UserError(str(error)) from error
+        items = items_of(self.tasks, recipe.judge, self.samples)
+        left = len(items) - len(finished_items(folder) & {item.key for item in items})
+        teller.say(
+            f"{len(self.tasks)} tasks, {left} of {len(items)} patches to judge, {recipe.workers} at once"
+        )
+        run_items(
+            items,
+            execute,
+            folder,
+            self.verdicts,
+            model_name=self.model_name or "",
+            on_done=Progress(left, teller.say),
+        )
+
+    def report(self, folder: "EvaluationFolder") -> dict[str, Any]:
+        from harness.evaluation.records import read_rows
+        from harness.evaluation.report import build_report
+
+        return build_report(
+            self.tasks,
+            read_rows(folder.attempts),
+            read_rows(folder.rollouts),
+            read_rows(folder.verdicts),
+            samples=self.samples,
+            model_name=self.model_name,
+        )
+
+    @staticmethod
+    def print_report(report: "Mapping[str, Any]", path: Path) -> None:
+        from harness.evaluation.summary import print_report
+
+        print_report(report, path)
+
+
+def _prepare(recipe: "EvaluationRecipe") -> "_Job | MathJob":
     """Raises UserError."""
+    if recipe.domain == "math":
+        from harness.evaluation.math_run import prepare_math
+
+        return prepare_math(recipe)
     from harness.evaluation.runner import Verdicts
     from harness.evaluation.workers import make_worker
 
@@ -109,79 +197,46 @@ def load(recipe: "EvaluationRecipe") -> "tuple[tuple[SWETask, ...], dict[str, Pr
         raise UserError(str(error), exit_code=2) from error
 
 
-def _dry_run(job: _Job) -> int:
+def _dry_run(job: "_Job | MathJob") -> int:
     import yaml
 
     table = job.recipe.model_dump(mode="json")
     print(yaml.safe_dump(table, sort_keys=False, allow_unicode=True), end="")
-    print(f"# {len(job.tasks)} tasks of {len({task.repo for task in job.tasks})} repositories")
+    print(f"# {job.describe()}")
     print("# nothing was judged: this was a dry run")
     return 0
 
 
-def _evaluate(job: _Job, folder: "EvaluationFolder") -> int:
-    from environments.engine import connect
-    from environments.failures import EnvironmentFailure
+def _evaluate(job: "_Job | MathJob", contamination: dict[str, Any] | None, folder: "EvaluationFolder") -> int:
     from harness.console import Teller
-    from harness.evaluation.execution import make_execute
-    from harness.evaluation.images import provide_images
-    from harness.evaluation.runner import Progress, finished_items, items_of, run_items
 
-    recipe, teller = job.recipe, Teller()
-    execute = make_execute(recipe, job.worker)
+    teller = Teller()
     teller.say(f"run: {folder.path}")
-    try:
-        connect()  # in the main thread, where signals can be taken over
-        provide_images(recipe.tasks.source, job.tasks, teller)
-    except EnvironmentFailure as error:
-        raise UserError(str(error)) from error
-    items = items_of(job.tasks, recipe.judge, job.samples)
-    left = len(items) - len(finished_items(folder) & {item.key for item in items})
-    teller.say(f"{len(job.tasks)} tasks, {left} of {len(items)} patches to judge, {recipe.workers} at once")
     _begin_manifest(folder)
     try:
-        run_items(
-            items,
-            execute,
-            folder,
-            job.verdicts,
-            model_name=job.model_name or "",
-            on_done=Progress(left, teller.say),
-        )
+        job.run(folder, teller)
     except BaseException:
         folder.update_manifest(status="interrupted")
         teller.say(f"stopped; go on with: python -m harness.evaluate --resume {folder.path}")
         raise
     folder.update_manifest(status="finished")
-    _report(job, folder)
+    report = job.report(folder)
+    if contamination is not None:
+        report["contamination"] = contamination
+    report["versions"] = json.loads(folder.manifest.read_text(encoding="utf-8"))["versions"]
+    folder.write_json(folder.report, report)
+    job.print_report(report, folder.report)
     return 0
 
 
 def _begin_manifest(folder: "EvaluationFolder") -> None:
-    from environments.swe.grading import swebench_version
+    from importlib.metadata import version
+
     from harness.run_folder import describe_machine, now
 
     machine = describe_machine()
-    machine["versions"]["swebench"] = swebench_version()
+    machine["versions"] |= {name: version(name) for name in ("swebench", "math-verify")}
     folder.update_manifest(run_name=folder.path.name, status="running", started=now(), **machine)
-
-
-def _report(job: _Job, folder: "EvaluationFolder") -> None:
-    from harness.evaluation.records import read_rows
-    from harness.evaluation.report import build_report
-    from harness.evaluation.summary import print_report
-
-    report = build_report(
-        job.tasks,
-        read_rows(folder.attempts),
-        read_rows(folder.rollouts),
-        read_rows(folder.verdicts),
-        samples=job.samples,
-        model_name=job.model_name,
-    )
-    report["versions"] = json.loads(folder.manifest.read_text(encoding="utf-8"))["versions"]
-    folder.write_json(folder.report, report)
-    print_report(report, folder.report)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,37 @@ def paired_difference(
     return cluster_bootstrap(differences, resamples=resamples, confidence=confidence, seed=seed)
 
 
+def two_level_bootstrap(
+    flags: Sequence[Sequence[bool]], *, resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Mean of right answers over problems, each with the same number of samples, and its interval over both.
+
+    A resample draws problems with replacement, and of each drawn problem as many samples as it has, with replacement;
+    the interval is the percentile interval at the levels of :func:`cluster_bootstrap`. Drawing the samples again widens
+    it a little beyond what the problems alone give (Davison and Hinkley 1997, section 3.8): it stays honest with few
+    samples a problem. Raises ValueError without a problem, or if the numbers of samples differ.
+
+    >>> two_level_bootstrap([[True, False], [True, True]]).mean
+    0.75
+    """
+    counts = {len(samples) for samples in flags}
+    if len(counts) != 1 or 0 in counts:
+        raise ValueError(f"{len(flags)} problems with {sorted(counts)} samples: give each the same number")
+    (k,) = counts
+    shares_N = np.array([sum(samples) / k for samples in flags])
+    n = len(shares_N)
+    if n == 1:
+        return Interval(mean=float(shares_N[0]), low=None, high=None, n=1, steps=k, unjudged=0)
+    generator = np.random.default_rng(seed)
+    chunk = max(1, _DRAWS_AT_ONCE // n)
+    means: list[np.ndarray] = []
+    for start in range(0, resamples, chunk):
+        drawn_RN = shares_N[generator.integers(0, n, size=(min(chunk, resamples - start), n))]
+        means.append(generator.binomial(k, drawn_RN).mean(axis=1) / k)
+    low, high = _expanded_quantiles(np.concatenate(means), n, confidence)
+    return Interval(mean=float(shares_N.mean()), low=low, high=high, n=n, steps=n * k, unjudged=0)
+
+
 def verdict(difference: Interval) -> Verdict:
     """Whether the interval excludes 0, and on which side."""
     if difference.low is not None and difference.low > 0:
@@ -128,9 +159,13 @@ def _expanded_percentiles(
     for start in range(0, resamples, chunk):
         draws_RN = generator.integers(0, n, size=(min(chunk, resamples - start), n))
         means.append(sums_N[draws_RN].sum(axis=1) / counts_N[draws_RN].sum(axis=1))
+    return _expanded_quantiles(np.concatenate(means), n, confidence)
+
+
+def _expanded_quantiles(means_R: np.ndarray, n: int, confidence: float) -> tuple[float, float]:
     t = _student_t_quantile(confidence, n - 1)
     tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * t)
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
+    low, high = np.quantile(means_R, [tail, 1 - tail])
     return float(low), float(high)
 
 

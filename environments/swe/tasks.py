@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from environments.rows import Row, file_rows, hub_rows, is_hub_name
 
@@ -90,15 +90,23 @@ def load_tasks(source: str, *, split: str = "test", columns_from: str | None = N
     return tasks
 
 
+class _Named(Protocol):
+    @property
+    def instance_id(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Named)
+
+
 def select_tasks(
-    tasks: Sequence[SWETask],
+    tasks: Sequence[T],
     *,
     ids: Sequence[str] = (),
     repos: Sequence[str] = (),
     regex: str | None = None,
     span: str | None = None,
-) -> tuple[SWETask, ...]:
-    """The tasks that pass every filter given: ids, repositories, a pattern of the id, then a Python slice.
+) -> tuple[T, ...]:
+    """The tasks of any kind that pass every filter given: ids, repositories, a pattern of the id, a Python slice.
 
     >>> select_tasks((), span="0:2")
     ()
@@ -106,7 +114,8 @@ def select_tasks(
     Raises TaskError for an id or repository that is not there, and if nothing is left.
     """
     known = [task.instance_id for task in tasks]
-    for wanted, names, what in ((ids, known, "instance"), (repos, [t.repo for t in tasks], "repository")):
+    repositories = [getattr(task, "repo", "") for task in tasks]
+    for wanted, names, what in ((ids, known, "instance"), (repos, repositories, "repository")):
         for name in wanted:
             if name not in names:
                 near = get_close_matches(name, names, n=1)
@@ -114,9 +123,9 @@ def select_tasks(
                 raise TaskError(f"no {what} {name} among the {len(tasks)} tasks{hint}")
     chosen = [
         task
-        for task in tasks
+        for task, repository in zip(tasks, repositories, strict=True)
         if (not ids or task.instance_id in ids)
-        and (not repos or task.repo in repos)
+        and (not repos or repository in repos)
         and (regex is None or re.search(_pattern(regex), task.instance_id))
     ]
     if span is not None:

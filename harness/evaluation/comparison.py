@@ -11,7 +11,13 @@ from harness.cli import UserError
 from harness.evaluation.records import EvaluationFolder
 from harness.rates import compare
 
-_JUDGED = ("resolved", "unresolved", "empty_patch", "error")  # buckets that say something of a patch
+_JUDGED = (
+    "resolved",
+    "unresolved",
+    "empty_patch",
+    "error",
+    "no_answer",
+)  # buckets that say something of a patch
 
 
 def is_evaluation(run: Path) -> bool:
@@ -33,7 +39,7 @@ def read_report(run: Path) -> dict[str, Any]:
 def compare_evaluations(runs: Sequence[Path]) -> dict[str, Any]:
     """Resolved rates of several evaluations, and for each pair the exact McNemar test on tasks that both judged.
 
-    Only the first sample of a task counts. Raises UserError if a run judged no predictions, or two have no task
+    Only the first answer to a task counts. Raises UserError if a run judged no predictions, or two have no task
     in common.
     """
     reports = {str(run): read_report(run) for run in runs}
@@ -58,4 +64,4 @@ def compare_evaluations(runs: Sequence[Path]) -> dict[str, Any]:
 
 def _solved(report: dict[str, Any]) -> dict[str, bool]:
     """Solved or not, of each task that was judged."""
-    return {name: bucket == "resolved" for bucket in _JUDGED for name in report[f"{bucket}_ids"]}
+    return {name: bucket == "resolved" for bucket in _JUDGED for name in report.get(f"{bucket}_ids", ())}

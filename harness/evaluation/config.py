@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.config import (
     ActionsTable,
@@ -36,25 +36,58 @@ class ScaffoldTable(Table):
     oracle: bool = False  # tell it which files the reference patch touches (oracle-edit needs it)
 
 
+class ContaminationTable(Table):
+    """What the policy was trained on, to be held against the tasks."""
+
+    train: tuple[str, ...] = ()  # files of `python -m harness.convert`
+    words: int = Field(default=8, ge=1)  # of a run
+    share: float = Field(default=0.5, gt=0, le=1)  # of a task's runs that one training text holds
+    allow: bool = False  # evaluate all the same; the report names the tasks
+
+
 class EvaluationRecipe(Table):
     """An evaluation."""
 
     name: str = "evaluation-{time}"  # of the run's folder; {time} stands for date and time
     output: str = "outputs"
-    tasks: TasksTable = TasksTable()
+    domain: Literal["swe", "math"] = "swe"
+    tasks: TasksTable = (
+        TasksTable()
+    )  # math: amc23, aime24, aime25, math500, gsm8k, minerva, a hub name, or a file
+    contamination: ContaminationTable = ContaminationTable()
     predictions: str | None = (
         None  # a file of predictions, .jsonl or .json; in their stead a policy makes them
     )
     policy: PolicyTable | None = None
     scaffold: ScaffoldTable = ScaffoldTable()
     actions: ActionsTable = ActionsTable()  # the format that the model was trained with
-    samples: int = Field(default=1, ge=1)  # predictions that the policy makes for each task
+    samples: int = Field(
+        default=1, ge=0
+    )  # predictions for each task; math: sampled ones, beside the greedy one
+    greedy: bool = True  # math: one greedy answer
+    temperature: float = Field(default=1.0, gt=0)  # math: of the sampled answers
     # What is judged: the reference patches, the empty patch (the two certify the images), the predictions.
     judge: tuple[Source, ...] = Field(default=("gold", "noop"), min_length=1)
     workers: int = Field(default=2, ge=1)  # attempts and verdicts at once
     executor: Literal["threads", "ray"] = "threads"  # of this machine, or of a Ray cluster
     retries: int = Field(default=2, ge=0)  # of a verdict whose box broke
     limits: LimitsTable = LimitsTable()
+    verifier_seconds: float = Field(default=5.0, gt=0)  # math: for one answer
+
+    @model_validator(mode="after")
+    def _domain_has_what_it_needs(self) -> "EvaluationRecipe":
+        if self.domain == "swe" and self.samples < 1:
+            raise ValueError("samples: at least 1 in the domain swe")
+        if self.domain == "math":
+            if self.policy is None:
+                raise ValueError("domain math: say which policy answers (policy.name, policy.settings)")
+            if self.executor != "threads":
+                raise ValueError(
+                    "executor: threads in the domain math; a server spreads the work of its model itself"
+                )
+            if not (self.greedy or self.samples):
+                raise ValueError("greedy is false and samples is 0: nothing is asked for")
+        return self
 
 
 def load_evaluation(name: str, overrides: Sequence[str] = ()) -> EvaluationRecipe:

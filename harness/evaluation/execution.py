@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, TypeVar
 
 from environments.engine import LIVE
 from harness.cli import UserError
@@ -14,11 +14,14 @@ from harness.evaluation.runner import Execute, Verdicts
 from harness.evaluation.work import Done, Item, Worker
 from harness.evaluation.workers import make_worker
 
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
 
 def make_execute(recipe: EvaluationRecipe, worker: Worker) -> Execute:
     """The recipe's executor. Raises UserError if Ray is asked for and not installed."""
     if recipe.executor == "threads":
-        return functools.partial(_in_threads, worker, recipe.workers)
+        return functools.partial(in_threads, worker, recipe.workers)
     try:
         import ray
     except ImportError as error:
@@ -26,9 +29,9 @@ def make_execute(recipe: EvaluationRecipe, worker: Worker) -> Execute:
     return functools.partial(_on_ray, ray, recipe)
 
 
-def _in_threads(work: Callable[[Item], Done], workers: int, items: Iterable[Item]) -> Iterator[Done]:
+def in_threads(work: Callable[[Given], Made], workers: int, items: Iterable[Given]) -> Iterator[Made]:
     """Outcomes in the order in which they come. At an interrupt nothing new is started, and no box is left."""
-    waiting: set[Future[Done]] = set()
+    waiting: set[Future[Made]] = set()
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="evaluation")
     try:
         for item in items:

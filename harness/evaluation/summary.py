@@ -41,7 +41,39 @@ def print_report(report: Mapping[str, Any], path: Path) -> None:
             odd = ", ".join(f"{name} ({bucket})" for name, bucket in found["unexpected"].items())
             told = f"{line}; not as it should be: {odd}" if odd else f"{line}, as it should be"
             console.print(told, soft_wrap=True)
+    _print_contamination(console, report)
     console.print(f"report: {path}", soft_wrap=True)
+
+
+def print_math_report(report: Mapping[str, Any], path: Path) -> None:
+    """Accuracy of the greedy answers, of the sampled ones, and what became of the rest."""
+    console = Console(highlight=False)
+    rate, total = report["resolved_rate"], report["total_instances"]
+    console.print(
+        f"{report['model_name_or_path']}: {report['first_answer']} {rate['mean']:.1%} (95 % interval "
+        f"{rate['low']:.1%} to {rate['high']:.1%}, {rate['successes']} of {total} problems)",
+        markup=False,
+        soft_wrap=True,
+    )
+    if "avg_at_k" in report:
+        average, k = report["avg_at_k"], report["samples"]
+        ends = "no interval" if average["low"] is None else f"{average['low']:.1%} to {average['high']:.1%}"
+        console.print(f"avg@{k} {average['mean']:.1%} (95 % interval over problems and samples {ends})")
+        console.print(", ".join(f"pass@{k} {value:.1%}" for k, value in report["pass_at_k"].items()))
+    for key in ("no_answer", "infra_failure", "policy_failure", "incomplete"):
+        if count := report[f"{key}_instances"]:
+            console.print(f"{key.replace('_', ' ')}: {count} of {total}")
+    _print_contamination(console, report)
+    console.print(f"report: {path}", soft_wrap=True)
+
+
+def _print_contamination(console: Console, report: Mapping[str, Any]) -> None:
+    if (found := report.get("contamination")) and found["overlaps"]:
+        names = ", ".join(overlap["test"] for overlap in found["overlaps"][:10])
+        console.print(
+            f"trained on: {len(found['overlaps'])} of {report['total_instances']} tasks ({names})",
+            soft_wrap=True,
+        )
 
 
 def print_comparison(comparison: Mapping[str, Any], path: Path) -> None:

@@ -1,8 +1,11 @@
 """The tasks that a recipe names."""
 
-from environments.swe.tasks import SWETask, load_tasks, select_tasks
+from environments.math.tasks import MathTask, MathTaskError, load_math_tasks
+from environments.swe.tasks import SWETask, TaskError, load_tasks, select_tasks
+from harness.cli import UserError
 from harness.config import TasksTable
 from harness.demo.instances import demo_instances
+from harness.demo.math import problems_path
 
 
 def all_swe_tasks(table: TasksTable) -> tuple[SWETask, ...]:
@@ -20,3 +23,15 @@ def filtered(tasks: tuple[SWETask, ...], table: TasksTable) -> tuple[SWETask, ..
 def load_swe_tasks(table: TasksTable) -> tuple[SWETask, ...]:
     """Raises TaskError."""
     return filtered(all_swe_tasks(table), table)
+
+
+def math_tasks(table: TasksTable) -> tuple[MathTask, ...]:
+    """The problems that pass the table's filters. Raises UserError."""
+    if table.repos or table.columns_from:
+        raise UserError("tasks.repos and tasks.columns_from are for the domain swe", exit_code=2)
+    source = str(problems_path()) if table.source == "demo" else table.source
+    try:
+        tasks = load_math_tasks(source, split=table.split, path=table.path)
+        return select_tasks(tasks, ids=table.ids, regex=table.regex, span=table.slice)
+    except (MathTaskError, TaskError) as error:
+        raise UserError(str(error), exit_code=2) from error

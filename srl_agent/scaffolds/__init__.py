@@ -22,6 +22,7 @@ SCAFFOLDS: Mapping[str, str] = {
     "tool-loop": "srl_agent.scaffolds.tool_loop:ToolLoop",
     "oracle-edit": "srl_agent.scaffolds.oracle_edit:OracleEdit",
     "agentless-mini": "srl_agent.scaffolds.agentless_mini:AgentlessMini",
+    "math": "srl_agent.scaffolds.math:MathScaffold",
     "mini-swe-agent": "srl_agent.scaffolds.mini_swe_agent:MiniSweAgent",
 }
 

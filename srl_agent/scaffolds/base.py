@@ -82,7 +82,7 @@ def limit_of(error: ContextOverflowError | TimeoutError) -> Status:
 def make_rollout(
     task: ScaffoldTask,
     policy: Policy,
-    environment: Environment,
+    environment: Environment | None,
     *,
     scaffold: str,
     steps: Sequence[Step],
@@ -94,6 +94,7 @@ def make_rollout(
 ) -> Rollout:
     """The rollout that these steps are. Unless given, the patch is what the environment holds, however it ended."""
     if patch is None:
+        assert environment is not None  # without one there is no patch but a given one
         try:
             patch = environment.submission()
         except ValueError as unusable:

@@ -1,0 +1,126 @@
+"""Mathematical problems: one answer with the whole solution, or a step at a time as in training."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from srl_agent.formats import FormatError, Message, get_format, prose, thinking, without_thinking
+from srl_agent.formats.math_step import solution_prompt, solution_text
+from srl_agent.policies.base import Completion, ContextOverflowError, Policy, Sampling
+from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, make_rollout
+from srl_agent.steps import PromptSettings, render_next
+from trajectories import Action, Step
+
+SOLUTION = "solution"  # key of the rollout's metadata: the text that is verified
+_BOX = "\\boxed"  # the step that holds it is the last one
+
+
+class MathScaffold:
+    """``mode: single``: the prompt of RLVR, one completion. ``mode: steps``: the prompts of SRL, until a box."""
+
+    def __init__(
+        self,
+        *,
+        mode: Literal["single", "steps"] = "single",
+        sampling: Sampling | None = None,
+        max_steps: int = 30,
+    ) -> None:
+        """``sampling``: of a greedy attempt; its ``max_tokens`` are of one completion."""
+        if mode not in ("single", "steps"):
+            raise ValueError(f"scaffold math: mode is single or steps, not {mode!r}")
+        self.mode = mode
+        self.sampling = sampling or Sampling(max_tokens=4096)
+        self.max_steps = max_steps
+        self._format = get_format("math-step")
+
+    def run(self, task: ScaffoldTask, policy: Policy, environment: Environment | None = None) -> Rollout:
+        """One attempt with the scaffold's own sampling; there is nothing to act on, so no environment."""
+        return self.attempts(task, policy, n=1, sampling=self.sampling)[0]
+
+    def attempts(self, task: ScaffoldTask, policy: Policy, *, n: int, sampling: Sampling) -> list[Rollout]:
+        """``n`` attempts: of single answers all are asked for at once, so that a server shares their prompt."""
+        if self.mode == "steps":
+            shift = range(n)
+            seeds = [None if sampling.seed is None else sampling.seed + i for i in shift]
+            return [self._by_steps(task, policy, replace(sampling, seed=seed)) for seed in seeds]
+        try:
+            completions = policy.generate(solution_prompt(task.problem_statement), n=n, sampling=sampling)
+        except ContextOverflowError as error:
+            return [self._rollout(task, policy, [], [], "", "token_limit", str(error))] * n
+        return [self._single(task, policy, completion) for completion in completions]
+
+    def _single(self, task: ScaffoldTask, policy: Policy, completion: Completion) -> Rollout:
+        answer = without_thinking(completion.text).strip()
+        action = (Action(name=SOLUTION, arguments={"text": answer}),) if answer else ()
+        thought = thinking(completion.text) if answer else prose(completion.text)
+        status: Status = "token_limit" if completion.finish_reason == "length" else "submitted"
+        step = Step(thought=thought, actions=action, observation="")
+        return self._rollout(task, policy, [step], [completion], completion.text, status)
+
+    def _by_steps(self, task: ScaffoldTask, policy: Policy, sampling: Sampling) -> Rollout:
+        steps: list[Step] = []
+        completions: list[Completion] = []
+        status, error = self._work(task, policy, sampling, steps, completions)
+        text = solution_text([step for step in steps if step.actions])
+        return self._rollout(task, policy, steps, completions, text, status, error)
+
+    def _work(
+        self,
+        task: ScaffoldTask,
+        policy: Policy,
+        sampling: Sampling,
+        steps: list[Step],
+        completions: list[Completion],
+    ) -> tuple[Status, str | None]:
+        for _ in range(self.max_steps):
+            prompt = self._prompt(task, steps)
+            try:
+                (completion,) = policy.generate(prompt, sampling=sampling)
+            except ContextOverflowError as error:
+                return "token_limit", str(error)
+            completions.append(completion)
+            try:
+                step = self._read(completion.text)
+            except FormatError as error:
+                return "step_limit", f"step {len(steps) + 1} is none: {error}"
+            steps.append(step)
+            if _BOX in str(step.actions[0].arguments["text"]):
+                return "submitted", None
+            if completion.finish_reason == "length":
+                return (
+                    "token_limit",
+                    f"step {len(steps)} was cut off at {completion.completion_tokens} tokens",
+                )
+        return "step_limit", None
+
+    def _prompt(self, task: ScaffoldTask, steps: Sequence[Step]) -> list[Message]:
+        everything = PromptSettings(context_window=None)
+        return render_next(task.problem_statement, steps, settings=everything, action_format=self._format)
+
+    def _read(self, text: str) -> Step:
+        """A step with its thought anywhere, or without one: only the format of training is strict."""
+        actions = self._format.syntax.parse(without_thinking(text))
+        return Step(thought=thinking(text), actions=actions, observation="")
+
+    def _rollout(
+        self,
+        task: ScaffoldTask,
+        policy: Policy,
+        steps: Sequence[Step],
+        completions: Sequence[Completion],
+        text: str,
+        status: Status,
+        error: str | None = None,
+    ) -> Rollout:
+        return make_rollout(
+            task,
+            policy,
+            None,
+            scaffold="math",
+            steps=steps,
+            completions=completions,
+            status=status,
+            error=error,
+            metadata={SOLUTION: text},
+            patch="",
+        )
