@@ -1,8 +1,8 @@
 r"""What of a completion is its answer, and a text as the comparison reads it.
 
 The last box counts; without one, in this order, what follows the last "####", what follows the last "answer is" or
-"answer:" that gives a number, a letter or a formula, and the last number. What stands before ``</think>`` counts only
-if nothing follows it.
+"answer:" that gives a number or a letter (after "final" also a word), and the last number. What stands before
+``</think>`` counts only if nothing follows it.
 """
 
 import re
@@ -11,7 +11,10 @@ _MARKS = re.compile(r"<\|\w+\|>|</?think>|</?answer>")
 _BRACES = re.compile(r"\\f?box(?:ed)?(?![a-zA-Z])\s?(?P<opens>\{)?|\\.|[{}]", re.DOTALL)
 _BARE = re.compile(r"\d+(?:[.,]\d+)*|[^\s$\\{}.,;:]+|\\[a-zA-Z]+(?:\{[^{}\n]{0,200}\})*")  # of "\boxed 5"
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")
-_ANSWER_IS = re.compile(r"\banswer\b\**(?:[ \t]+(?:is|are|was|=)\b|[ \t]*:)\**:?[ \t]*", re.IGNORECASE)
+_ANSWER_IS = re.compile(
+    r"\b(final )?answer\b\**(?:[ \t]+(?:is|are|was|=)\b|[ \t]*:)\**:?[ \t]*", re.IGNORECASE
+)
+_DIGIT = re.compile(r"\d")
 _MATH = re.compile(r"\$\$([^$]+)\$\$|\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _NUMBER = re.compile(r"(?:(?<![\w.)])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?")
 
@@ -32,9 +35,7 @@ def extract_answer(completion: str) -> str | None:
         return _tidy(hashes[-1]) or None
     for match in reversed(list(_ANSWER_IS.finditer(text))):
         answer = _of_sentence(text[match.end() : match.end() + 500].partition("\n")[0])
-        if len(answer) == 1 or any(
-            letter.isdigit() for letter in answer
-        ):  # "the answer is correct" gives none
+        if len(answer) == 1 or _DIGIT.search(answer) or (match[1] and _is_word(answer)):
             return answer
     numbers = _NUMBER.findall(text)
     return numbers[-1].replace(",", "") if numbers else None
@@ -62,6 +63,19 @@ def last_box(text: str) -> str | None:
             if start is not None and start > place and (content := text[start : match.start()].strip()):
                 last, place = content, start
     return last
+
+
+def _is_word(text: str) -> bool:
+    """Whether a text is one word that says more than that an answer is right."""
+    return text.isalpha() and text.lower() not in (
+        "correct",
+        "right",
+        "wrong",
+        "incorrect",
+        "valid",
+        "given",
+        "indeed",
+    )
 
 
 def _of_sentence(sentence: str) -> str:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -127,7 +128,7 @@ class _Worker:
 
     def judge(self, gold: str, answer: str, seconds: float) -> tuple[Outcome, str]:
         request = json.dumps({"gold": gold, "answer": answer, "seconds": seconds}).encode() + b"\n"
-        if self._process is not None and self._process.poll() is not None:
+        if self._process is not None and _has_ended(self._process):
             self.stop()
         try:
             process = self._process or self._start()
@@ -147,7 +148,7 @@ class _Worker:
         process, self._process, self._unread = self._process, None, b""
         if process is None:
             return
-        if process.poll() is None:
+        with suppress(ProcessLookupError):  # it was waited for by another
             os.killpg(process.pid, signal.SIGKILL)  # with the child that judges
         process.wait()
         for pipe in (process.stdin, process.stdout):
@@ -184,6 +185,14 @@ class _Worker:
             self._unread += chunk
         line, _, self._unread = self._unread.partition(b"\n")
         return line
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has; its number stays taken, so that its group can still be killed."""
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def _write(process: subprocess.Popen[bytes], request: bytes) -> None:

@@ -44,6 +44,7 @@ def _in_child(request: dict[str, Any]) -> dict[str, str]:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        os.closerange(3, writing)  # the parent sees the worker's end even while its child goes on
         _serve(request, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
@@ -55,9 +56,9 @@ def _in_child(request: dict[str, Any]) -> dict[str, str]:
     _, status = os.waitpid(child, 0)
     if answer:
         return dict(json.loads(answer))
-    in_time = not os.WIFSIGNALED(status) or os.WTERMSIG(status) not in (signal.SIGALRM, signal.SIGXCPU)
+    timed_out = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGALRM, signal.SIGXCPU)
     detail = (
-        f"no judgement within {request['seconds']:g} s" if not in_time else "the judging process broke down"
+        f"no judgement within {request['seconds']:g} s" if timed_out else "the judging process broke down"
     )
     return {"outcome": "unjudged", "detail": detail}
 
