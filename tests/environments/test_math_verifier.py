@@ -204,6 +204,10 @@ def hostile(draw: random.Random) -> str:
         lambda: rf"\boxed{{\frac{{{n}}}{{0}}}}",
         lambda: r"\boxed{" + r"\left" * n + r"\text{" * n + "}",
         lambda: "answer is " * n * 50 + "$" * n,
+        lambda: r"\boxed{" + "}{" * n + "".join(draw.choice("{{}\\1x") for _ in range(2000)),
+        lambda: "<think>" * n + r"\boxed{\frac{1}{" + "#" * draw.randrange(900),
+        lambda: "".join(draw.choice(["####", "answer:", "$", "-", "\n", "**"]) for _ in range(400)),
+        lambda: rf"\boxed{{{draw.choice('+-')}{'0' * n}{draw.randrange(10**n)}}}",
         lambda: rf"\boxed{{x^{{{n}^{n}}}}}",
         lambda: r"\boxed{\begin{pmatrix}" + "1&" * n + r"\\" * n + r"\end{pmatrix}}",
     ]
