@@ -96,13 +96,13 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, replacement in (
         (r"[\s\0]+", " "),
         ("−", "-"),
-        (r"\\!|(?<=\d)\{,\}(?=\d)", ""),  # 32,\!348
+        (r"\\! ?|(?<=\d)\{,\}(?=\d)", ""),  # 32,\!348
         (r"(?<!\\)\\[()\[\]]|\\\$|\$|\\(?:display|text)style(?![a-zA-Z])", " "),
         (
             r"\^ ?(?:\{ ?\\(?:text|mathrm)\{(?:st|nd|rd|th)\} ?\}|\\(?:text|mathrm)\{(?:st|nd|rd|th)\})",
             "",
         ),  # 12^{th}
-        (r", ?(?:\\q?quad ?|\\[ ,;])?\\text ?\{ ?(?:for|where|if|when|with)\b.*", ""),  # A = 1/w, for w ≠ 0
+        (r",? ?(?:\\q?quad ?|\\[ ,;])?\\text ?\{ ?(?:for|where|when)\b.*", ""),  # A = 1/w, for w ≠ 0
         (r"(?<!\\)\\[ ,;:]|\\q?quad(?![a-zA-Z])|~", " "),
         (r" +", " "),
         (r"\bnp\.(?=[a-z])", r"\\"),  # np.arcsin(10/13)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from math_verify import LatexExtractionConfig, parse, verify
-from sympy import Basic, Equality, Expr, Float, MatrixBase, UnevaluatedExpr, exp, simplify
+from sympy import Basic, Equality, Expr, Float, I, MatrixBase, UnevaluatedExpr, exp, simplify
 from sympy.functions.elementary.hyperbolic import HyperbolicFunction
 
 Outcome = Literal["correct", "wrong", "unjudged"]
@@ -60,7 +60,7 @@ def _equal(wanted: Value, given: Value) -> bool:
     if numbers[0] is not None and numbers[1] is not None and not _has_percent(wanted, given):
         decimal = wanted.has(Float) or given.has(Float)
         return abs(numbers[0] - numbers[1]) <= (TOLERANCE if decimal else _EXACT) * abs(numbers[0])
-    return bool(verify(wanted, given, timeout_seconds=None, raise_on_error=True)) or _equal_as_exponentials(
+    return bool(verify(wanted, given, timeout_seconds=None, raise_on_error=True)) or _equal_rewritten(
         wanted, given
     )
 
@@ -93,10 +93,14 @@ def _has_percent(*values: Value) -> bool:
     return any(value.has(UnevaluatedExpr) for value in values)  # so math-verify writes n %
 
 
-def _equal_as_exponentials(wanted: Value, given: Value) -> bool:
-    """Whether the two are equal once sinh and its kin are written out, where one has them."""
+def _equal_rewritten(wanted: Value, given: Value) -> bool:
+    """Whether two expressions are equal with sinh and its kin written out and i the imaginary unit.
+
+    math-verify leaves i a letter, by which 1/i is not -i. False where neither can make a difference.
+    """
     if not isinstance(wanted, Expr) or not isinstance(given, Expr):
         return False
-    if not (wanted.has(HyperbolicFunction) or given.has(HyperbolicFunction)):
+    units = {symbol: I for symbol in wanted.free_symbols & given.free_symbols if symbol.name == "i"}
+    if not units and not (wanted.has(HyperbolicFunction) or given.has(HyperbolicFunction)):
         return False
-    return bool(simplify((wanted.doit() - given.doit()).rewrite(exp)) == 0)
+    return bool(simplify((wanted.doit() - given.doit()).subs(units).rewrite(exp)) == 0)

@@ -127,6 +127,11 @@ EQUAL = [
     (r"\frac{37m}{4}", r"\frac{37}{4} m"),
     (r"y(t) = \frac{e^{-a t} - e^{-b t}}{b - a}", r"\frac{1}{b-a}\left(e^{-a t}-e^{-b t}\right)"),
     (r"\frac{2E_2}{3} + \frac{E_1}{3}", r"\frac{1}{3} E_{1}+\frac{2}{3} E_{2}"),
+    (r"\frac{2 A}{3} (1 - i) e^{i t}", r"\frac{4 A}{3+3 i} e^{i t}"),
+    (r"\frac{1-i}{2}", r"\frac{1}{1+i}"),
+    (r"x(t) = b \delta(t) + 1 - e^{-at} \text{ for } t > 0", r"b \delta(t)+1-e^{-a t}"),
+    ("11111111100", r"11,\! 111,\! 111,\! 100"),
+    ("Navin", r"\text{Navin}"),
     ("any text at all", "any text at all"),
 ]
 DIFFERENT = [
@@ -140,6 +145,7 @@ DIFFERENT = [
     ("[2,3)", "(2,3)"),
     ("(2, 1)", "(1, 2)"),
     ("1", "100"),
+    ("2+3i", "2-3i"),
     ("1, 2", "1, 3"),
     ("y = 2x", "y = 3x"),
     ("no mathematics, you see: &&", "7"),
