@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,7 @@ class MathVerifier:
         self._seconds = seconds
         self._workers = [_Worker() for _ in range(workers)]
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()  # so that one that runs is taken first
+        self._closing = threading.Lock()  # two that close would wait for each other's workers
         for worker in self._workers:
             self._idle.put(worker)
 
@@ -96,7 +98,8 @@ class MathVerifier:
 
     def close(self) -> None:
         """End the workers once their pairs are judged; a later pair would start them again."""
-        workers = [self._idle.get() for _ in self._workers]
+        with self._closing:
+            workers = [self._idle.get() for _ in self._workers]
         for worker in workers:
             worker.stop()
             self._idle.put(worker)
