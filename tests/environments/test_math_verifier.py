@@ -201,8 +201,8 @@ def hostile(draw: random.Random) -> str:
     kinds = [
         lambda: r"\boxed{" * draw.randrange(1, 300),
         lambda: r"\boxed{" + "{" * draw.randrange(1, 3000),
-        lambda: r"\boxed{" + r"\frac{1}{" * 9 * n + "2" + "}" * 9 * n + "}",
-        lambda: r"\boxed{" + "(" * 5 * n + "}",
+        lambda: r"\boxed{" + r"\frac{1}{" * 3 * n + "2" + "}" * 3 * n + "}",
+        lambda: r"\boxed{" + "(" * 3 * n + "}",
         lambda: rf"\boxed{{{'9' * draw.randrange(3000, 6000)}}}",
         lambda: r"\boxed{" + "".join(chr(draw.randrange(0, 0x300)) for _ in range(30)) + "}",
         lambda: r"\boxed{" + "".join(draw.choice("\ud800\udfff\0\n$\\{}^_%&#~0x") for _ in range(20)) + "}",
@@ -218,7 +218,7 @@ def hostile(draw: random.Random) -> str:
         lambda: "<think>" * n + r"\boxed{\frac{1}{" + "#" * draw.randrange(900),
         lambda: "".join(draw.choice(["####", "answer:", "$", "-", "\n", "**"]) for _ in range(400)),
         lambda: rf"\boxed{{{draw.choice('+-')}{'0' * n}{draw.randrange(10**n)}}}",
-        lambda: rf"\boxed{{x^{{{n}^{n}}}}}",
+        lambda: rf"\boxed{{x^{{{n}^9}}}}",
         lambda: r"\boxed{\begin{pmatrix}" + "1&" * n + r"\\" * n + r"\end{pmatrix}}",
     ]
     return draw.choice(kinds)()
