@@ -32,6 +32,7 @@ class DataTable(Table):
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)  # share of the trajectories to hold out
     validation_count: int | None = Field(default=None, ge=1)  # in its stead: so many trajectories
     held_out: tuple[str, ...] = ()  # repositories (or instances) to hold out; empty: chosen by a hash
+    split_seed: int | None = None  # of that hash; null: the run's seed
     validation_steps: int | None = Field(default=None, ge=1)  # at most so many held-out steps, evenly spread
     train_steps: int | None = Field(default=None, ge=1)  # at most so many training steps, evenly spread
     resolved_only: bool = False  # leave out trajectories that are not known to solve their task
@@ -118,6 +119,8 @@ class StageTable(Table):
     switch: SwitchTable = SwitchTable()
     # The metric that its best checkpoint has; null: step_reward, in rlvr accuracy.
     select_by: Metric | None = None
+    # best: the stage ends with its best checkpoint, or with its start if none is better; last: with its last one.
+    keep: Literal["best", "last"] = "best"
     trl: dict[str, Any] = Field(default_factory=dict)  # SFTConfig, or GRPOConfig
 
 
@@ -178,6 +181,17 @@ class OutcomesTable(Table):
     max_file_chars: int = Field(default=80_000, ge=1)  # swe: of the files that a prompt shows
 
 
+class StudyTable(Table):
+    """Several runs of one recipe, to be compared: each arm with each seed."""
+
+    arms: dict[str, dict[str, Any]] = Field(min_length=1)  # name -> {dotted key: value}, over the recipe
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    parallel: int = Field(default=1, ge=1)  # runs at once
+    command: tuple[
+        str, ...
+    ] = ()  # in front of `-m harness.train`, e.g. [accelerate, launch]; empty: this Python
+
+
 class Recipe(Table):
     """A run."""
 
@@ -195,6 +209,7 @@ class Recipe(Table):
     srl: GrpoTable = GrpoTable()
     rlvr: GrpoTable = GrpoTable()
     outcomes: OutcomesTable | None = None
+    study: StudyTable | None = None
 
     @model_validator(mode="after")
     def _stages_have_what_they_need(self) -> "Recipe":
@@ -207,6 +222,11 @@ class Recipe(Table):
                 "validation.steps is false and there is no table `outcomes`: nothing is measured"
             )
         return self
+
+    @property
+    def split_seed(self) -> int:
+        """Of what is held out."""
+        return self.seed if self.data.split_seed is None else self.data.split_seed
 
     def metric_of(self, stage: Stage) -> Metric:
         """The metric by which a stage's best checkpoint is chosen."""
@@ -245,7 +265,7 @@ def read_recipe(
     if not isinstance(table, dict):
         raise UserError(f"{path}: a recipe is a table of keys, this is {type(table).__name__}", exit_code=2)
     for override in overrides:
-        _apply(table, override)
+        apply_override(table, override)
     return table, str(path)
 
 
@@ -283,20 +303,26 @@ def nearest(key: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _apply(table: dict[str, Any], override: str) -> None:
+def apply_override(table: dict[str, Any], override: str) -> None:
+    """Set ``dotted.key=value`` in a table; the value is YAML. Raises UserError."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise UserError(f"override {override!r}: write key=value, e.g. srl.trl.max_steps=5", exit_code=2)
+    try:
+        set_key(table, key, yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise UserError(f"override {override!r}: the value is not YAML", exit_code=2) from error
+
+
+def set_key(table: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in a table. Raises UserError if it leads through something that is no table."""
     *parents, last = key.split(".")
     for parent in parents:
         child = table.setdefault(parent, {})
         if not isinstance(child, dict):
-            raise UserError(f"override {override!r}: {parent} is not a table", exit_code=2)
+            raise UserError(f"override of {key}: {parent} is not a table", exit_code=2)
         table = child
-    try:
-        table[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"override {override!r}: the value is not YAML", exit_code=2) from error
+    table[last] = value
 
 
 def _explain(error: Any, root: type[BaseModel]) -> str:

@@ -103,7 +103,7 @@ def run_stage(stage: Stage, start: PolicyState, context: StageContext) -> Policy
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     else:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    best = _choose_best(stage, trainer, start, metric)
+    best = _choose_best(stage, trainer, start, metric, keep=getattr(recipe, stage).keep)
     best["ended_by"] = "plateau" if plateau_reached(trainer.state.log_history, metric, switch) else "epochs"
     context.teller.say(
         f"{stage}: ends after {trainer.state.global_step} updates ({best['ended_by']}), with "
@@ -283,16 +283,16 @@ def _group_row(stage: str, step: int, group: Group, names: Sequence[str]) -> dic
     }
 
 
-def _choose_best(stage: str, trainer: Any, start: PolicyState, metric: str) -> dict[str, Any]:
-    """The best checkpoint by a held-out metric; the start itself where no checkpoint beats it."""
+def _choose_best(stage: str, trainer: Any, start: PolicyState, metric: str, *, keep: str) -> dict[str, Any]:
+    """The best checkpoint by a held-out metric, the start itself where none beats it; or simply the last one."""
     state = trainer.state
     final = Path(trainer.args.output_dir) / f"checkpoint-{state.global_step}"
     step, value = state.best_global_step or state.global_step, state.best_metric
     chosen = Path(trainer.args.output_dir) / f"checkpoint-{step}"
-    if not chosen.is_dir():
+    if keep == "last" or not chosen.is_dir():
         chosen, step = final, state.global_step
     before = start.metrics.get(metric)
-    improved = before is None or value is None or value > before
+    improved = keep == "last" or before is None or value is None or value > before
     measured: Mapping[str, Any] = next(
         (row for row in reversed(state.log_history) if row.get("step") == step and metric in row), {}
     )

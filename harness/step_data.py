@@ -90,7 +90,7 @@ def load_step_data(recipe: Recipe) -> StepData:
             fraction=recipe.data.validation_fraction,
             count=recipe.data.validation_count,
             held_out=recipe.data.held_out,
-            seed=recipe.seed,
+            seed=recipe.split_seed,
         )
     except ValueError as error:
         raise UserError(f"data: {error}") from error

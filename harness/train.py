@@ -29,11 +29,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_intermixed_args(arguments)
     if resumed := resumed_run(options):
         folder = RunFolder(resumed)
-        return _train(folder.recipe(), folder, resume=True)
+        recipe = folder.recipe()
+        return _study(recipe, folder) if recipe.study else _train(recipe, folder, resume=True)
     recipe = load_recipe(*recipe_and_overrides(options))
     if options.dry_run:
         return _dry_run(recipe)
-    return _train(recipe, RunFolder(new_run(recipe.output, recipe.name)), resume=False)
+    folder = RunFolder(new_run(recipe.output, recipe.name))
+    if recipe.study is None:
+        return _train(recipe, folder, resume=False)
+    _check_study(recipe, folder.path)  # what is wrong is told before a folder is made
+    folder.create(recipe)
+    return _study(recipe, folder)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 def _dry_run(recipe: Recipe) -> int:
     import yaml
 
+    from harness.outcomes import describe_outcomes
     from harness.step_data import load_step_data, make_rewards
     from srl_agent.models import ModelError, check_model
 
@@ -63,12 +70,36 @@ def _dry_run(recipe: Recipe) -> int:
 
     for stage in recipe.stages:
         stage_arguments(stage, recipe, Path(recipe.output) / recipe.name)
+    tasks = describe_outcomes(recipe, data)
+    if recipe.study:
+        _check_study(recipe, Path(recipe.output) / recipe.name)
     print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
     print(f"# model: {model}")
     for side, refs in (("train", data.train), ("validation", data.validation)):
         left_out = "".join(f", left out {n} ({why})" for why, n in data.left_out[side].items())
         print(f"# {side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories{left_out}")
+    if tasks:
+        print(f"# verified tasks: {tasks}")
+    if recipe.study:
+        print(f"# study: {len(recipe.study.arms)} arms x {len(recipe.study.seeds)} seeds")
     print("# nothing was trained: this was a dry run")
+    return 0
+
+
+def _check_study(recipe: Recipe, folder: Path) -> None:
+    """Raises UserError for an arm that makes no recipe."""
+    from harness.study import plan_study
+
+    for planned in plan_study(recipe, folder):
+        check_trl_keys(planned.recipe)
+
+
+def _study(recipe: Recipe, folder: RunFolder) -> int:
+    from harness.console import Teller
+    from harness.study import run_study, study_markdown
+
+    print(study_markdown(run_study(recipe, folder, Teller())))
+    print(f"study: {folder.path / 'study.json'}, study.md; each run's own report in its folder")
     return 0
 
 

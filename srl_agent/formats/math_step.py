@@ -10,14 +10,12 @@ from trajectories.readers.math import STEP, step_action
 from trajectories.solutions import SolutionStep, join_steps, read_step, write_step
 
 _STEP_PROMPT = """\
-You solve a mathematical problem one step at a time. At each turn you see the problem and the steps that are done.
-1. Think privately between <think> and </think> about what to do next. Nobody reads it.
-2. After </think> write the next step and nothing else, not the whole solution. {instructions}
-The last step of a solution gives the answer in \\boxed{{}}."""
+Solve the problem one step at a time. First think privately between <think> and </think>. After </think> write only \
+the next step, not the whole solution. {instructions} The last step gives the answer in \\boxed{{}}."""
 
 _SOLUTION_PROMPT = """\
-You solve a mathematical problem. Write the solution as numbered steps, each with a short title between ** and **. You \
-may think privately between <think> and </think> first. Give the final answer in \\boxed{} at the end."""
+Solve the problem. You may think privately between <think> and </think> first. Then write the whole solution in \
+numbered steps, each with a short title between ** and **. The last step gives the answer in \\boxed{}."""
 
 _NUMBER = re.compile(r"\A\d+[.)]\s+")
 
