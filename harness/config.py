@@ -23,6 +23,16 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class SelectTable(Table):
+    """Training steps, or tasks, by what a start model scores on them (`python -m harness.profile`)."""
+
+    profile: str  # a profile.jsonl
+    min_variance: float = Field(
+        default=0.0, ge=0
+    )  # keep those whose rewards have a population variance above this
+    max_mean: float | None = None  # and a mean below this
+
+
 class DataTable(Table):
     """Expert trajectories and what is held out of them."""
 
@@ -35,6 +45,7 @@ class DataTable(Table):
     split_seed: int | None = None  # of that hash; null: the run's seed
     validation_steps: int | None = Field(default=None, ge=1)  # at most so many held-out steps, evenly spread
     train_steps: int | None = Field(default=None, ge=1)  # at most so many training steps, evenly spread
+    select: SelectTable | None = None  # of the training steps
     resolved_only: bool = False  # leave out trajectories that are not known to solve their task
 
 
@@ -173,6 +184,7 @@ class OutcomesTable(Table):
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)  # to hold out where the split is not data's
     validation_tasks: int | None = Field(default=None, ge=1)  # at most so many held-out tasks, evenly spread
     train_tasks: int | None = Field(default=None, ge=1)  # at most so many training tasks, evenly spread
+    select: SelectTable | None = None  # of the training tasks
     seconds: float = Field(default=5.0, gt=0)  # math: for one answer
     workers: int = Field(default=2, ge=1)  # answers verified at once
     retries: int = Field(default=2, ge=0)  # swe: of a verdict whose box broke
@@ -217,6 +229,8 @@ class Recipe(Table):
             raise ValueError("stages has rlvr: the table `outcomes` says which tasks it learns from")
         if len(set(self.stages)) < len(self.stages):
             raise ValueError("stages: a stage is there twice")
+        if "solutions" in self.sft.targets and self.actions.format != "math-step":
+            raise ValueError("sft.targets: whole solutions are for actions.format math-step")
         if not self.validation.steps and self.outcomes is None:
             raise ValueError(
                 "validation.steps is false and there is no table `outcomes`: nothing is measured"

@@ -106,6 +106,12 @@ class RunFolder:
                 json.dump(table, out, indent=2, ensure_ascii=False)
                 out.write("\n")
 
+    def write_rows(self, path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+        """A whole file of lines."""
+        if self.writes:
+            with atomic_write(path) as out:
+                out.writelines(json.dumps(row) + "\n" for row in rows)
+
     def update_manifest(self, **entries: Any) -> None:
         """Add entries to manifest.json."""
         known = json.loads(self.manifest.read_text(encoding="utf-8")) if self.manifest.exists() else {}

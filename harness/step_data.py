@@ -12,7 +12,8 @@ from harness.cli import UserError
 from harness.config import Recipe, nearest
 from harness.demo import expert_path
 from harness.demo.math import solved_path
-from srl_agent.formats import ActionFormat, get_format
+from harness.pivots import Choice, select
+from srl_agent.formats import ActionFormat, FormatError, get_format
 from srl_agent.plugins import PluginError, load_named
 from srl_agent.rewards import (
     FLOOR_POLICIES,
@@ -52,6 +53,7 @@ class StepData:
     ]  # positions in the file, also of those without a step that is a target
     validation_trajectories: tuple[int, ...]
     left_out: Mapping[str, Mapping[str, int]]  # reason -> count, by side
+    selection: tuple[Choice, ...]  # of data.select: what became of each training step
     trajectory: Callable[[int], Trajectory]  # by position in the file
 
     def example(self, ref: StepRef) -> StepExample:
@@ -69,8 +71,7 @@ class StepData:
 
 def load_step_data(recipe: Recipe) -> StepData:
     """Read, split and select. Raises UserError."""
-    embedded = {"demo": expert_path, "math-demo": solved_path}
-    path = embedded.get(recipe.data.path, lambda: Path(recipe.data.path).expanduser())()
+    path = data_path(recipe)
     if not path.is_file():
         raise UserError(f"data.path: no file {path}; make one with `python -m harness.convert`", exit_code=2)
     file = TrajectoryFile(path)
@@ -97,6 +98,7 @@ def load_step_data(recipe: Recipe) -> StepData:
     sides: dict[str, tuple[StepRef, ...]] = {}
     left_out: dict[str, Counter[str]] = {}
     chosen_by_side: dict[str, tuple[int, ...]] = {}
+    selection: list[Choice] = []
     limits = {"train": recipe.data.train_steps, "validation": recipe.data.validation_steps}
     for side, limit in limits.items():
         chosen = chosen_by_side[side] = tuple(positions[i] for i in getattr(split, side))
@@ -104,9 +106,13 @@ def load_step_data(recipe: Recipe) -> StepData:
             (file[i] for i in chosen), settings=settings, action_format=action_format
         )
         if not refs:
-            reasons = "; ".join(f"{reason}: {n}" for reason, n in left_out[side].items())
-            raise UserError(f"no {side} step is left ({reasons or 'trajectories too short'})")
+            causes = "; ".join(f"{reason}: {n}" for reason, n in left_out[side].items())
+            raise UserError(f"no {side} step is left ({causes or 'trajectories too short'})")
         refs = [StepRef(trajectory=chosen[ref.trajectory], step=ref.step) for ref in refs]
+        if side == "train" and recipe.data.select is not None:
+            keys = [(trajectory(ref.trajectory).trajectory_id, ref.step) for ref in refs]
+            refs, reasons, selection = select(refs, keys, recipe.data.select, what="training steps")
+            left_out[side] += reasons
         sides[side] = tuple(evenly(refs, limit))
         if len(sides[side]) < len(refs):
             left_out[side][f"over data.{side}_steps"] = len(refs) - len(sides[side])
@@ -121,8 +127,15 @@ def load_step_data(recipe: Recipe) -> StepData:
         train_trajectories=chosen_by_side["train"],
         validation_trajectories=chosen_by_side["validation"],
         left_out=left_out,
+        selection=tuple(selection),
         trajectory=trajectory,
     )
+
+
+def data_path(recipe: Recipe) -> Path:
+    """The file that data.path means."""
+    embedded = {"demo": expert_path, "math-demo": solved_path}
+    return embedded.get(recipe.data.path, lambda: Path(recipe.data.path).expanduser())()
 
 
 def make_format(recipe: Recipe) -> ActionFormat:
@@ -170,6 +183,15 @@ def score_examples(
     """Score one completion for each example."""
     rows = [reward_columns(example) for example in examples]
     return rewards.score(completions, {key: [row[key] for row in rows] for key in rows[0]})
+
+
+def format_error(action_format: ActionFormat, text: str) -> str | None:
+    """What is wrong with a completion's format, or None."""
+    try:
+        action_format.parse(text)
+    except FormatError as error:
+        return str(error)
+    return None
 
 
 def floor_scores(data: StepData, rewards: WeightedRewards) -> dict[str, list[tuple[StepExample, Score]]]:

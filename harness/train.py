@@ -168,6 +168,12 @@ def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
     for side, refs in (("training", data.train), ("held out", data.validation)):
         teller.say(f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories")
     outcomes = make_outcomes(recipe, data, teller)
+    selection = [*data.selection, *(outcomes.selection if outcomes else ())]
+    if selection:
+        run_folder.write_rows(run_folder.path / "selection.jsonl", [choice.as_row() for choice in selection])
+        teller.say(
+            f"selected by profile: {sum(c.kept for c in selection)} of {len(selection)}, see selection.jsonl"
+        )
     if outcomes is not None:
         teller.say(f"verified tasks: {len(outcomes.train)} to train on, {len(outcomes.validation)} held out")
     try:

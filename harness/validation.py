@@ -12,8 +12,8 @@ from harness.outcomes import Outcomes
 from harness.rates import wilson
 from harness.run_folder import RunFolder
 from harness.statistics import cluster_bootstrap
-from harness.step_data import StepData, floor_scores, score_examples
-from srl_agent.formats import FormatError, Message
+from harness.step_data import StepData, floor_scores, format_error, score_examples
+from srl_agent.formats import Message
 from srl_agent.kinds import KINDS
 from srl_agent.rewards import Score, WeightedRewards
 from srl_agent.steps import StepExample
@@ -152,11 +152,7 @@ class Validator:
 
     def format_error(self, text: str) -> str | None:
         """What is wrong with a completion's format, or None."""
-        try:
-            self.data.action_format.parse(text)
-        except FormatError as error:
-            return str(error)
-        return None
+        return format_error(self.data.action_format, text)
 
 
 def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from harness.config import OutcomesTable
+from harness.pivots import Choice, select
 from srl_agent.formats import Message
 from srl_agent.rewards import WeightedRewards, completion_text
 
@@ -28,6 +30,10 @@ class Outcomes(Protocol):
 
     @property
     def validation(self) -> Sequence[str]: ...
+
+    @property
+    def selection(self) -> Sequence[Choice]:
+        """Of outcomes.select: what became of each training task."""
 
     def prompt(self, task_id: str) -> list[Message]:
         """Chat messages that end where the answer begins. Raises UserError if there is none to be had."""
@@ -73,3 +79,19 @@ def outcome_row(outcomes: Outcomes, task_id: str) -> dict[str, Any]:
         "kind": "answer",
         "expert_action": outcomes.reference(task_id),
     }
+
+
+class _Named(Protocol):
+    @property
+    def instance_id(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Named)
+
+
+def pivots(tasks: Sequence[T], table: OutcomesTable) -> tuple[Sequence[T], tuple[Choice, ...]]:
+    """The training tasks that outcomes.select keeps, and what became of each. Raises UserError."""
+    if table.select is None:
+        return tasks, ()
+    kept, _, choices = select(tasks, [(t.instance_id, 0) for t in tasks], table.select, what="training tasks")
+    return kept, tuple(choices)

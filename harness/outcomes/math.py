@@ -8,7 +8,8 @@ from environments.math.tasks import MathTask, MathTaskError, load_math_tasks
 from environments.math.verifier import MathVerifier, extract_answer
 from harness.cli import UserError
 from harness.config import OutcomesTable
-from harness.outcomes.base import Outcome
+from harness.outcomes.base import Outcome, pivots
+from harness.pivots import Choice
 from harness.step_data import StepData, evenly
 from srl_agent.formats import Message
 from srl_agent.formats.math_step import solution_prompt
@@ -24,6 +25,7 @@ class MathOutcomes:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     verifier: MathVerifier
+    selection: tuple[Choice, ...]
 
     def prompt(self, task_id: str) -> list[Message]:
         return solution_prompt(self.tasks[task_id].problem)
@@ -67,12 +69,14 @@ def math_outcomes(table: OutcomesTable, data: StepData, *, seed: int) -> MathOut
                 f"outcomes: no {name} trajectory of {data.path} says its answer; convert problems with their "
                 "answers, or name a file of problems (outcomes.source)"
             )
-    train, validation = evenly(sides[0], table.train_tasks), evenly(sides[1], table.validation_tasks)
+    candidates, selection = pivots(sides[0], table)
+    train, validation = evenly(candidates, table.train_tasks), evenly(sides[1], table.validation_tasks)
     return MathOutcomes(
         tasks={task.instance_id: task for task in (*train, *validation)},
         train=tuple(task.instance_id for task in train),
         validation=tuple(task.instance_id for task in validation),
         verifier=MathVerifier(seconds=table.seconds, workers=table.workers),
+        selection=selection,
     )
 
 

@@ -17,7 +17,8 @@ from harness.evaluation.runner import Verdicts
 from harness.evaluation.tasks import load_swe_tasks
 from harness.evaluation.work import Item, Worker
 from harness.evaluation.workers import Attempt, box_limits
-from harness.outcomes.base import Outcome
+from harness.outcomes.base import Outcome, pivots
+from harness.pivots import Choice
 from harness.step_data import evenly
 from srl_agent.formats import Message
 from srl_agent.policies import PolicyError
@@ -38,6 +39,7 @@ class SWEOutcomes:
     worker: Worker  # its attempt is replaced
     workers: int
     verdicts: Verdicts
+    selection: tuple[Choice, ...]
     prompts: dict[str, list[Message]] = field(default_factory=dict)
 
     def prompt(self, task_id: str) -> list[Message]:
@@ -102,7 +104,8 @@ def swe_outcomes(table: OutcomesTable, data: DataTable, *, seed: int, teller: Te
         )
     except ValueError as error:
         raise UserError(f"outcomes: {error}") from error
-    train = evenly([tasks[i] for i in split.train], table.train_tasks)
+    candidates, selection = pivots([tasks[i] for i in split.train], table)
+    train = evenly(candidates, table.train_tasks)
     validation = evenly([tasks[i] for i in split.validation], table.validation_tasks)
     wanted = [*train, *validation]
     try:
@@ -128,4 +131,5 @@ def swe_outcomes(table: OutcomesTable, data: DataTable, *, seed: int, teller: Te
         ),
         workers=table.workers,
         verdicts=verdicts,
+        selection=selection,
     )

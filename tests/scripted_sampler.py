@@ -1,0 +1,53 @@
+"""``harness.train`` with a script in the place of the sampler: half of each group gives the demo's reference fix.
+
+``CUT=PID`` kills that process (a way to the container engine, at the socket ``WAY``) before the answers of the second
+batch are judged; the third batch waits until there is a way again.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from trl import GRPOTrainer
+
+from harness.cli import run
+from harness.demo.sources import load_sources
+from harness.train import main
+from srl_agent.scaffolds.search_replace import render_edits
+
+FIXES = {source.issue: render_edits(source.buggy(), source.correct()) for source in load_sources()}
+
+
+def wait_for(path: str) -> None:
+    while True:
+        with socket.socket(socket.AF_UNIX) as way, contextlib.suppress(OSError):
+            way.connect(path)
+            return
+        time.sleep(0.05)
+
+
+def generate(
+    self: Any, prompt_ids: list[list[int]], images: Any, fields: Any, num_generations: int, **kwargs: Any
+) -> tuple[list[list[int]], None]:
+    if self.state.global_step == 1 and "CUT" in os.environ:
+        os.kill(int(os.environ.pop("CUT")), signal.SIGKILL)
+    if self.state.global_step == 2 and "WAY" in os.environ:
+        wait_for(os.environ.pop("WAY"))
+    tokenizer = self.processing_class
+    answers = []
+    for number, ids in enumerate(prompt_ids):
+        prompt = tokenizer.decode(ids)
+        fix = next(text for issue, text in FIXES.items() if issue in prompt)
+        answer = fix if number % num_generations < num_generations // 2 else "I would rather not."
+        answers.append([*tokenizer.encode(answer, add_special_tokens=False), tokenizer.eos_token_id])
+    return answers, None
+
+
+GRPOTrainer._generate_single_turn = generate
+
+if __name__ == "__main__":
+    sys.exit(run(main))
