@@ -4,8 +4,10 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from environments.math.answers import last_box
+from environments.math.verifier import MathVerifier
 from harness.cli import UserError, run
+from trajectories import Trajectory
 from trajectories.detect import FORMAT_NAMES
 from trajectories.ledger import Ledger, Totals
 from trajectories.reading import read_trajectories_of
@@ -21,6 +26,7 @@ from trajectories.sources import DEFAULT_LIMIT, find_files
 from trajectories.store import atomic_write, dump_line
 
 _MEGABYTE = 2**20
+_SOLUTIONS = frozenset({"math", "s1k"})  # formats whose trajectories are solutions of problems
 _WIDTH = 120  # of the table where stdout is no terminal
 
 
@@ -112,31 +118,63 @@ def convert(
 ) -> None:
     """Write the store and its ledger; with no trajectory left, the ledger only, and raise UserError."""
     try:
-        with atomic_write(out) as store, _progress(files) as on_bytes:
+        with atomic_write(out) as store, _progress(files) as on_bytes, AnswerCheck() as answers:
             for trajectory in read_trajectories_of(
                 files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
             ):
-                store.write(dump_line(trajectory))
+                store.write(dump_line(answers.check(trajectory)))
             if not ledger.total().trajectories.kept:
                 raise _NothingLeft
     except _NothingLeft:
-        write_ledger(ledger, ledger_path)
+        write_ledger(ledger, ledger_path, {})
         raise UserError(
             f"no trajectory is left of {len(files)} files{_reasons(ledger)}\nledger: {ledger_path}"
         ) from None
     except OSError as error:
         error.filename = error.filename or str(out)  # a full disk names no file
         raise
-    write_ledger(ledger, ledger_path)
+    write_ledger(ledger, ledger_path, answers.counts)
+    if answers.counts:
+        print("answers checked: " + ", ".join(f"{n} {what}" for what, n in answers.counts.most_common()))
 
 
 class _NothingLeft(Exception):
     """Leaves the store unwritten."""
 
 
-def write_ledger(ledger: Ledger, path: Path) -> None:
+class AnswerCheck:
+    """Whether solutions that nobody has graded end with the right answer: what stands in their last box is judged."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._verifier = MathVerifier()
+
+    def __enter__(self) -> "AnswerCheck":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._verifier.close()
+
+    def check(self, trajectory: Trajectory) -> Trajectory:
+        """The trajectory with ``resolved`` set, if it is a solution with a box and its answer is known."""
+        answer = trajectory.metadata.get("answer")
+        if trajectory.source not in _SOLUTIONS or trajectory.resolved is not None or not answer:
+            return trajectory
+        text = "\n".join(
+            str(action.arguments.get("text", "")) for s in trajectory.steps for action in s.actions
+        )
+        if last_box(text) is None:
+            self.counts["no_box"] += 1
+            return trajectory
+        verdict = self._verifier.verify(text, str(answer))
+        self.counts[verdict.reason] += 1
+        return replace(trajectory, resolved=verdict.resolved)
+
+
+def write_ledger(ledger: Ledger, path: Path, answers: Mapping[str, int]) -> None:
     with atomic_write(path) as file:
-        json.dump(ledger.to_json(), file, indent=2)
+        checked = {"answers_checked": dict(sorted(answers.items()))} if answers else {}
+        json.dump(ledger.to_json() | checked, file, indent=2)
         file.write("\n")
 
 
