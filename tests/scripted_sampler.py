@@ -1,10 +1,14 @@
-"""``harness.train`` with a script in the place of the sampler: half of each group gives the demo's reference fix.
+"""``harness.train`` with a script in the place of the sampler.
+
+Of an issue of the demo half of each group gives the reference fix, of an embedded problem half gives its answer; steps
+of a problem get longer from completion to completion.
 
 ``CUT=PID`` kills that process (a way to the container engine, at the socket ``WAY``) before the answers of the second
 batch are judged; the third batch waits until there is a way again.
 """
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -15,11 +19,25 @@ from typing import Any
 from trl import GRPOTrainer
 
 from harness.cli import run
+from harness.demo.math import problems_path
 from harness.demo.sources import load_sources
 from harness.train import main
 from srl_agent.scaffolds.search_replace import render_edits
 
 FIXES = {source.issue: render_edits(source.buggy(), source.correct()) for source in load_sources()}
+
+PROBLEMS = [json.loads(line) for line in problems_path().read_text(encoding="utf-8").splitlines()]
+ANSWERS = {row["question"]: row["answer"] for row in PROBLEMS}
+
+
+def _answer(prompt: str, place: int, *, right: bool) -> str:
+    if "Write step" in prompt:
+        return f"<think>\nNext.\n</think>\n\n**Multiply** The boxes{' hold' * place}."
+    for question, answer in ANSWERS.items():
+        if question in prompt:
+            return f"\\boxed{{{answer if right else 'no'}}}"
+    fix = next(text for issue, text in FIXES.items() if issue in prompt)
+    return fix if right else "I would rather not."
 
 
 def wait_for(path: str) -> None:
@@ -40,9 +58,8 @@ def generate(
     tokenizer = self.processing_class
     answers = []
     for number, ids in enumerate(prompt_ids):
-        prompt = tokenizer.decode(ids)
-        fix = next(text for issue, text in FIXES.items() if issue in prompt)
-        answer = fix if number % num_generations < num_generations // 2 else "I would rather not."
+        place = number % num_generations
+        answer = _answer(tokenizer.decode(ids), place, right=place < num_generations // 2)
         answers.append([*tokenizer.encode(answer, add_special_tokens=False), tokenizer.eos_token_id])
     return answers, None
 
