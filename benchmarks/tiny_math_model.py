@@ -1,0 +1,167 @@
+"""Make a small model that knows the forms of the math domain and is weak at arithmetic: a start for a study on a CPU.
+
+    python benchmarks/tiny_math_model.py outputs/tiny-math [--minutes 8] [--seed 1]
+
+A Qwen2 of a million parameters with its own tokenizer (digits apart), trained from scratch on generated problems
+of the embedded families, none of them an embedded problem: prompts and answers of SRL and of RLVR alike. A study on it
+says how the stages compare where there is time for many updates; it says nothing of large models.
+"""
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from harness.demo.math import problems_path
+from harness.demo.math.generate import rows
+from srl_agent.formats import get_format
+from srl_agent.formats.math_step import solution_prompt, solution_text
+from srl_agent.steps import StepSettings, render_example
+from trajectories import Trajectory
+from trajectories.ledger import FileLedger
+from trajectories.readers.math import read_solutions
+from trajectories.sources import Document
+
+VOCABULARY = 1024
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+BATCH = 48
+
+
+def problems(count: int, seed: int) -> list[Trajectory]:
+    """Generated problems without the embedded ones."""
+    embedded = {
+        json.loads(line)["question"] for line in problems_path().read_text(encoding="utf-8").splitlines()
+    }
+    made = [row for row in rows(count=count, seed=seed) if row["question"] not in embedded]
+    ledger = FileLedger("", "math")
+    return [t for row in made for t in read_solutions(Document(value=row, origin=""), ledger)]
+
+
+def samples(trajectories: list[Trajectory], seed: int) -> Iterator[tuple[list[dict[str, str]], str]]:
+    """Endless (prompt, answer) pairs: whole solutions, and single steps after a thought."""
+    draw = random.Random(seed)
+    action_format, settings = get_format("math-step"), StepSettings(context_window=None)
+    while True:
+        trajectory = draw.choice(trajectories)
+        if draw.random() < 0.5:
+            yield solution_prompt(trajectory.task), solution_text(trajectory.steps)
+            continue
+        index = draw.randrange(len(trajectory.steps))
+        example = render_example(trajectory, index, settings=settings, action_format=action_format)
+        yield example.prompt, f"<think>\nI take the next step.\n</think>\n\n{example.expert_action}"
+
+
+def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    special = ["<|im_start|>", "<|im_end|>"]
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet)
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|im_end|>", chat_template=TEMPLATE
+    )
+
+
+def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=160,
+        intermediate_size=480,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    return Qwen2ForCausalLM(config)
+
+
+def batches(
+    tokenizer: Any, stream: Iterator[tuple[list[dict[str, str]], str]]
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Right-padded; the loss is over the answers."""
+    while True:
+        encoded = []
+        for _ in range(BATCH):
+            prompt, answer = next(stream)
+            ids = list(
+                tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)[
+                    "input_ids"
+                ]
+            )
+            target = [*tokenizer.encode(answer, add_special_tokens=False), tokenizer.eos_token_id]
+            encoded.append((ids, target))
+        width = max(len(ids) + len(target) for ids, target in encoded)
+        pads = [width - len(ids) - len(target) for ids, target in encoded]
+        yield {
+            "input_ids": torch.tensor(
+                [[*i, *t, *[tokenizer.pad_token_id] * p] for (i, t), p in zip(encoded, pads, strict=True)]
+            ),
+            "attention_mask": torch.tensor(
+                [[1] * (width - p) + [0] * p for p in pads],
+            ),
+            "labels": torch.tensor(
+                [[*[-100] * len(i), *t, *[-100] * p] for (i, t), p in zip(encoded, pads, strict=True)]
+            ),
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--updates", type=int, default=100_000, help="end after so many, if that is sooner")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    torch.manual_seed(options.seed)
+    trajectories = problems(8_000, options.seed)
+    stream = samples(trajectories, options.seed)
+    texts = [
+        "\n".join([*(m["content"] for m in prompt), answer])
+        for prompt, answer in (next(stream) for _ in range(4000))
+    ]
+    tokenizer = make_tokenizer(texts)
+    model = make_model(tokenizer)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98))
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(trajectories)} problems")
+    started, update = time.monotonic(), 0
+    for update, batch in enumerate(batches(tokenizer, stream), 1):
+        share = max((time.monotonic() - started) / (60 * options.minutes), update / options.updates)
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * min(update / 100, 1.0) * max(1.0 - share, 0.05)
+        loss = model(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if update % 50 == 0:
+            print(f"{update}  loss {loss.item():.3f}  {time.monotonic() - started:.0f} s", flush=True)
+        if share >= 1:
+            break
+    model.save_pretrained(options.folder)
+    tokenizer.save_pretrained(options.folder)
+    print(f"{update} updates -> {options.folder}")
+
+
+if __name__ == "__main__":
+    main()
