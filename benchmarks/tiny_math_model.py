@@ -37,14 +37,19 @@ TEMPLATE = (
 BATCH = 48
 
 
-def problems(count: int, seed: int) -> list[Trajectory]:
-    """Generated problems without the embedded ones."""
+def problems(draws: int, seed: int) -> list[Trajectory]:
+    """Generated problems of so many draws, without the embedded ones."""
     embedded = {
         json.loads(line)["question"] for line in problems_path().read_text(encoding="utf-8").splitlines()
     }
-    made = [row for row in rows(count=count, seed=seed) if row["question"] not in embedded]
+    made = {
+        row["question"]: row
+        for draw in range(draws)
+        for row in rows(count=2000, seed=seed + draw)
+        if row["question"] not in embedded
+    }
     ledger = FileLedger("", "math")
-    return [t for row in made for t in read_solutions(Document(value=row, origin=""), ledger)]
+    return [t for row in made.values() for t in read_solutions(Document(value=row, origin=""), ledger)]
 
 
 def samples(trajectories: list[Trajectory], seed: int) -> Iterator[tuple[list[dict[str, str]], str]]:
@@ -134,7 +139,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
-    trajectories = problems(8_000, options.seed)
+    trajectories = problems(8, options.seed)
     stream = samples(trajectories, options.seed)
     texts = [
         "\n".join([*(m["content"] for m in prompt), answer])

@@ -154,10 +154,14 @@ FAMILIES: Mapping[str, Callable[[random.Random], Problem]] = {
 
 
 def rows(count: int = COUNT, seed: int = 0) -> list[dict[str, str | int]]:
-    """The problems, families in turn, no question twice."""
+    """The problems, families in turn, no question twice. Raises ValueError for more than a family has."""
     draw = random.Random(seed)
     made: dict[str, dict[str, str | int]] = {}
+    tries = 0
     while len(made) < count:
+        tries += 1
+        if tries > 100 * count:
+            raise ValueError(f"{count} problems are more than the families have")
         family = list(FAMILIES)[len(made) % len(FAMILIES)]
         problem = FAMILIES[family](draw)
         if problem.question in made:
