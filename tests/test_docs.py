@@ -77,7 +77,7 @@ def test_the_commands_that_need_a_container_engine_run(user_folder: Path, image:
 
 def run_command(command: str, folder: Path) -> None:
     words = [sys.executable, *command.split()[1:]]
-    starts_work = "harness.train" in command or "harness.evaluate" in command
+    starts_work = any(f"harness.{name}" in command for name in ("train", "evaluate", "profile"))
     if starts_work and "--dry-run" not in words and "--resume" not in words:
         words.append("--dry-run")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # the copied run names a reward of the tests

@@ -39,6 +39,7 @@ SEAMS = {
     "srl_agent/training/lm_head.py",
     "harness/stages.py",
     "harness/train.py",
+    "harness/profile.py",
     "harness/validation.py",
     "harness/config.py",
     "harness/step_data.py",
@@ -80,7 +81,9 @@ def test_heavy_libraries_are_imported_at_their_seams_only() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("command", ["train", "convert", "evaluate", "build_image", "report", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["train", "profile", "convert", "evaluate", "build_image", "report", "doctor"]
+)
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = (
         "import runpy, sys\n"
