@@ -59,10 +59,12 @@ def print_math_report(report: Mapping[str, Any], path: Path) -> None:
         average, k = report["avg_at_k"], report["samples"]
         ends = "no interval" if average["low"] is None else f"{average['low']:.1%} to {average['high']:.1%}"
         console.print(f"avg@{k} {average['mean']:.1%} (95 % interval over problems and samples {ends})")
-        console.print(", ".join(f"pass@{k} {value:.1%}" for k, value in report["pass_at_k"].items()))
+        console.print(", ".join(f"pass@{n} {value:.1%}" for n, value in report["pass_at_k"].items()))
     for key in ("no_answer", "infra_failure", "policy_failure", "incomplete"):
         if count := report[f"{key}_instances"]:
             console.print(f"{key.replace('_', ' ')}: {count} of {total}")
+        if count := report.get("sampled_buckets", {}).get(key):
+            console.print(f"{key.replace('_', ' ')}, sampled: {count} of {total * report['samples']} answers")
     _print_contamination(console, report)
     console.print(f"report: {path}", soft_wrap=True)
 

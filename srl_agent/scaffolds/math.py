@@ -28,8 +28,8 @@ class MathScaffold:
         """``sampling``: of a greedy attempt; its ``max_tokens`` are of one completion."""
         if mode not in ("single", "steps"):
             raise ValueError(f"scaffold math: mode is single or steps, not {mode!r}")
-        if max_steps < 1:
-            raise ValueError(f"scaffold math: max_steps is at least 1, not {max_steps}")
+        if not isinstance(max_steps, int) or max_steps < 1:
+            raise ValueError(f"scaffold math: max_steps is a whole number from 1 up, not {max_steps!r}")
         self.mode = mode
         self.sampling = sampling or Sampling(max_tokens=4096)
         self.max_steps = max_steps
