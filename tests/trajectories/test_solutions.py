@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from harness.demo.math import problems_path, solved_path
 from harness.demo.math.generate import rows as demo_rows
+from srl_agent.formats import get_format
+from srl_agent.steps import StepSettings, select_steps
 from tests.tiny_runs import ROOT
 from trajectories import Trajectory
 from trajectories.detect import UnknownFormat, detect
@@ -526,6 +529,17 @@ def test_the_reference_solutions_of_s1k(real_data: Path) -> None:
     rows = json.loads((real_data / "math/s1k_questions_solutions_1000.json").read_text())
     found, ledger = read(rows)
     assert len(found) == 255
+    counts = [len(trajectory.steps) for trajectory in found]
+    assert (sum(counts), min(counts), max(counts), median(counts)) == (1803, 2, 16, 7)
+    titled = [
+        step for trajectory in found for step in trajectory.steps if "title" in step.actions[0].arguments
+    ]
+    assert (len(titled), ledger.notes) == (1287, {"text_before_the_first_step": 63})
+    refs, left_out = select_steps(found, settings=StepSettings(), action_format=get_format("math-step"))
+    assert (len(refs), dict(left_out)) == (1548, {})
+    shown = StepSettings(show_title=True)
+    refs, _ = select_steps(found, settings=shown, action_format=get_format("math-step"))
+    assert len(refs) == 1547  # the text of one begins with bold words
     assert ledger.trajectories.dropped == {
         "answer_only": 379, "no_numbered_steps": 346, "numbering_restarts": 20,
     }  # fmt: skip
