@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.evaluation.records import GOLD, NOOP
+from harness.rates import p_words
 
 _ROWS = ("resolved", "unresolved", "empty_patch", "error", "infra_failure", "policy_failure", "incomplete")
 
@@ -92,7 +93,7 @@ def print_comparison(comparison: Mapping[str, Any], path: Path) -> None:
         console.print(
             f"{pair['second']} against {pair['first']}: {pair['verdict']} "
             f"({pair['only_second']} tasks solved by the former only, {pair['only_first']} by the latter only, of "
-            f"{pair['n']} that both judged; exact McNemar test, p = {pair['p_value']:.3f})",
+            f"{pair['n']} that both judged; exact McNemar test, {p_words(pair['p_value'])})",
             markup=False,
             soft_wrap=True,
         )

@@ -15,6 +15,7 @@ import pytest
 
 from environments.math.tasks import BENCHMARKS
 from harness.cli import run
+from harness.config import shipped_recipes
 from harness.demo.math import problems_path, solved_path
 from harness.evaluate import main
 from harness.evaluation.config import load_evaluation
@@ -145,6 +146,16 @@ def test_greedy_alone_and_samples_alone(tmp_path: Path) -> None:
     assert "known answers: sampled 70.0%" in done.stdout
 
 
+def test_a_recipe_of_ones_own_needs_a_policy_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "name: run\ndomain: math\npolicy: {name: tests.plugin_policy:KnownAnswers}\n"
+    )
+    done = command(tmp_path, "mine.yaml", TEN)
+    assert done.returncode == 0, done.stderr
+    report = report_of(tmp_path)
+    assert (report["resolved_instances"], report["samples"], report["pass_at_k"]) == (7, 1, {"1": 0.7})
+
+
 def test_by_steps_as_in_training(tmp_path: Path) -> None:
     expert = "tests.plugin_policy:solved_by_steps"
     done = command(
@@ -181,7 +192,7 @@ def asked(folder: Path) -> list[str]:
 
 def test_a_killed_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
     log = f"policy.settings.log={tmp_path / 'asked'}"
-    slow = "policy.settings.seconds=0.05"
+    slow = "policy.settings.seconds=0.15"
     process = subprocess.Popen(
         line_of("math_demo", *KNOWN, log, slow, TEN, "workers=2", "name=run"),
         cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -406,6 +417,16 @@ def test_two_runs_problem_by_problem(ten: Path) -> None:
     assert (difference["n"], difference["only_first"], difference["only_second"]) == (8, 2, 2)
     assert (difference["p_value"], difference["verdict"]) == (1.0, "too small to tell")
     assert report_command(ten, "outputs/run", "outputs/run").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in shipped_recipes("evaluate") if load_evaluation(name).domain == "math"]
+)
+def test_every_shipped_math_recipe_names_what_there_is(
+    tmp_path: Path, name: str, here: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert here(name, "tasks={source: demo}", *KNOWN, "--dry-run") == 0
+    assert "# 300 problems of demo" in capsys.readouterr().out
 
 
 # --- A real model

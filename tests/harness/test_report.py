@@ -465,7 +465,7 @@ def test_the_page_and_the_terminal_show_the_accuracy(
     assert sentence.startswith(
         "Held-out accuracy, 40 tasks (95 % interval): base 20.0 % (10.5 % to 34.8 %), sft 35.0 %"
     )
-    assert sentence.endswith("srl minus base +30.0 points (exact McNemar test, p = 0.000): above.")
+    assert sentence.endswith("srl minus base +30.0 points (exact McNemar test, p < 0.001): above.")
     assert sentence in told
     assert html.escape(sentence) in page
     assert "Verified answers to held-out tasks" in page

@@ -167,6 +167,26 @@ def test_the_figures_of_a_two_level_interval() -> None:
     assert two_level_bootstrap([[True, False]]).as_json() == {"mean": 0.5, "low": None, "high": None, "n": 1}
 
 
+@pytest.mark.parametrize("place", range(6))
+def test_every_problem_is_drawn(place: int) -> None:
+    flags = [[i == place] * 2 for i in range(6)]
+    result = two_level_bootstrap(flags)
+    assert result.low == 0.0
+    assert result.high is not None
+    assert result.high > 0.3
+
+
+def test_one_sample_a_problem_is_the_bootstrap_over_problems() -> None:
+    flags = [[i < 12] for i in range(40)]
+    one, plain = (
+        two_level_bootstrap(flags),
+        cluster_bootstrap({str(i): [float(f[0])] for i, f in enumerate(flags)}),
+    )
+    assert one.mean == plain.mean == 0.3
+    assert one.low == pytest.approx(plain.low, abs=0.03)
+    assert one.high == pytest.approx(plain.high, abs=0.03)
+
+
 def test_a_two_level_interval_is_deterministic() -> None:
     flags = [[True, False, False], [True, True, True], [False, False, True]]
     assert two_level_bootstrap(flags, seed=1) == two_level_bootstrap(flags, seed=1)

@@ -224,6 +224,8 @@ def test_what_was_read_can_be_written_and_read_again(text: str) -> None:
         return
     assert len(steps) >= 2
     assert all(step.text and "\n" not in step.title for step in steps)
+    if all(read_step(write_step(step)) == step for step in steps):
+        assert split_solution(join_steps(steps)).steps == steps
 
 
 def test_steps_can_be_numbered_from_any_number() -> None:
