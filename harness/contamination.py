@@ -24,7 +24,8 @@ def overlaps(
 
     Case, punctuation and white space do not count. Runs of 8 words as in the checks of s1K (arXiv 2501.19393); a
     share of them, because competition problems have turns of phrase in common ("where m and n are relatively prime
-    positive integers, find …"). A text of fewer words is one run.
+    positive integers, find …"). A text of fewer words is one run, and one without any
+    is in no other.
 
     >>> overlaps({"t": "What is 2 + 2?"}, [("a", "Tell me: what is 2+2")], words=3)
     [Overlap(test='t', train='a', share=1.0)]
@@ -52,6 +53,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _runs(text: str, length: int) -> set[tuple[str, ...]]:
     tokens = _words(text)
+    if not tokens:
+        return set()
     return set(_cut(tokens, length)) if len(tokens) >= length else {tokens}
 
 

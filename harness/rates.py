@@ -99,6 +99,15 @@ def compare(first: Mapping[str, bool], second: Mapping[str, bool], *, level: flo
     )
 
 
+def p_words(p_value: float) -> str:
+    """A p-value as a person reads it.
+
+    >>> p_words(0.0312), p_words(0.00002)
+    ('p = 0.031', 'p < 0.001')
+    """
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
 def mean_pass_at_k(correct_by_task: Sequence[tuple[int, int]], k: int) -> float:
     """Mean of :func:`pass_at_k` over tasks given as (samples, correct)."""
     values = [pass_at_k(samples, correct, k) for samples, correct in correct_by_task]

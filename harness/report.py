@@ -70,13 +70,15 @@ def _of_evaluations(runs: list[Path], out: Path | None) -> int:
     """An evaluation's report again, or several compared. Raises UserError."""
     from harness.evaluation.comparison import compare_evaluations, read_report
     from harness.evaluation.records import EvaluationFolder
-    from harness.evaluation.summary import print_comparison, print_report
+    from harness.evaluation.summary import print_comparison, print_math_report, print_report
     from trajectories.store import atomic_write
 
     if others := [run for run in runs if not _is_evaluation(run)]:
         raise UserError(f"{others[0]} is no evaluation: compare evaluations with evaluations", exit_code=2)
     if len(runs) == 1:
-        print_report(read_report(runs[0]), EvaluationFolder(runs[0]).report)
+        report = read_report(runs[0])
+        show = print_math_report if report.get("domain") == "math" else print_report
+        show(report, EvaluationFolder(runs[0]).report)
         return 0
     comparison = compare_evaluations(runs)
     path = (out or runs[0].resolve().parent / "comparison") / "report.json"

@@ -56,10 +56,7 @@ def cluster_bootstrap(
     >>> cluster_bootstrap({"only": [0.5, 0.7]}).low is None
     True
     """
-    if not 0 < confidence < 1 or resamples < 1:
-        raise ValueError(
-            f"confidence {confidence} must lie between 0 and 1 and resamples {resamples} above 0"
-        )
+    _check(confidence, resamples)
     sums: list[float] = []
     counts: list[int] = []
     unjudged = 0
@@ -119,6 +116,7 @@ def two_level_bootstrap(
     >>> two_level_bootstrap([[True, False], [True, True]]).mean
     0.75
     """
+    _check(confidence, resamples)
     counts = {len(samples) for samples in flags}
     if len(counts) != 1 or 0 in counts:
         raise ValueError(f"{len(flags)} problems with {sorted(counts)} samples: give each the same number")
@@ -135,6 +133,13 @@ def two_level_bootstrap(
         means.append(generator.binomial(k, drawn_RN).mean(axis=1) / k)
     low, high = _expanded_quantiles(np.concatenate(means), n, confidence)
     return Interval(mean=float(shares_N.mean()), low=low, high=high, n=n, steps=n * k, unjudged=0)
+
+
+def _check(confidence: float, resamples: int) -> None:
+    if not 0 < confidence < 1 or resamples < 1:
+        raise ValueError(
+            f"confidence {confidence} must lie between 0 and 1 and resamples {resamples} above 0"
+        )
 
 
 def verdict(difference: Interval) -> Verdict:

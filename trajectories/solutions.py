@@ -8,13 +8,14 @@ from dataclasses import dataclass
 # step is indented by more.
 _MARKERS = (
     # Step 1: Title · **Step 1:** · ### Step 1. Title · ### 1. Title · **1. Title**
-    re.compile(r"^ ?(?:#{1,6} *)?(?:\*\*)? ?Step +(?P<number>\d+)\b[.:)]?(?P<rest>.*)$", re.MULTILINE),
-    re.compile(r"^ ?(?:#{1,6} +(?:\*\*)?|\*\*) ?(?P<number>\d+)[.)](?P<rest> .*)$", re.MULTILINE),
+    re.compile(r"^ ?(?:#{1,6} *)?(?:\*\*)? ?Step +(?P<number>\d{1,4})\b[.:)]?(?P<rest>.*)$", re.MULTILINE),
+    re.compile(r"^ ?(?:#{1,6} +(?:\*\*)?|\*\*) ?(?P<number>\d{1,4})[.)](?P<rest> .*)$", re.MULTILINE),
     # 1. **Title** · 1) **Title**
-    re.compile(r"^ ?(?P<number>\d+)[.)](?P<rest> +\*\*.*)$", re.MULTILINE),
+    re.compile(r"^ ?(?P<number>\d{1,4})[.)](?P<rest> +\*\*.*)$", re.MULTILINE),
     # 1. text
-    re.compile(r"^ ?(?P<number>\d+)[.)](?P<rest> .*)$", re.MULTILINE),
+    re.compile(r"^ ?(?P<number>\d{1,4})[.)](?P<rest> .*)$", re.MULTILINE),
 )
+_HEADINGS, _TITLED, _NUMBERED = _MARKERS[:2], _MARKERS[2], _MARKERS[3]
 _ANSWER = 200  # characters of one line that are taken for a bare answer
 _BOLD_TITLE = re.compile(r"^ *\*\*(?P<title>.+?)\*\*(?P<text>.*)$", re.DOTALL)
 
@@ -55,9 +56,11 @@ def split_solution(text: str) -> Solution:
         if len(found) < 2:
             continue
         if numbers == list(range(1, len(numbers) + 1)):
-            return Solution(
-                preamble=text[: found[0].start()].strip(), steps=tuple(_steps(text, found, markers))
-            )
+            found = _with_untitled(text, found) if markers is _TITLED else found
+            steps = tuple(_steps(text, found, markers))
+            if not all(step.text for step in steps):
+                raise NotInSteps("empty_step")
+            return Solution(preamble=text[: found[0].start()].strip(), steps=steps)
         # A stricter way may fail where a looser one, which sees more of the lines, does not.
         problem = "numbering_restarts" if numbers.count(1) > 1 else "numbering_has_gaps"
     raise NotInSteps(problem)
@@ -70,7 +73,7 @@ def join_steps(steps: Sequence[SolutionStep], *, first: int = 1) -> str:
 
 def write_step(step: SolutionStep) -> str:
     """``**Title** body`` without its number; the body's further lines are indented as a list's are."""
-    body = step.text.replace("\n", "\n   ")
+    body = re.sub(r"\n(?!\n)", "\n   ", step.text)
     return f"**{step.title}** {body}".rstrip() if step.title else body
 
 
@@ -83,25 +86,33 @@ def read_step(text: str) -> SolutionStep:
     return _step(title, _dedented(body, rest))
 
 
+def _with_untitled(text: str, found: list[re.Match[str]]) -> list[re.Match[str]]:
+    """The titled steps, and the ones without a title that go on counting after them."""
+    lines = list(_NUMBERED.finditer(text))
+    counted = [int(match["number"]) for match in lines] == list(range(1, len(lines) + 1))
+    same = [match.start() for match in lines[: len(found)]] == [match.start() for match in found]
+    return lines if counted and same else found
+
+
 def _steps(text: str, found: Sequence[re.Match[str]], markers: re.Pattern[str]) -> Iterator[SolutionStep]:
     ends = [match.start() for match in found[1:]] + [len(text)]
     for match, end in zip(found, ends, strict=True):
         first = match["rest"].strip()
-        rest = text[match.end() : end].strip("\n").rstrip()
-        if markers in _MARKERS[:2]:
-            yield _headed(match[0], first, rest)
+        rest = text[match.end() + 1 : end].rstrip()
+        if markers in _HEADINGS:
+            yield _headed(match[0][: match.start("rest") - match.start()], first, rest)
         else:
             yield read_step(f"{first}\n{rest}" if rest else first)
 
 
-def _headed(line: str, first: str, rest: str) -> SolutionStep:
-    """A step whose first line is a heading, or begins with a bold one."""
+def _headed(number: str, first: str, rest: str) -> SolutionStep:
+    """A step whose first line, after its number, is a heading, or begins with a bold one."""
     title, bold, after = first.partition("**")
-    if bold and "**" in line.partition(first)[0]:  # **Step 1: Title** text
+    if bold and "**" in number:  # **Step 1: Title** text
         return _step(title.strip(" .:"), _dedented(after.lstrip(" :"), rest))
     if bold:  # Step 1: **Title** text
         return read_step(f"{first}\n{rest}")
-    return _step(title.strip(" .:#"), _dedented("", rest))
+    return _step(title.strip(" .:#") if rest else title.strip(" :#"), _dedented("", rest))
 
 
 def _step(title: str, text: str) -> SolutionStep:

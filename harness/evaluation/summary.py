@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.evaluation.records import GOLD, NOOP
+from harness.rates import p_words
 
 _ROWS = ("resolved", "unresolved", "empty_patch", "error", "infra_failure", "policy_failure", "incomplete")
 
@@ -59,10 +60,12 @@ def print_math_report(report: Mapping[str, Any], path: Path) -> None:
         average, k = report["avg_at_k"], report["samples"]
         ends = "no interval" if average["low"] is None else f"{average['low']:.1%} to {average['high']:.1%}"
         console.print(f"avg@{k} {average['mean']:.1%} (95 % interval over problems and samples {ends})")
-        console.print(", ".join(f"pass@{k} {value:.1%}" for k, value in report["pass_at_k"].items()))
+        console.print(", ".join(f"pass@{n} {value:.1%}" for n, value in report["pass_at_k"].items()))
     for key in ("no_answer", "infra_failure", "policy_failure", "incomplete"):
         if count := report[f"{key}_instances"]:
             console.print(f"{key.replace('_', ' ')}: {count} of {total}")
+        if count := report.get("sampled_buckets", {}).get(key):
+            console.print(f"{key.replace('_', ' ')}, sampled: {count} of {total * report['samples']} answers")
     _print_contamination(console, report)
     console.print(f"report: {path}", soft_wrap=True)
 
@@ -90,7 +93,7 @@ def print_comparison(comparison: Mapping[str, Any], path: Path) -> None:
         console.print(
             f"{pair['second']} against {pair['first']}: {pair['verdict']} "
             f"({pair['only_second']} tasks solved by the former only, {pair['only_first']} by the latter only, of "
-            f"{pair['n']} that both judged; exact McNemar test, p = {pair['p_value']:.3f})",
+            f"{pair['n']} that both judged; exact McNemar test, {p_words(pair['p_value'])})",
             markup=False,
             soft_wrap=True,
         )

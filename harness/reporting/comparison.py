@@ -80,7 +80,7 @@ def _pair(
     common = rows[a].keys() & rows[b].keys()
     shared = {key for key in common if rows[a][key].expert_digest == rows[b][key].expert_digest}
     widest = max(len(rows[a]), len(rows[b]))
-    if not shared:
+    if widest and not shared:
         warnings.append(f"{a} and {b} share no held-out step: their figures are not comparable")
     elif len(shared) < widest:
         warnings.append(

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.rates import p_words
 from harness.reporting import charts
 from harness.reporting.examples import GroupExample, HeldOutExample
 from harness.reporting.numbers import READS_EXPERT
@@ -99,7 +100,7 @@ def accuracy_headline(report: Mapping[str, Any]) -> str:
         if pair["verdict"] is not None:
             sentence += (
                 f" {pair['to']} minus {pair['from']} {100 * pair['mean']:+.1f} points "
-                f"(exact McNemar test, p = {pair['p_value']:.3f}): {pair['verdict']}."
+                f"(exact McNemar test, {p_words(pair['p_value'])}): {pair['verdict']}."
             )
     return sentence
 

@@ -31,16 +31,16 @@ class MathStepSyntax:
     def render(self, actions: Sequence[Action]) -> str:
         if len(actions) != 1:
             raise UnrepresentableActionError(f"math-step: {len(actions)} actions in a turn, it holds one")
-        step = solution_step(actions[0])
-        text = write_step(step)
-        if not step.text or _NUMBER.match(text) or read_step(text) != step:
+        text = write_step(solution_step(actions[0]))
+        step = read_step(text)
+        if not step.text or _NUMBER.match(text) or step_action(step) != actions[0]:
             raise UnrepresentableActionError("math-step: the step cannot be read back as it is")
         return text
 
     def parse(self, text: str) -> tuple[Action, ...]:
         step = read_step(_NUMBER.sub("", text.strip(), count=1))
         if not step.text:
-            raise FormatError("a step needs a text, not a title alone")
+            raise FormatError("a step needs a text")
         return (step_action(step),)
 
 

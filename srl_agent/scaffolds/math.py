@@ -28,6 +28,8 @@ class MathScaffold:
         """``sampling``: of a greedy attempt; its ``max_tokens`` are of one completion."""
         if mode not in ("single", "steps"):
             raise ValueError(f"scaffold math: mode is single or steps, not {mode!r}")
+        if not isinstance(max_steps, int) or max_steps < 1:
+            raise ValueError(f"scaffold math: max_steps is a whole number from 1 up, not {max_steps!r}")
         self.mode = mode
         self.sampling = sampling or Sampling(max_tokens=4096)
         self.max_steps = max_steps
@@ -79,18 +81,17 @@ class MathScaffold:
             except ContextOverflowError as error:
                 return "token_limit", str(error)
             completions.append(completion)
+            number, cut_off = len(steps) + 1, completion.finish_reason == "length"
+            cut = f"step {number} was cut off at {completion.completion_tokens} tokens"
             try:
                 step = self._read(completion.text)
-            except FormatError as error:
-                return "step_limit", f"step {len(steps) + 1} is none: {error}"
+            except FormatError as error:  # cut off in its thought, as often as not
+                return ("token_limit", cut) if cut_off else ("step_limit", f"step {number} is none: {error}")
             steps.append(step)
-            if _BOX in str(step.actions[0].arguments["text"]):
+            if any(_BOX in str(value) for value in step.actions[0].arguments.values()):
                 return "submitted", None
-            if completion.finish_reason == "length":
-                return (
-                    "token_limit",
-                    f"step {len(steps)} was cut off at {completion.completion_tokens} tokens",
-                )
+            if cut_off:
+                return "token_limit", cut
         return "step_limit", None
 
     def _prompt(self, task: ScaffoldTask, steps: Sequence[Step]) -> list[Message]:

@@ -24,8 +24,12 @@ def write_run(
     text: str = "",
     stages: tuple[str, ...] = ("sft", "srl"),
     status: str = "finished",
+    tasks: int = 0,
 ) -> Path:
-    """A run whose trained model is about ``gain`` above base; ``text`` is put into every free text."""
+    """A run whose trained model is about ``gain`` above base; ``text`` is put into every free text.
+
+    Of so many verified ``tasks`` base solves the first fifth, and the last evaluation the first half.
+    """
     rng = random.Random(seed)
     folder.mkdir(parents=True)
     write_json(folder / "manifest.json", _manifest(folder.name, seed, trajectories, status))
@@ -46,6 +50,8 @@ def write_run(
         for line in _held_out(random.Random(seed), evaluation, trajectories, text)
     ]
     write_lines(folder / "validation.jsonl", held_out)
+    if tasks:
+        write_lines(folder / "outcomes.jsonl", _outcomes(stages, tasks, text))
     write_lines(folder / "samples.jsonl", [_group(rng, step, text) for step in range(1, 61)])
     write_json(folder / "floor.json", _floor())
     return folder
@@ -129,6 +135,37 @@ def _held_out(
                     "reward": reward,
                     "format_error": f"no closed thought{text}" if broken else None,
                     "exact_match": similarity > 0.6,
+                }
+            )
+    return lines
+
+
+def _outcomes(stages: tuple[str, ...], tasks: int, text: str) -> list[dict[str, Any]]:
+    """Answers to held-out tasks, every stage solving all that the one before solved; the last one is silent."""
+    evaluations = [("base", 0, 0.0)]
+    for index, stage in enumerate(stages):
+        evaluations += [(stage, step, (index + step / 60) / len(stages)) for step in (20, 40, 60)]
+    lines: list[dict[str, Any]] = []
+    for stage, step, done in evaluations:
+        solved = round(tasks * (0.2 + 0.3 * done))
+        for number in range(tasks):
+            right, silent = number < solved, number == tasks - 1
+            lines.append(
+                {
+                    "stage": stage,
+                    "step": step,
+                    "trajectory_id": f"math-{number}",
+                    "step_index": 0,
+                    "kind": "answer",
+                    "expert_action": str(number) + text,
+                    "completion": text if silent else f"\\boxed{{{number if right else -1}}}{text}",
+                    "rewards": {},
+                    "reward": float(right),
+                    "format_error": "no answer" if silent else None,
+                    "exact_match": right,
+                    "reason": "no_answer" if silent else "correct" if right else "wrong",
+                    "answer": "" if silent else str(number if right else -1),
+                    "detail": "",
                 }
             )
     return lines

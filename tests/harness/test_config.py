@@ -19,7 +19,8 @@ def test_every_shipped_recipe_loads_and_names_real_trl_keys(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_shipped_recipe_dry_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "data.path=demo", "--dry-run"]) == 0
+    embedded = "math-demo" if load_recipe(name).actions.format == "math-step" else "demo"
+    assert main([name, f"data.path={embedded}", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert "nothing was trained" in out
     assert "# validation: " in out

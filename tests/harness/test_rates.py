@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from harness.rates import compare, mean_pass_at_k, pass_at_k, wilson
+from harness.rates import compare, mean_pass_at_k, p_words, pass_at_k, wilson
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,9 @@ def test_mcnemar_counts_only_where_the_runs_differ() -> None:
     assert compare(first, first).p_value == 1.0
     with pytest.raises(ValueError, match="no judged task in common"):
         compare({"a": True}, {"b": True})
+
+
+def test_a_small_p_is_not_zero() -> None:
+    assert [p_words(p) for p in (1.0, 0.05, 0.001, 0.0009, 0.0)] == [
+        "p = 1.000", "p = 0.050", "p = 0.001", "p < 0.001", "p < 0.001",
+    ]  # fmt: skip

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from synthetic_run import write_json, write_lines, write_run
 
 from harness import report
 from harness.cli import UserError, run
+from harness.rates import wilson
 from harness.report import build_report, write_report
 from harness.reporting import charts
 from harness.reporting import html as report_html
@@ -369,3 +371,196 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 def test_user_error_is_what_a_caller_sees(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not the folder of a run"):
         write_report(tmp_path)
+
+
+# Verified answers
+
+
+@pytest.fixture
+def verified(tmp_path: Path) -> Path:
+    """A run that also measured 40 tasks: base solved 8 of them, sft 14, srl 20."""
+    return write_run(tmp_path / "verified", tasks=40)
+
+
+def change_outcomes(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    rows = lines(folder / "outcomes.jsonl")
+    for row in rows:
+        change(row)
+    write_lines(folder / "outcomes.jsonl", rows)
+
+
+def test_a_run_without_verified_tasks_says_nothing_of_them(folder: Path) -> None:
+    assert build_report(folder)["accuracy"] is None
+    assert report_html.accuracy_headline(build_report(folder)) == ""
+    assert "Verified answers" not in write_report(folder).html.read_text(encoding="utf-8")
+
+
+def test_accuracy_has_wilson_intervals_stage_by_stage(verified: Path) -> None:
+    accuracy = build_report(verified)["accuracy"]
+    for stage, solved in {"base": 8, "sft": 14, "srl": 20}.items():
+        found = accuracy["stages"][stage]
+        assert found == {**wilson(solved, 40).as_json(), "unjudged": 0, "answer_rate": 39 / 40}
+    assert build_report(verified)["stages"]["srl"]["steps"] == 40  # the steps are measured as before
+
+
+def test_accuracy_differences_are_paired_and_tested(verified: Path) -> None:
+    pairs = build_report(verified)["accuracy"]["differences"]
+    assert [(pair["from"], pair["to"]) for pair in pairs] == [
+        ("base", "sft"),
+        ("sft", "srl"),
+        ("base", "srl"),
+    ]
+    for pair, gained in zip(pairs, (6, 6, 12), strict=True):
+        assert pair["mean"] == pytest.approx(gained / 40)
+        assert pair["low"] < pair["mean"] < pair["high"]
+        assert pair["n"] == 40
+        assert pair["p_value"] == pytest.approx(2 / 2**gained)
+        assert pair["verdict"] == "above"  # 6 of 6: p = 0.031
+
+
+def test_gains_and_losses_that_cancel_are_too_small_to_tell(verified: Path) -> None:
+    def worse(row: dict[str, Any]) -> None:
+        if row["stage"] == "srl" and row["step"] == 60:
+            row["reward"] = float(8 <= int(row["trajectory_id"].partition("-")[2]) < 16)
+
+    change_outcomes(verified, worse)
+    last = build_report(verified)["accuracy"]["differences"][-1]
+    assert (last["mean"], last["p_value"], last["verdict"]) == (0.0, 1.0, "too small to tell")
+    assert last["low"] < 0 < last["high"]
+
+
+def test_answers_that_nobody_could_judge_are_counted_apart(verified: Path) -> None:
+    def unjudged(row: dict[str, Any]) -> None:
+        if (row["stage"], row["step"]) == ("srl", 60) and row["trajectory_id"] in ("math-0", "math-39"):
+            row["reward"] = None
+
+    change_outcomes(verified, unjudged)
+    accuracy = build_report(verified)["accuracy"]
+    srl = accuracy["stages"]["srl"]
+    assert (srl["successes"], srl["n"], srl["unjudged"]) == (19, 38, 2)
+    assert accuracy["differences"][-1]["n"] == 38  # tasks that both judged
+    assert accuracy["stages"]["base"]["n"] == 40
+    assert '<td class="n">2</td><td class="n">38</td>' in write_report(verified).html.read_text(
+        encoding="utf-8"
+    )
+
+
+def test_nothing_judged_has_no_accuracy(verified: Path) -> None:
+    change_outcomes(verified, lambda row: row.update(reward=None))
+    figures = build_report(verified)
+    assert figures["accuracy"]["stages"]["srl"]["mean"] is None
+    assert figures["accuracy"]["differences"][-1]["verdict"] is None
+    assert "no task in common" in write_report(verified).html.read_text(encoding="utf-8")
+    assert "no interval" in report_html.accuracy_headline(figures)
+
+
+def test_the_page_and_the_terminal_show_the_accuracy(
+    verified: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(verified) == 0
+    told = capsys.readouterr().out
+    page = (verified / "report.html").read_text(encoding="utf-8")
+    figures = json.loads((verified / "report.json").read_text(encoding="utf-8"))
+    sentence = report_html.accuracy_headline(figures)
+    assert sentence.startswith(
+        "Held-out accuracy, 40 tasks (95 % interval): base 20.0 % (10.5 % to 34.8 %), sft 35.0 %"
+    )
+    assert sentence.endswith("srl minus base +30.0 points (exact McNemar test, p < 0.001): above.")
+    assert sentence in told
+    assert html.escape(sentence) in page
+    assert "Verified answers to held-out tasks" in page
+    for stage in figures["accuracy"]["stages"].values():
+        assert report_html.span(stage) in page
+        assert report_html.percent(stage["answer_rate"]) in page
+
+
+def test_hostile_answers_are_escaped(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "hostile", tasks=5, text="</td><script>alert(1)</script>")
+    change_outcomes(folder, lambda row: row.update(stage=row["stage"].replace("srl", "<b>srl")))
+    page = write_report(folder).html.read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "<b>srl" not in page
+
+
+def test_a_run_that_measures_no_steps(verified: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (verified / "validation.jsonl").unlink()
+    (verified / "floor.json").unlink()
+    best = {"checkpoint": "c", "step": 40, "eval_accuracy": 0.0}
+    write_json(verified / "checkpoints/srl/best.json", best)
+    assert exit_code(verified) == 0
+    figures = json.loads((verified / "report.json").read_text(encoding="utf-8"))
+    assert figures["warnings"] == []
+    assert (figures["stages"]["srl"]["step"], figures["stages"]["srl"]["step_reward"]) == (40, None)
+    assert figures["accuracy"]["stages"]["srl"]["successes"] == 18
+    assert figures["difference"] is None
+    told = capsys.readouterr().out
+    assert "Held-out step reward: not measured in this run." in told
+    assert "srl 45.0 %" in told
+
+
+def test_a_stage_that_beat_nothing_has_the_accuracy_of_its_start(verified: Path) -> None:
+    write_json(verified / "checkpoints/srl/best.json", {"checkpoint": None, "step": 0, "improved": False})
+    accuracy = build_report(verified)["accuracy"]
+    assert accuracy["stages"]["srl"] == accuracy["stages"]["sft"]
+    assert accuracy["differences"][1]["verdict"] == "too small to tell"
+
+
+def test_answers_that_a_resumed_run_made_again_count_once(verified: Path) -> None:
+    before = build_report(verified)
+    rows = lines(verified / "outcomes.jsonl")
+    write_lines(verified / "outcomes.jsonl", [*rows, *rows[-40:]])
+    assert build_report(verified) == before
+
+
+def test_a_torn_line_of_outcomes_is_a_warning_and_a_broken_one_an_error(
+    verified: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = build_report(verified)
+    outcomes = verified / "outcomes.jsonl"
+    with outcomes.open("a") as out:
+        out.write('{"stage": "srl", "st')
+    figures = build_report(verified)
+    assert figures["accuracy"] == before["accuracy"]
+    assert "the last line of outcomes.jsonl" in figures["warnings"][0]
+    outcomes.write_text("[1]\n" + outcomes.read_text())
+    assert exit_code(verified) == 1
+    assert f"{outcomes}:1: not a JSON object but list" in capsys.readouterr().err
+
+
+def test_two_runs_are_compared_task_by_task(verified: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "other", tasks=40, stages=("sft",))
+
+    def fewer(row: dict[str, Any]) -> None:
+        if row["stage"] == "sft" and int(row["trajectory_id"].partition("-")[2]) >= 10:
+            row["reward"] = 0.0
+        if row["trajectory_id"] == "math-5":
+            row["expert_action"] = "another answer"  # another task under the same id
+
+    change_outcomes(other, fewer)
+    assert exit_code(verified, other, "--out", tmp_path / "both") == 0
+    comparison = json.loads((tmp_path / "both/report.json").read_text(encoding="utf-8"))
+    (pair,) = comparison["accuracy_differences"]
+    assert (pair["from"], pair["to"], pair["n"], pair["verdict"]) == ("verified", "other", 39, "below")
+    assert pair["mean"] == pytest.approx(-10 / 39)
+    assert pair["p_value"] == pytest.approx(2 / 2**10)
+    page = (tmp_path / "both/report.html").read_text(encoding="utf-8")
+    assert "Verified answers, run against run" in page
+    assert report_html.signed(pair["mean"]) in page
+
+
+def test_a_run_with_verified_tasks_beside_one_without(verified: Path, folder: Path, tmp_path: Path) -> None:
+    assert exit_code(verified, folder, "--out", tmp_path / "both") == 0
+    comparison = json.loads((tmp_path / "both/report.json").read_text(encoding="utf-8"))
+    assert comparison["accuracy_differences"] == []
+    assert "Verified answers" not in (tmp_path / "both/report.html").read_text(encoding="utf-8")
+
+
+def test_two_runs_that_measure_no_steps_are_compared_by_their_answers(verified: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "other", tasks=40)
+    for run_folder in (verified, other):
+        (run_folder / "validation.jsonl").unlink()
+        (run_folder / "floor.json").unlink()
+    assert exit_code(verified, other, "--out", tmp_path / "both") == 0
+    comparison = json.loads((tmp_path / "both/report.json").read_text(encoding="utf-8"))
+    assert comparison["accuracy_differences"][0]["mean"] == 0.0
+    assert comparison["warnings"] == []

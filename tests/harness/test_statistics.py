@@ -1,11 +1,19 @@
 """Known values, simulated coverage, and the cases in which no honest interval exists."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
-from harness.statistics import Interval, _student_t_quantile, cluster_bootstrap, paired_difference, verdict
+from harness.statistics import (
+    Interval,
+    _student_t_quantile,
+    cluster_bootstrap,
+    paired_difference,
+    two_level_bootstrap,
+    verdict,
+)
 
 
 def interval(low: float | None, high: float | None) -> Interval:
@@ -124,3 +132,83 @@ def test_verdict(low: float, high: float, expected: str) -> None:
 def test_many_trajectories_stay_within_memory() -> None:
     values = {str(i): [0.0, 1.0] for i in range(3000)}
     assert cluster_bootstrap(values, resamples=1500).high == pytest.approx(0.5)
+
+
+# --- Problems, each with so many samples
+
+
+@pytest.mark.parametrize(("problems", "samples"), [(30, 1), (30, 8), (40, 32)])
+def test_coverage_over_problems_and_samples(problems: int, samples: int) -> None:
+    """Problems differ in how hard they are; an interval over single answers would be far too narrow."""
+    generator = np.random.default_rng(problems + samples)
+    hits = 0
+    for _ in range(300):
+        hard = generator.beta(0.6, 0.6, size=problems)
+        flags = generator.random((problems, samples)) < hard[:, None]
+        result = two_level_bootstrap(flags.tolist(), resamples=600)
+        assert result.low is not None
+        assert result.high is not None
+        hits += result.low <= 0.5 <= result.high
+    assert 0.91 <= hits / 300 <= 0.995
+
+
+def test_samples_of_a_problem_count_little_and_problems_much() -> None:
+    alike = two_level_bootstrap([[True] * 16] * 5 + [[False] * 16] * 5)
+    mixed = two_level_bootstrap([[True, False] * 8] * 10)
+    assert alike.mean == mixed.mean == 0.5
+    assert None not in (alike.low, alike.high, mixed.low, mixed.high)
+    assert alike.high - alike.low > 2 * (mixed.high - mixed.low) > 0  # type: ignore[operator]
+
+
+def test_the_figures_of_a_two_level_interval() -> None:
+    result = two_level_bootstrap([[True, False], [True, True], [False, False]])
+    assert (result.mean, result.n, result.steps, result.unjudged) == (0.5, 3, 6, 0)
+    assert two_level_bootstrap([[True, True]] * 4).as_json() == {"mean": 1.0, "low": 1.0, "high": 1.0, "n": 4}
+    assert two_level_bootstrap([[True, False]]).as_json() == {"mean": 0.5, "low": None, "high": None, "n": 1}
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_every_problem_is_drawn(place: int) -> None:
+    flags = [[i == place] * 2 for i in range(6)]
+    result = two_level_bootstrap(flags)
+    assert result.low == 0.0
+    assert result.high is not None
+    assert result.high > 0.3
+
+
+def test_one_sample_a_problem_is_the_bootstrap_over_problems() -> None:
+    flags = [[i < 12] for i in range(40)]
+    one, plain = (
+        two_level_bootstrap(flags),
+        cluster_bootstrap({str(i): [float(f[0])] for i, f in enumerate(flags)}),
+    )
+    assert one.mean == plain.mean == 0.3
+    assert one.low == pytest.approx(plain.low, abs=0.03)
+    assert one.high == pytest.approx(plain.high, abs=0.03)
+
+
+def test_a_two_level_interval_is_deterministic() -> None:
+    flags = [[True, False, False], [True, True, True], [False, False, True]]
+    assert two_level_bootstrap(flags, seed=1) == two_level_bootstrap(flags, seed=1)
+    assert two_level_bootstrap(flags, seed=1, resamples=50) != two_level_bootstrap(
+        flags, seed=2, resamples=50
+    )
+
+
+def test_many_problems_stay_within_memory() -> None:
+    result = two_level_bootstrap([[True, False]] * 3000, resamples=1500)
+    assert result.high == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("flags", [[], [[]], [[True], [True, False]]])
+def test_unequal_numbers_of_samples_are_an_error(flags: list[list[bool]]) -> None:
+    with pytest.raises(ValueError, match="give each the same number"):
+        two_level_bootstrap(flags)
+
+
+@pytest.mark.parametrize("wrong", [{"resamples": 0}, {"confidence": 1.0}, {"confidence": 0.0}])
+def test_impossible_settings_are_an_error(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must lie between 0 and 1"):
+        two_level_bootstrap([[True], [False]], **wrong)
+    with pytest.raises(ValueError, match="must lie between 0 and 1"):
+        cluster_bootstrap({"a": [1.0], "b": [0.0]}, **wrong)

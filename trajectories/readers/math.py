@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from math import isfinite
 from typing import Any
 
 from trajectories.ledger import FileLedger
@@ -112,14 +113,16 @@ def _s1k(row: Mapping[str, Any]) -> _Solved:
 
 def _plain(row: Mapping[str, Any]) -> _Solved:
     answer, correct = row.get("answer"), row.get("correct")
-    if answer is not None and not isinstance(answer, str | int | float):
+    if isinstance(answer, bool) or not isinstance(answer, str | int | float | None):
         raise TypeError(f"answer is of type {type(answer).__name__}")
+    if isinstance(answer, float) and not isfinite(answer):
+        raise TypeError(f"answer is {answer}")
     if isinstance(answer, float) and answer.is_integer():
         answer = int(answer)
     return _Solved(
         solution=_text(row, "solution"),
         answer=None if answer is None else str(answer).strip(),
-        model=row.get("model"),
+        model=model if isinstance(model := row.get("model"), str) else None,
         resolved=correct if isinstance(correct, bool) else None,
         metadata={key: row.get(key) for key in ("source", "subject", "level", "url") if row.get(key)},
     )
@@ -127,6 +130,8 @@ def _plain(row: Mapping[str, Any]) -> _Solved:
 
 def _text(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise TypeError(f"{key} is {'missing or empty' if not value else 'of type ' + type(value).__name__}")
+    if value is None or value == "" or (isinstance(value, str) and not value.strip()):
+        raise TypeError(f"{key} is missing or empty")
+    if not isinstance(value, str):
+        raise TypeError(f"{key} is of type {type(value).__name__}")
     return value
