@@ -1,6 +1,6 @@
 """Make a small model that knows the forms of the math domain and is weak at arithmetic: a start for a study on a CPU.
 
-    python benchmarks/tiny_math_model.py outputs/tiny-math [--minutes 8] [--seed 1]
+    python benchmarks/tiny_math_model.py outputs/tiny-math [--minutes 10] [--seed 1]
 
 A Qwen2 of a million parameters with its own tokenizer (digits apart), trained from scratch on generated problems
 of the embedded families, none of them an embedded problem: prompts and answers of SRL and of RLVR alike. A study on it
@@ -58,7 +58,7 @@ def samples(trajectories: list[Trajectory], seed: int) -> Iterator[tuple[list[di
     action_format, settings = get_format("math-step"), StepSettings(context_window=None)
     while True:
         trajectory = draw.choice(trajectories)
-        if draw.random() < 0.5:
+        if draw.random() < 0.3:
             yield solution_prompt(trajectory.task), solution_text(trajectory.steps)
             continue
         index = draw.randrange(len(trajectory.steps))
@@ -134,7 +134,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--updates", type=int, default=100_000, help="end after so many, if that is sooner")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

@@ -147,6 +147,7 @@ class SftTable(StageTable):
 class GrpoTable(StageTable):
     """GRPO: on steps (srl), or with verified outcomes (rlvr)."""
 
+    share_prefixes: bool = True  # forward what prompts have in common once; the same loss and gradient
     sampling: SamplingTable = SamplingTable()
 
 

@@ -1,8 +1,9 @@
 """GRPO on expert steps with dynamic sampling: TRL's trainer, and what it lacks.
 
-TRL generates, scores and trains on every group. Here a batch is sampled first: groups whose rewards do not spread
-are dropped and the batch is filled up with fresh steps, up to a cap. TRL then gets the kept groups as if it had
-generated them, so that its advantages, log-probabilities, losses and metrics see nothing else.
+Two narrow overrides. TRL generates, scores and trains on every group. Here a batch is sampled first: groups whose
+rewards do not spread are dropped and the batch is filled up with fresh steps, up to a cap. TRL then gets the kept
+groups as if it had generated them, so that its advantages, losses and metrics see nothing else. And log-probabilities
+are computed over unique tokens: what prompts have in common is forwarded once.
 """
 
 import json
@@ -17,6 +18,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from srl_agent.rewards import WeightedRewards
 from srl_agent.training.checkpoints import COMPLETE, CheckpointMixin
+from srl_agent.training.prefix_tree import rows_of
 from srl_agent.training.sampling import (
     Group,
     RefillStream,
@@ -26,6 +28,7 @@ from srl_agent.training.sampling import (
     reason_to_drop,
     rows_for_refill,
 )
+from srl_agent.training.shared_prefix import add_shared_prefix, why_not
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +54,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         format_error: Callable[[str], str | None],
         validate: Callable[[Any], dict[str, float]] | None = None,
         on_groups: Callable[[int, Sequence[Group]], None] | None = None,
+        share_prefixes: bool = True,
         args: GRPOConfig,
         **kwargs: Any,
     ) -> None:
@@ -66,6 +70,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         self.reward_func_names = list(rewards.functions)
         self._rewards = rewards
         self._refill = RefillStream(len(self.train_dataset), sampling.seed)
+        self._shares = share_prefixes and self._prepare_sharing()
 
     # --- sampling -----------------------------------------------------------------------------------------------
 
@@ -224,6 +229,59 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
     def _compute_loss(self, model: Any, inputs: Any) -> Any:
         return super()._compute_loss(model, inputs) * self._loss_scale
 
+    # --- every token once --------------------------------------------------------------------------------------
+
+    def _prepare_sharing(self) -> bool:
+        """Whether the rows of a batch can share their prefixes; says why where they cannot."""
+        models = [m for m in (self.accelerator.unwrap_model(self.model), self.ref_model) if m is not None]
+        bases = [model.get_base_model() if hasattr(model, "get_base_model") else model for model in models]
+        reasons = [reason for base in bases if (reason := why_not(base))]
+        if self.aux_loss_enabled:
+            reasons.append("its experts have a loss of their own")
+        if reasons:
+            logger.warning(
+                "every row is forwarded whole, prompts are not shared: the model cannot, %s", reasons[0]
+            )
+            return False
+        for base in bases:
+            add_shared_prefix(base)
+        return True
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **more: Any,
+    ) -> Any:
+        """TRL's, over unique tokens: (B, logits_to_keep) log-probabilities and entropies, zero at padding."""
+        completions = attention_mask[:, -logits_to_keep:].bool()
+        if not self._shares or compute_aux_loss or not bool(completions.any()):
+            return super()._get_per_token_logps_and_entropies(
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size,
+                compute_entropy,
+                compute_aux_loss,
+                **more,
+            )
+        rows = rows_of(input_ids, attention_mask, logits_to_keep)
+        # A chunk holds whole groups: their prompt is what is shared.
+        groups = -(-(batch_size or len(rows)) // self.num_generations)
+        size = groups * self.num_generations
+        scores = []
+        with self.accelerator.autocast():
+            for start in range(0, len(rows), size):
+                scores += model(shared_rows=rows[start : start + size])
+        log_probs, entropies = (_padded([score[part] for score in scores], completions) for part in (0, 1))
+        return log_probs, entropies if compute_entropy else None, None
+
     # --- resuming -----------------------------------------------------------------------------------------------
 
     def resume_state(self) -> dict[str, Any]:
@@ -233,6 +291,12 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             self._refill.position = json.loads((Path(checkpoint) / COMPLETE).read_text())["refill_position"]
+
+
+def _padded(values: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+    """The values of each row where its mask is, zeros elsewhere; shape of ``mask``."""
+    flat = torch.cat(list(values))
+    return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
 
 
 def _check_boundaries(args: GRPOConfig) -> None:

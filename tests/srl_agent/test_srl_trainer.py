@@ -52,6 +52,7 @@ def make(
     epsilon: float,
     max_rounds: int = 1,
     on_groups: Any = None,
+    share_prefixes: bool = True,
     **settings: Any,
 ) -> SRLTrainer:
     return SRLTrainer(
@@ -63,6 +64,7 @@ def make(
         sampling=SamplingSettings(epsilon=epsilon, max_rounds=max_rounds),
         format_error=lambda text: None,
         on_groups=on_groups,
+        share_prefixes=share_prefixes,
     )
 
 
@@ -76,7 +78,7 @@ def weights(trainer: Any) -> dict[str, torch.Tensor]:
 def test_with_the_threshold_off_it_is_the_stock_trainer_bit_for_bit(
     tiny_model: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    ours = make(tiny_model, tmp_path / "a", letters, epsilon=-1.0, **settings)
+    ours = make(tiny_model, tmp_path / "a", letters, epsilon=-1.0, share_prefixes=False, **settings)
     ours.train()
     stock = GRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32),
@@ -90,6 +92,44 @@ def test_with_the_threshold_off_it_is_the_stock_trainer_bit_for_bit(
     start = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
     assert any(not torch.equal(mine[name], p) for name, p in start.named_parameters())
+
+
+# Every way in which log-probabilities are asked for: of the policy, of the policy before the update (several updates of
+# a batch), of a reference model; with gradients that are recomputed.
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"beta": 0.1},
+        {"num_iterations": 2, "steps_per_generation": 2, "per_device_train_batch_size": 4},
+        {"gradient_checkpointing": True},
+        {"loss_type": "dapo", "top_entropy_quantile": 0.5},
+        {"mask_truncated_completions": True, "max_completion_length": 40},
+    ],
+)
+def test_shared_prefixes_give_the_same_updates(
+    tiny_model: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    trained = {}
+    for share in (False, True):
+        made = make(
+            tiny_model, tmp_path / str(share), letters, epsilon=-1.0, share_prefixes=share, **settings
+        )
+        made.train()
+        logged = [row["grad_norm"] for row in made.state.log_history if "grad_norm" in row]
+        trained[share] = (weights(made), logged)
+    assert trained[True][1] == pytest.approx(trained[False][1], rel=1e-4)
+    for name, weight in trained[False][0].items():
+        torch.testing.assert_close(trained[True][0][name], weight, rtol=0, atol=2e-5)
+
+
+def test_a_model_that_cannot_share_trains_all_the_same_and_says_why(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("srl_agent.training.shared_prefix.FAMILIES", frozenset({"llama"}))
+    trainer = make(tiny_model, tmp_path, letters, epsilon=-1.0)
+    trainer.train()
+    assert "prompts are not shared: the model cannot, its family qwen2 is none of llama" in caplog.text
 
 
 def test_refills_until_the_batch_carries_a_signal(tiny_model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,215 @@
+"""Log-probabilities of completions with every shared prefix forwarded once, at equal loss and gradient.
+
+A tree of prompts (:mod:`srl_agent.training.prefix_tree`) is walked from its root; each node's tokens are forwarded
+over the keys and values of the nodes above it, which carry their gradients; the completions of a node follow as one
+packed row, each seeing the prompt and itself. Where keys cannot be kept (gradient checkpointing) the tree is
+forwarded as one packed row under a mask.
+"""
+
+import logging
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from srl_agent.training.prefix_tree import Node, Row, build_trees
+
+logger = logging.getLogger(__name__)
+
+# Decoder-only models whose attention sees all that came before, by their rotary positions.
+FAMILIES = frozenset({"llama", "qwen2", "qwen3", "mistral", "smollm3"})
+_ATTENTION = frozenset({"sdpa", "eager"})
+
+Keys = list[tuple[torch.Tensor, torch.Tensor]]  # by layer: keys and values, (1, heads, length, size)
+Scores = tuple[torch.Tensor, torch.Tensor]  # log-probability and entropy of each token of a completion
+
+
+def why_not(model: Any) -> str | None:
+    """Why a model's rows cannot share prefixes, None if they can."""
+    config = model.config.get_text_config()
+    if config is not model.config:
+        return "it is not a plain language model"
+    if config.model_type not in FAMILIES:
+        return f"its family {config.model_type} is none of {', '.join(sorted(FAMILIES))}"
+    if config._attn_implementation not in _ATTENTION:
+        return f"its attention is {config._attn_implementation}, not sdpa or eager"
+    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
+        return "some of its layers see a sliding window"
+    return None
+
+
+def add_shared_prefix(model: Any) -> None:
+    """Let ``model(shared_rows=rows)`` return the scores of rows; without that argument nothing changes.
+
+    ``model`` has TRL's fused LM head already. As a forward of its own it passes through what wraps a model (PEFT,
+    DDP, FSDP), so that gradients are synchronised as ever.
+    """
+    fused_forward = model.forward
+
+    def forward(self: Any, *args: Any, shared_rows: Sequence[Row] | None = None, **kwargs: Any) -> Any:
+        if shared_rows is None:
+            return fused_forward(*args, **kwargs)
+        return _score_rows(self, fused_forward, shared_rows)
+
+    model.forward = types.MethodType(forward, model)
+
+
+def _score_rows(model: Any, forward: Any, rows: Sequence[Row]) -> list[Scores]:
+    scores: dict[int, Scores] = {}
+    checkpointing = model.training and getattr(model, "is_gradient_checkpointing", False)
+    for tree in build_trees(rows):
+        if checkpointing:
+            scores |= _packed(model, forward, tree, rows)
+        else:
+            scores |= _cached(model, forward, tree, [], rows)
+    return [scores[index] for index in range(len(rows))]
+
+
+# --- over kept keys ------------------------------------------------------------------------------------------
+
+
+def _cached(model: Any, forward: Any, node: Node, above: Keys, rows: Sequence[Row]) -> dict[int, Scores]:
+    """Scores of all rows under a node; ``above``: keys and values of all tokens before it."""
+    keys = above
+    if node.tokens:
+        tokens = torch.tensor([node.tokens], device=model.device)
+        output = model.base_model(input_ids=tokens, past_key_values=_cache(above, model), use_cache=True)
+        keys = [(layer.keys, layer.values) for layer in output.past_key_values.layers]
+    scores = _teeth(model, forward, node, keys, rows) if node.rows else {}
+    for child in node.children:
+        scores |= _cached(model, forward, child, keys, rows)
+    return scores
+
+
+def _cache(keys: Keys, model: Any) -> DynamicCache:
+    """A cache that begins with these keys; nothing is copied, and what is added to it leaves them as they are."""
+    cache = DynamicCache(config=model.config)
+    for layer, (key, value) in zip(cache.layers, keys, strict=False):
+        assert type(layer) is DynamicLayer
+        layer.lazy_initialization(key, value)
+        layer.keys, layer.values = key, value
+    return cache
+
+
+def _teeth(model: Any, forward: Any, node: Node, keys: Keys, rows: Sequence[Row]) -> dict[int, Scores]:
+    """Scores of the rows of a node: their completions in one packed row over the prompt's keys."""
+    indices = [index for index in node.rows if rows[index].completion]
+    empty = torch.zeros(0, device=model.device)
+    scores: dict[int, Scores] = {i: (empty, empty) for i in node.rows if not rows[i].completion}
+    if not indices:
+        return scores
+    teeth = [rows[index].tooth for index in indices]
+    lengths = [len(tooth) for tooth in teeth]
+    owner = torch.repeat_interleave(torch.arange(len(teeth)), torch.tensor(lengths)).to(model.device)
+    offset = torch.cat([torch.arange(length) for length in lengths]).to(model.device)
+    own = (owner[:, None] == owner) & (offset[:, None] >= offset)
+    allowed = torch.cat([own.new_ones(len(owner), node.end), own], dim=1)
+    return scores | _scored(
+        model,
+        forward,
+        indices,
+        rows,
+        teeth,
+        offset + node.end,
+        allowed,
+        _cache(keys, model) if keys else None,
+    )
+
+
+def _scored(
+    model: Any,
+    forward: Any,
+    indices: Sequence[int],
+    rows: Sequence[Row],
+    teeth: Sequence[list[int]],
+    positions: torch.Tensor,
+    allowed: torch.Tensor,
+    cache: DynamicCache | None,
+    before: Sequence[int] = (),
+) -> dict[int, Scores]:
+    """Forward ``before`` and the teeth as one row, and score the teeth."""
+    tokens = [*before, *(token for tooth in teeth for token in tooth)]
+    labels = [*[-100] * len(before), *(token for index in indices for token in rows[index].completion)]
+    output = forward(
+        input_ids=torch.tensor([tokens], device=model.device),
+        attention_mask=_mask(allowed, model),
+        position_ids=positions[None],
+        past_key_values=cache,
+        shift_labels=torch.tensor([labels], device=model.device),
+        fused_lm_head=True,
+    )
+    sizes = [len(tooth) for tooth in teeth]
+    log_probs = output.log_probs[0, len(before) :].split(sizes)
+    entropies = (
+        output.entropy[0, len(before) :].split(sizes)
+        if output.entropy is not None
+        else [t.detach() for t in log_probs]
+    )
+    return dict(zip(indices, zip(log_probs, entropies, strict=True), strict=True))
+
+
+def _mask(allowed: torch.Tensor, model: Any) -> torch.Tensor:
+    """What a query may see, (queries, keys), as the model's attention wants it."""
+    if model.config._attn_implementation == "sdpa":
+        return allowed[None, None]
+    dtype = model.get_input_embeddings().weight.dtype
+    return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)[None, None]
+
+
+# --- in one row ------------------------------------------------------------------------------------------
+
+
+def _packed(model: Any, forward: Any, tree: Node, rows: Sequence[Row]) -> dict[int, Scores]:
+    """Scores of all rows of a tree from one forward: every token sees its own row's tokens before it."""
+    tokens: list[int] = []
+    positions: list[int] = []
+    spans: list[tuple[int, int]] = []  # of each part, in the row
+    parents: list[int] = []  # the part that a part follows, -1 for none
+    above: dict[int, int] = {}  # part of a row's prompt
+
+    def add(part: list[int], start: int, parent: int) -> int:
+        spans.append((len(tokens), len(tokens) + len(part)))
+        tokens.extend(part)
+        positions.extend(range(start, start + len(part)))
+        parents.append(parent)
+        return len(spans) - 1
+
+    def visit(node: Node, parent: int) -> None:
+        part = add(node.tokens, node.start, parent)
+        above.update(dict.fromkeys(node.rows, part))
+        for child in node.children:
+            visit(child, part)
+
+    visit(tree, -1)
+    ends = {index: node.end for node in tree.walk() for index in node.rows}
+    before = list(tokens)
+    indices = [index for index in above if rows[index].completion]
+    for index in indices:
+        add(rows[index].tooth, ends[index], above[index])
+    empty = torch.zeros(0, device=model.device)
+    scores: dict[int, Scores] = {i: (empty, empty) for i in above if not rows[i].completion}
+    if not indices:
+        return scores
+    size = len(tokens)
+    allowed = torch.zeros(size, size, dtype=torch.bool, device=model.device)
+    for part, (start, end) in enumerate(spans):
+        allowed[start:end, start:end] = torch.ones(end - start, end - start, dtype=torch.bool).tril()
+        parent = parents[part]
+        while parent >= 0:
+            allowed[start:end, slice(*spans[parent])] = True
+            parent = parents[parent]
+    teeth = [rows[index].tooth for index in indices]
+    return scores | _scored(
+        model,
+        forward,
+        indices,
+        rows,
+        teeth,
+        torch.tensor(positions, device=model.device),
+        allowed,
+        None,
+        before,
+    )
