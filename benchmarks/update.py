@@ -1,0 +1,218 @@
+"""What an update costs: ours, which forwards every token once, against stock TRL, on the same rows of real steps.
+
+    python benchmarks/update.py data/trae.jsonl [--steps 6] [--group 8] [--window full] [--prompt-tokens 2048]
+
+Takes trajectories with enough steps, renders consecutive steps, and gives each step G completions: the expert's action
+after a thought, cut to --completion-tokens, a few tokens of each changed. Times loss and backward pass of TRL's
+GRPOTrainer and of ours with the same weights, and measures the gradients' difference. Peak memory is that of a process
+of its own for each. --device cuda runs it on a GPU. The last line is one JSON object; ratios are stock over ours.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from srl_agent.formats import get_format
+from srl_agent.models import load_policy, load_tokenizer, resolve_model
+from srl_agent.rewards import WeightedRewards
+from srl_agent.steps import StepSettings, render_example, target_indices
+from srl_agent.training.generation import tokenize_prompt
+from srl_agent.training.prefix_tree import Row, build_trees, count_tokens
+from srl_agent.training.sampling import SamplingSettings
+from srl_agent.training.srl import SRLTrainer
+from trajectories.store import read_trajectories
+
+
+def make_rows(options: argparse.Namespace, tokenizer: Any) -> list[Row]:
+    """``steps`` consecutive steps of the first trajectory that fits, G completions each."""
+    action_format = get_format("xml", "trae")
+    settings = StepSettings(
+        context_window=None if options.window == "full" else int(options.window),
+        max_observation_chars=options.observation_chars,
+    )
+    torch.manual_seed(0)
+    for trajectory in read_trajectories(options.data):
+        rows: list[Row] = []
+        for index in target_indices(trajectory, settings)[: options.steps]:
+            example = render_example(trajectory, index, settings=settings, action_format=action_format)
+            prompt = tokenize_prompt(tokenizer, example.prompt)
+            if len(prompt) > options.prompt_tokens:
+                break
+            action = tokenizer.encode(
+                f"<think>\nNext.\n</think>\n\n{example.expert_action}", add_special_tokens=False
+            )
+            for _ in range(options.group):
+                completion = torch.tensor(action[: options.completion_tokens])
+                changed = torch.rand(len(completion)) < 0.1
+                completion[changed] = torch.randint(1000, (int(changed.sum()),))
+                rows.append(Row(prompt=prompt, completion=completion.tolist()))
+        if len(rows) == options.steps * options.group:
+            return rows
+    raise SystemExit(
+        f"no trajectory of {options.data} has {options.steps} steps of {options.prompt_tokens} tokens"
+    )
+
+
+def batch(rows: list[Row], device: Any) -> dict[str, torch.Tensor]:
+    """As TRL hands it to its loss."""
+    left = max(len(row.prompt) for row in rows)
+    right = max(len(row.completion) for row in rows)
+    torch.manual_seed(1)
+    made = {
+        "prompt_ids": [[0] * (left - len(r.prompt)) + list(r.prompt) for r in rows],
+        "prompt_mask": [[0] * (left - len(r.prompt)) + [1] * len(r.prompt) for r in rows],
+        "completion_ids": [list(r.completion) + [0] * (right - len(r.completion)) for r in rows],
+        "completion_mask": [[1] * len(r.completion) + [0] * (right - len(r.completion)) for r in rows],
+    }
+    tensors = {key: torch.tensor(value, device=device) for key, value in made.items()}
+    return {
+        **tensors,
+        "advantages": torch.randn(len(rows), device=device),
+        "num_items_in_batch": tensors["completion_mask"].sum(),
+    }
+
+
+def make_trainer(kind: str, options: argparse.Namespace, folder: Path) -> Any:
+    name = resolve_model(options.model)
+    tokenizer = load_tokenizer(name)
+    args = GRPOConfig(
+        output_dir=str(folder), report_to="none", bf16=False, use_cpu=options.device == "cpu", loss_type="grpo",
+        num_generations=options.group, per_device_train_batch_size=options.group, max_steps=1,
+    )  # fmt: skip
+    shared: dict[str, Any] = {
+        "model": load_policy(name, dtype=options.dtype, lora=None),
+        "processing_class": tokenizer,
+        "args": args,
+        "train_dataset": Dataset.from_list([{"prompt": [{"role": "user", "content": "x"}]}]),
+    }
+
+    def nothing(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
+        return [0.0] * len(completions)
+
+    if kind == "stock":
+        trainer: Any = GRPOTrainer(reward_funcs=nothing, **shared)
+    else:
+        rewards = WeightedRewards(functions={"r": nothing}, weights={"r": 1.0})
+        trainer = SRLTrainer(
+            rewards=rewards, sampling=SamplingSettings(), format_error=lambda text: None, **shared
+        )
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 1
+    return trainer
+
+
+def update(trainer: Any, inputs: dict[str, torch.Tensor]) -> tuple[float, torch.Tensor]:
+    """Seconds of loss and backward pass, and the gradient."""
+    trainer.model.zero_grad()
+    if trainer.model.device.type == "cuda":
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    trainer._compute_loss(trainer.model, inputs).backward()
+    if trainer.model.device.type == "cuda":
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - started
+    return seconds, torch.cat(
+        [p.grad.flatten().float() for p in trainer.model.parameters() if p.grad is not None]
+    )
+
+
+def peak_megabytes(kind: str, words: list[str]) -> float:
+    """Peak memory of one update in a process of its own, beyond what it needs before."""
+    done = subprocess.run(
+        [sys.executable, __file__, *words, "--only", kind], capture_output=True, text=True, check=True
+    )
+    return float(done.stdout.splitlines()[-1])
+
+
+def _peak(trainer: Any, inputs: dict[str, torch.Tensor]) -> float:
+    if trainer.model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        update(trainer, inputs)
+        return float(torch.cuda.max_memory_allocated() - before) / 2**20
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    update(trainer, inputs)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="trajectories, made by python -m harness.convert")
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--dtype", default="bfloat16", choices=("float32", "bfloat16"))
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--steps", type=int, default=6, help="of one trajectory")
+    parser.add_argument("--group", type=int, default=8, help="completions a step")
+    parser.add_argument("--window", default="full", help="(action, observation) pairs in a prompt, or full")
+    parser.add_argument("--prompt-tokens", type=int, default=2048, help="no prompt is longer")
+    parser.add_argument("--completion-tokens", type=int, default=128)
+    parser.add_argument("--observation-chars", type=int, default=1500)
+    parser.add_argument("--rows-at-once", type=int, default=8, help="of the stock trainer")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--only", choices=("stock", "ours"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    tokenizer = load_tokenizer(resolve_model(options.model))
+    rows = make_rows(options, tokenizer)
+    with tempfile.TemporaryDirectory() as folder:
+        if options.only:
+            trainer = make_trainer(options.only, options, Path(folder))
+            size = len(rows) if options.only == "ours" else options.rows_at_once
+            print(_peak(trainer, batch(rows[-size:], trainer.model.device)))
+            return
+        # Stock first: ours has TRL score completions only on a CPU, which is part of what is measured.
+        stock = make_trainer("stock", options, Path(folder) / "stock")
+        wanted, stock_seconds = _stock(stock, rows, options)
+        ours = make_trainer("ours", options, Path(folder) / "ours")
+        runs = [update(ours, batch(rows, ours.model.device)) for _ in range(options.repeat)]
+    difference = float((runs[0][1] - wanted).norm() / wanted.norm())
+    seconds = statistics.median(run[0] for run in runs)
+    unique, whole = count_tokens(build_trees(rows), rows)
+    memory = {kind: peak_megabytes(kind, sys.argv[1:]) for kind in ("stock", "ours")}
+    result = {
+        "rows": len(rows), "longest_prompt": max(len(row.prompt) for row in rows),
+        "tokens_stock": whole, "tokens_ours": unique, "token_ratio": round(whole / unique, 2),
+        "seconds_stock": round(stock_seconds, 2), "seconds_ours": round(seconds, 2),
+        "wall_ratio": round(stock_seconds / seconds, 2),
+        "megabytes_stock": round(memory["stock"]), "megabytes_ours": round(memory["ours"]),
+        "memory_ratio": round(memory["stock"] / max(memory["ours"], 1.0), 2),
+        "gradient_difference": difference,
+    }  # fmt: skip
+    what = f"{options.steps} steps x {options.group} completions, context {options.window}"
+    print(f"{what}, {options.model}, {options.dtype}, {options.device}")
+    for key, value in result.items():
+        print(f"{key:20s} {value}")
+    print(json.dumps(result))
+
+
+def _stock(trainer: Any, rows: list[Row], options: argparse.Namespace) -> tuple[torch.Tensor, float]:
+    """Gradient and median seconds of all rows, so many at once: whole groups, the loss a mean over them."""
+    size = options.rows_at_once
+    whole = batch(rows, trainer.model.device)
+    chunks = []
+    for start in range(0, len(rows), size):
+        part = batch(rows[start : start + size], trainer.model.device)
+        part["advantages"] = whole["advantages"][start : start + size]
+        chunks.append(part)
+    totals, gradient = [], torch.zeros(0)
+    for _ in range(options.repeat):
+        made = [update(trainer, part) for part in chunks]
+        totals.append(sum(seconds for seconds, _ in made))
+        gradient = sum(g for _, g in made) / len(made)
+    return gradient, statistics.median(totals)
+
+
+if __name__ == "__main__":
+    main()
