@@ -35,6 +35,7 @@ SEAMS = {
     "srl_agent/policies/vllm_local.py",
     "srl_agent/training/srl.py",
     "srl_agent/training/shared_prefix.py",
+    "srl_agent/training/shared_prefill.py",
     "srl_agent/training/sft.py",
     "srl_agent/training/generation.py",
     "srl_agent/training/lm_head.py",

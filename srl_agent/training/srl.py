@@ -28,6 +28,7 @@ from srl_agent.training.sampling import (
     reason_to_drop,
     rows_for_refill,
 )
+from srl_agent.training.shared_prefill import add_shared_prefill
 from srl_agent.training.shared_prefix import add_shared_prefix, why_not
 
 logger = logging.getLogger(__name__)
@@ -245,6 +246,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
             return False
         for base in bases:
             add_shared_prefix(base)
+        add_shared_prefill(bases[0])
         return True
 
     def _get_per_token_logps_and_entropies(
