@@ -103,6 +103,8 @@ class SamplingTable(Table):
 
     epsilon: float = 1e-3  # keep a group iff the population std of its rewards is above [open]; < 0: keep all
     max_rounds: int = Field(default=10, ge=1)  # rounds of generation for a batch; 1: no refill [open]
+    # Consecutive steps of one trajectory in a batch: their prompts share more, the batch varies less (srl only).
+    steps_per_trajectory: int = Field(default=1, ge=1)
 
 
 class ValidationTable(Table):
@@ -232,6 +234,8 @@ class Recipe(Table):
             raise ValueError("stages: a stage is there twice")
         if "solutions" in self.sft.targets and self.actions.format != "math-step":
             raise ValueError("sft.targets: whole solutions are for actions.format math-step")
+        if self.rlvr.sampling.steps_per_trajectory > 1:
+            raise ValueError("rlvr.sampling.steps_per_trajectory: tasks are not steps of a trajectory")
         if not self.validation.steps and self.outcomes is None:
             raise ValueError(
                 "validation.steps is false and there is no table `outcomes`: nothing is measured"

@@ -193,6 +193,7 @@ def _make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> An
         return SRLTrainer(
             rewards=verified_rewards(verified) if verified else context.rewards,
             sampling=SamplingSettings(**table.sampling.model_dump(), seed=recipe.seed),
+            trajectories=None if verified else [str(ref.trajectory) for ref in context.data.train],
             share_prefixes=table.share_prefixes,
             format_error=verified.malformed if verified else context.validator.format_error,
             on_groups=lambda step, groups: _write_groups(stage, context, step, groups),

@@ -1,7 +1,8 @@
 """Dynamic sampling, the pure part: which groups carry a signal (paper, section 3; after DAPO, arXiv 2503.14476)."""
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ class SamplingSettings:
 
     epsilon: float = 1e-3  # keep a group iff the population std of its rewards is above; negative: keep all
     max_rounds: int = 10  # rounds of generation for a batch, the first included; 1: no refill
+    steps_per_trajectory: int = 1  # consecutive steps of one trajectory that stand together in a batch
     seed: int = 0  # of the order in which refills draw steps
 
 
@@ -68,25 +70,62 @@ def carries_only_format(samples: Sequence[Sample], epsilon: float) -> bool:
     return population_std(valid) <= epsilon
 
 
-class RefillStream:
-    """Endless shuffled indices, one permutation an epoch; its state is one integer."""
+def shuffled_rows(
+    trajectories: Sequence[str], together: int, permutation: Callable[[int], Sequence[int]]
+) -> list[int]:
+    """All rows in a random order in which ``together`` consecutive rows of one trajectory stand together.
 
-    def __init__(self, length: int, seed: int) -> None:
-        self._length = length
+    ``trajectories`` names the trajectory of each row, ``permutation(n)`` draws one of n things. Blocks are cut at a
+    random place of each trajectory; the rows outside them are mixed into blocks of the same size, so that all but
+    the last block are aligned.
+
+    >>> shuffled_rows(["a", "a", "b", "b", "b"], 2, lambda n: list(range(n)))
+    [0, 1, 2, 3, 4]
+    """
+    if together == 1:
+        return list(permutation(len(trajectories)))
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, trajectory in enumerate(trajectories):
+        rows_of[trajectory].append(row)
+    blocks, rest = [], []
+    for rows in rows_of.values():
+        start = permutation(len(rows) % together + 1)[0]
+        end = start + len(rows) // together * together
+        blocks += [rows[here : here + together] for here in range(start, end, together)]
+        rest += rows[:start] + rows[end:]
+    rest = [rest[i] for i in permutation(len(rest))]
+    whole = len(rest) // together * together
+    blocks += [rest[here : here + together] for here in range(0, whole, together)]
+    return [row for i in permutation(len(blocks)) for row in blocks[i]] + rest[whole:]
+
+
+class RefillStream:
+    """Endless shuffled rows, one order an epoch, as ``shuffled_rows`` has it; its state is one integer."""
+
+    def __init__(self, trajectories: Sequence[str], together: int, seed: int) -> None:
+        self._trajectories = trajectories
+        self._together = together
         self._seed = seed
+        self._drawn: tuple[int, list[int]] = (-1, [])  # epoch and its order
         self.position = 0
 
     def take(self, count: int) -> list[int]:
-        """The next ``count`` indices."""
-        indices = []
+        """The next ``count`` rows."""
+        rows = []
         for position in range(self.position, self.position + count):
-            epoch, offset = divmod(position, self._length)
-            indices.append(int(self._permutation(epoch)[offset]))
+            epoch, offset = divmod(position, len(self._trajectories))
+            rows.append(self._order(epoch)[offset])
         self.position += count
-        return indices
+        return rows
 
-    def _permutation(self, epoch: int) -> Any:
-        return np.random.default_rng([self._seed, epoch]).permutation(self._length)
+    def _order(self, epoch: int) -> list[int]:
+        if self._drawn[0] != epoch:
+            random = np.random.default_rng([self._seed, epoch])
+            order = shuffled_rows(
+                self._trajectories, self._together, lambda n: random.permutation(n).tolist()
+            )
+            self._drawn = (epoch, order)
+        return self._drawn[1]
 
 
 def rows_for_refill(missing: int, group_size: int, processes: int) -> int:

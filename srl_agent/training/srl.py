@@ -1,20 +1,23 @@
 """GRPO on expert steps with dynamic sampling: TRL's trainer, and what it lacks.
 
-Two narrow overrides. TRL generates, scores and trains on every group. Here a batch is sampled first: groups whose
+Narrow overrides. TRL generates, scores and trains on every group. Here a batch is sampled first: groups whose
 rewards do not spread are dropped and the batch is filled up with fresh steps, up to a cap. TRL then gets the kept
-groups as if it had generated them, so that its advantages, losses and metrics see nothing else. And log-probabilities
-are computed over unique tokens: what prompts have in common is forwarded once.
+groups as if it had generated them, so that its advantages, losses and metrics see nothing else. Log-probabilities are
+computed over unique tokens: what prompts have in common is forwarded once. And the order of the rows is a function
+of the epoch, so that a resumed run finds it again.
 """
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from torch.utils.data import Sampler
 from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.utils import split_tensor_dict
 
 from srl_agent.rewards import WeightedRewards
 from srl_agent.training.checkpoints import COMPLETE, CheckpointMixin
@@ -27,6 +30,7 @@ from srl_agent.training.sampling import (
     carries_only_format,
     reason_to_drop,
     rows_for_refill,
+    shuffled_rows,
 )
 from srl_agent.training.shared_prefill import add_shared_prefill
 from srl_agent.training.shared_prefix import add_shared_prefix, why_not
@@ -40,12 +44,15 @@ _ROW_MEAN_LOSSES = frozenset({"grpo", "sapo", "dr_grpo", "luspo"})
 class SRLTrainer(CheckpointMixin, GRPOTrainer):
     """TRL's ``GRPOTrainer`` with dynamic sampling.
 
-    ``train_dataset`` rows hold ``prompt`` and the columns that the rewards want. ``validate`` is called with the
+    ``train_dataset`` rows hold ``prompt`` and the columns that the rewards want; ``trajectories`` names the trajectory
+    of each, where ``sampling.steps_per_trajectory`` keeps steps of one together. ``validate`` is called with the
     trainer in place of an evaluation loop and returns metrics. ``on_groups`` gets every group of a batch, kept or
     dropped, on the main process. All of ``GRPOTrainer``'s other arguments pass through.
 
     Raises ValueError where the settings would make a resumed run differ from an uninterrupted one.
     """
+
+    _buffered_inputs: Any
 
     def __init__(
         self,
@@ -55,11 +62,13 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         format_error: Callable[[str], str | None],
         validate: Callable[[Any], dict[str, float]] | None = None,
         on_groups: Callable[[int, Sequence[Group]], None] | None = None,
+        trajectories: Sequence[str] | None = None,
         share_prefixes: bool = True,
         args: GRPOConfig,
         **kwargs: Any,
     ) -> None:
         _check_boundaries(args)
+        _check_together(sampling.steps_per_trajectory, args)
         self.validate = validate
         self._sampling = sampling
         self._format_error = format_error
@@ -70,10 +79,26 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         super().__init__(reward_funcs=list(rewards.functions.values()), args=args, **kwargs)
         self.reward_func_names = list(rewards.functions)
         self._rewards = rewards
-        self._refill = RefillStream(len(self.train_dataset), sampling.seed)
+        self._trajectories = trajectories or [str(row) for row in range(len(self.train_dataset))]
+        self._refill = RefillStream(self._trajectories, sampling.steps_per_trajectory, sampling.seed)
         self._shares = share_prefixes and self._prepare_sharing()
 
     # --- sampling -----------------------------------------------------------------------------------------------
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        repeats = super()._get_train_sampler(dataset)
+        if not repeats.shuffle:
+            return repeats
+        repeats.shuffle = False
+        return _EpochSampler(repeats, self._order)
+
+    def _order(self, epoch: int) -> list[int]:
+        """TRL's own in the first epoch, where steps are not kept together."""
+        generator = torch.Generator().manual_seed(self.args.seed + epoch)
+        together = self._sampling.steps_per_trajectory
+        return shuffled_rows(
+            self._trajectories, together, lambda n: torch.randperm(n, generator=generator).tolist()
+        )
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         slots = self._sample_batch(inputs)
@@ -89,6 +114,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
             output: dict[str, Any] = super()._generate_and_score_completions(rows[local])
         finally:
             self._pending = None
+        output["row"] = torch.arange(len(inputs))
         return self._mask_dead_rows(output, parts, local)
 
     def _sample_batch(self, inputs: list[dict[str, Any]]) -> list[Group]:
@@ -249,6 +275,17 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         add_shared_prefill(bases[0])
         return True
 
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        """TRL's, but the rows of a group meet in the micro-batches of an update: TRL mixes all before it cuts."""
+        before: Any = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        if not self._shares or self._buffered_inputs is before:
+            return inputs
+        mixed, size = self._buffered_inputs, self.args.gradient_accumulation_steps
+        updates = [mixed[start : start + size] for start in range(0, len(mixed), size)]
+        self._buffered_inputs = [batch for update in updates for batch in _as_generated(update)]
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
     def _get_per_token_logps_and_entropies(
         self,
         model: Any,
@@ -295,10 +332,54 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
             self._refill.position = json.loads((Path(checkpoint) / COMPLETE).read_text())["refill_position"]
 
 
+class _EpochSampler(Sampler[int]):
+    """TRL's repetitions of rows, over an order that belongs to the epoch; ``Trainer`` sets it."""
+
+    def __init__(self, repeats: Any, order: Callable[[int], list[int]]) -> None:
+        self._repeats = repeats
+        self._order = order
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        rows = self._order(self._epoch)
+        return (rows[place] for place in self._repeats)
+
+    def __len__(self) -> int:
+        return len(self._repeats)
+
+
+def _as_generated(batches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Micro-batches that were cut from mixed rows, cut again in the order in which the rows were generated."""
+    order = torch.cat([batch["row"] for batch in batches]).argsort()
+    whole = {}
+    for key, value in batches[0].items():
+        if isinstance(value, torch.Tensor) and value.ndim:
+            whole[key] = torch.cat([batch[key] for batch in batches])[order]
+        elif isinstance(value, list):
+            mixed = [item for batch in batches for item in batch[key]]
+            whole[key] = [mixed[place] for place in order.tolist()]
+        else:
+            whole[key] = value
+    cut: list[dict[str, Any]] = split_tensor_dict(whole, len(batches))
+    return cut
+
+
 def _padded(values: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
     """The values of each row where its mask is, zeros elsewhere; shape of ``mask``."""
     flat = torch.cat(list(values))
     return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
+
+
+def _check_together(steps: int, args: GRPOConfig) -> None:
+    """A batch holds whole blocks of steps of one trajectory."""
+    groups = args.generation_batch_size // args.num_generations
+    if groups % steps:
+        raise ValueError(
+            f"a batch has {groups} groups, which sampling.steps_per_trajectory ({steps}) does not divide"
+        )
 
 
 def _check_boundaries(args: GRPOConfig) -> None:

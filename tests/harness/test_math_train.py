@@ -173,6 +173,7 @@ def test_a_problem_set_of_its_own_is_split_and_trained_on(tiny_model: Path, tmp_
     ("overrides", "message"),
     [
         (["outcomes=null"], "stages has rlvr: the table `outcomes`"),
+        (["rlvr.sampling.steps_per_trajectory=2"], "tasks are not steps of a trajectory"),
         (["stages=[srl,srl]"], "a stage is there twice"),
         (["outcomes.source=nowhere.jsonl"], "nowhere.jsonl"),
         (["outcomes.sorce=x"], "unknown key outcomes.sorce; did you mean source?"),

@@ -1,5 +1,7 @@
 """Which groups are kept, and the refill stream."""
 
+from random import Random
+
 import pytest
 
 from srl_agent.training.sampling import (
@@ -8,6 +10,7 @@ from srl_agent.training.sampling import (
     carries_only_format,
     reason_to_drop,
     rows_for_refill,
+    shuffled_rows,
 )
 
 
@@ -36,10 +39,10 @@ def test_groups_that_carry_only_format_are_told_apart() -> None:
 
 
 def test_the_stream_visits_all_before_it_repeats_and_resumes_by_its_position() -> None:
-    stream = RefillStream(5, seed=3)
+    stream = RefillStream(list("aabbb"), 2, seed=3)
     drawn = stream.take(12)
     assert sorted(drawn[:5]) == sorted(drawn[5:10]) == [0, 1, 2, 3, 4]
-    resumed = RefillStream(5, seed=3)
+    resumed = RefillStream(list("aabbb"), 2, seed=3)
     resumed.position = 7
     assert resumed.take(5) == drawn[7:]
 
@@ -52,3 +55,21 @@ def test_refills_divide_over_the_processes(
 ) -> None:
     assert rows_for_refill(missing, group_size, processes) == groups
     assert groups * group_size % processes == 0
+
+
+@pytest.mark.parametrize("together", [1, 2, 4])
+@pytest.mark.parametrize("seed", range(5))
+def test_steps_of_a_trajectory_stand_together_and_every_row_once(together: int, seed: int) -> None:
+    random = Random(seed)
+    trajectories = [name for name in "abcdefg" for _ in range(random.randrange(1, 11))]
+    order = shuffled_rows(trajectories, together, lambda n: random.sample(range(n), n))
+    assert sorted(order) == list(range(len(trajectories)))
+    blocks = [order[start : start + together] for start in range(0, len(order), together)]
+    whole = [
+        block
+        for block in blocks
+        if block == list(range(block[0], block[0] + len(block)))
+        and len({trajectories[row] for row in block}) == 1
+        and len(block) == together
+    ]
+    assert len(whole) >= sum(trajectories.count(name) // together for name in set(trajectories))

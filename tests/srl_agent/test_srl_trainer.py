@@ -53,6 +53,7 @@ def make(
     max_rounds: int = 1,
     on_groups: Any = None,
     share_prefixes: bool = True,
+    together: int = 1,
     **settings: Any,
 ) -> SRLTrainer:
     return SRLTrainer(
@@ -61,7 +62,8 @@ def make(
         args=config(folder, **settings),
         train_dataset=dataset(),
         rewards=WeightedRewards(functions={"r": reward}, weights={"r": 1.0}),
-        sampling=SamplingSettings(epsilon=epsilon, max_rounds=max_rounds),
+        sampling=SamplingSettings(epsilon=epsilon, max_rounds=max_rounds, steps_per_trajectory=together),
+        trajectories=list("aaaabbbb"),
         format_error=lambda text: None,
         on_groups=on_groups,
         share_prefixes=share_prefixes,
@@ -102,6 +104,7 @@ def test_with_the_threshold_off_it_is_the_stock_trainer_bit_for_bit(
         {},
         {"beta": 0.1},
         {"num_iterations": 2, "steps_per_generation": 2, "per_device_train_batch_size": 4},
+        {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 4},
         {"gradient_checkpointing": True},
         {"loss_type": "dapo", "top_entropy_quantile": 0.5},
         {"mask_truncated_completions": True, "max_completion_length": 40},
@@ -130,6 +133,71 @@ def test_a_model_that_cannot_share_trains_all_the_same_and_says_why(
     trainer = make(tiny_model, tmp_path, letters, epsilon=-1.0)
     trainer.train()
     assert "prompts are not shared: the model cannot, its family qwen2 is none of llama" in caplog.text
+
+
+def test_a_resumed_run_finds_the_order_of_a_later_epoch_again(tiny_model: Path, tmp_path: Path) -> None:
+    """Four updates are an epoch; the stock sampler would begin the first epoch's order anew."""
+
+    def train(folder: str, resume: str | None = None, **settings: Any) -> tuple[list[int], Any]:
+        seen: list[int] = []
+        trainer = make(
+            tiny_model,
+            tmp_path / folder,
+            letters,
+            epsilon=-1.0,
+            on_groups=lambda step, groups: seen.extend(group.row["step_index"] for group in groups),
+            save_strategy="steps",
+            save_steps=5,
+            **settings,
+        )
+        trainer.train(resume_from_checkpoint=resume)
+        return seen, weights(trainer)
+
+    whole, wanted = train("a", max_steps=7)
+    resumed, found = train("b", resume=str(tmp_path / "a" / "checkpoint-5"), max_steps=7)
+    assert resumed == whole[10:]
+    assert whole[:8] != whole[8:] + whole[:2]  # another order in the second epoch
+    assert all(torch.equal(found[name], value) for name, value in wanted.items())
+
+
+def test_steps_of_a_trajectory_share_a_batch(tiny_model: Path, tmp_path: Path) -> None:
+    seen: list[list[int]] = []
+    trainer = make(
+        tiny_model,
+        tmp_path,
+        letters,
+        epsilon=-1.0,
+        together=2,
+        max_steps=4,
+        on_groups=lambda step, groups: seen.append([group.row["step_index"] for group in groups]),
+    )
+    trainer.train()
+    assert sorted(step for steps in seen for step in steps) == list(range(ROWS))
+    assert sum(second == first + 1 and second != 4 for first, second in seen) >= 3
+    with pytest.raises(ValueError, match=r"a batch has 2 groups, which sampling\.steps_per_trajectory"):
+        make(tiny_model, tmp_path, letters, epsilon=-1.0, together=3)
+
+
+def test_micro_batches_hold_whole_groups_where_prompts_are_shared(tiny_model: Path, tmp_path: Path) -> None:
+    trainer = make(
+        tiny_model,
+        tmp_path,
+        letters,
+        epsilon=-1.0,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=4,
+    )
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 4
+    rows = [row for row in dataset().select([0, 1, 2, 3]) for _ in range(4)]
+    first = trainer._prepare_inputs(rows)
+    cut = trainer._buffered_inputs
+    assert first is cut[0]
+    for group, batch in enumerate(cut):
+        assert batch["row"].tolist() == list(range(4 * group, 4 * group + 4))
+        prompts = {tuple(p) for p in batch["prompt_ids"].tolist()}
+        assert len(prompts) == 1
+        assert batch["advantages"].sum().abs() < 1e-4  # its own: they are centred in a group
 
 
 def test_refills_until_the_batch_carries_a_signal(tiny_model: Path, tmp_path: Path) -> None:
