@@ -1,6 +1,7 @@
 """What an update costs: ours, which forwards every token once, against stock TRL, on the same rows of real steps.
 
     python benchmarks/update.py data/trae.jsonl [--steps 6] [--group 8] [--window full] [--prompt-tokens 2048]
+    python benchmarks/update.py data/trae.jsonl --scaling        # ours alone, over 1, 2, 4, 8 and 16 steps
 
 Takes trajectories with enough steps, renders consecutive steps, and gives each step G completions: the expert's action
 after a thought, cut to --completion-tokens, a few tokens of each changed. Times loss and backward pass of TRL's
@@ -162,9 +163,15 @@ def main() -> None:
     parser.add_argument("--observation-chars", type=int, default=1500)
     parser.add_argument("--rows-at-once", type=int, default=8, help="of the stock trainer")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument(
+        "--scaling", action="store_true", help="what an update costs by the steps of a trajectory"
+    )
     parser.add_argument("--only", choices=("stock", "ours"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     tokenizer = load_tokenizer(resolve_model(options.model))
+    if options.scaling:
+        scaling(options, tokenizer)
+        return
     rows = make_rows(options, tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         if options.only:
@@ -195,6 +202,29 @@ def main() -> None:
     for key, value in result.items():
         print(f"{key:20s} {value}")
     print(json.dumps(result))
+
+
+def scaling(options: argparse.Namespace, tokenizer: Any) -> None:
+    """Seconds of ours by the number of steps of the same trajectory."""
+    options.steps = 16
+    rows = make_rows(options, tokenizer)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = make_trainer("ours", options, Path(folder))
+        update(trainer, batch(rows[: options.group], trainer.model.device))  # what is slow once only
+        table = []
+        for steps in (1, 2, 4, 8, 16):
+            part = rows[: steps * options.group]
+            inputs = batch(part, trainer.model.device)
+            seconds = statistics.median(update(trainer, inputs)[0] for _ in range(options.repeat))
+            unique, whole = count_tokens(build_trees(part), part)
+            table.append({"steps": steps, "tokens_stock": whole, "tokens_ours": unique, "seconds": seconds})
+    for row in table:
+        each = 1000 * row["seconds"] / row["tokens_ours"]
+        print(
+            f"{row['steps']:3d} steps  {row['tokens_stock']:7d} tokens of all rows  {row['tokens_ours']:6d} unique  "
+            f"{row['seconds']:7.2f} s  {each:.2f} ms a token"
+        )
+    print(json.dumps(table))
 
 
 def _stock(trainer: Any, rows: list[Row], options: argparse.Namespace) -> tuple[torch.Tensor, float]:

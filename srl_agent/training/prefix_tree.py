@@ -11,7 +11,7 @@ from typing import Any
 SHORTEST = 32  # tokens; sharing a shorter beginning costs more in calls than it saves
 
 
-@dataclass
+@dataclass(eq=False)  # a node is itself, whatever it holds
 class Node:
     """Tokens that stand between two branchings, and the rows whose prompt ends with them."""
 
@@ -23,6 +23,13 @@ class Node:
     @property
     def end(self) -> int:
         return self.start + len(self.tokens)
+
+    def trunk(self) -> list["Node"]:
+        """This node and its way down along the child with the longest way, which is one row of tokens."""
+        if not self.children:
+            return [self]
+        ways = [child.trunk() for child in self.children]
+        return [self, *max(ways, key=lambda way: way[-1].end)]
 
     def walk(self) -> Iterator["Node"]:
         yield self

@@ -1,14 +1,14 @@
 """Log-probabilities of completions with every shared prefix forwarded once, at equal loss and gradient.
 
-A tree of prompts (:mod:`srl_agent.training.prefix_tree`) is walked from its root; each node's tokens are forwarded
-over the keys and values of the nodes above it, which carry their gradients; the completions of a node follow as one
-packed row, each seeing the prompt and itself. Where keys cannot be kept (gradient checkpointing) the tree is
+A tree of prompts (:mod:`srl_agent.training.prefix_tree`) is a few paths: its trunk, and branches. Each path is
+forwarded once over the keys and values above it, which carry their gradients; the completions along it follow in
+packed rows, each seeing its prompt and itself. Where keys cannot be kept (gradient checkpointing) the tree is
 forwarded as one packed row under a mask.
 """
 
 import logging
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 # Decoder-only models whose attention sees all that came before, by their rotary positions.
 FAMILIES = frozenset({"llama", "qwen2", "qwen3", "mistral", "smollm3"})
+# Tokens of completions in a row: its attention is dense, but each row is a call, with the keys copied for it.
+TEETH = 1024
 _ATTENTION = frozenset({"sdpa", "eager"})
 
 Keys = list[tuple[torch.Tensor, torch.Tensor]]  # by layer: keys and values, (1, heads, length, size)
@@ -73,15 +75,43 @@ def _score_rows(model: Any, forward: Any, rows: Sequence[Row]) -> list[Scores]:
 
 def _cached(model: Any, forward: Any, node: Node, above: Keys, rows: Sequence[Row]) -> dict[int, Scores]:
     """Scores of all rows under a node; ``above``: keys and values of all tokens before it."""
+    path = node.trunk()
+    tokens = [token for part in path for token in part.tokens]
     keys = above
-    if node.tokens:
-        tokens = torch.tensor([node.tokens], device=model.device)
-        output = model.base_model(input_ids=tokens, past_key_values=_cache(above, model), use_cache=True)
+    if tokens:
+        output = model.base_model(
+            input_ids=torch.tensor([tokens], device=model.device),
+            past_key_values=_cache(above, model),
+            use_cache=True,
+        )
         keys = [(layer.keys, layer.values) for layer in output.past_key_values.layers]
-    scores = _teeth(model, forward, node, keys, rows) if node.rows else {}
-    for child in node.children:
-        scores |= _cached(model, forward, child, keys, rows)
+    scores: dict[int, Scores] = {}
+    ends = {index: part.end for part in path for index in part.rows}
+    for indices in _chunks([(index, len(rows[index].tooth)) for index in ends]):
+        scores |= _teeth(model, forward, {index: ends[index] for index in indices}, keys, rows)
+    for part in path:
+        for child in part.children:
+            if child not in path:
+                scores |= _cached(model, forward, child, _first(keys, part.end), rows)
     return scores
+
+
+def _chunks(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    """Rows cut where a chunk would hold more than ``TEETH`` tokens."""
+    chunk: list[int] = []
+    total = 0
+    for index, size in sizes:
+        if chunk and total + size > TEETH:
+            yield chunk
+            chunk, total = [], 0
+        chunk.append(index)
+        total += size
+    if chunk:
+        yield chunk
+
+
+def _first(keys: Keys, length: int) -> Keys:
+    return [(key[:, :, :length], value[:, :, :length]) for key, value in keys] if length else []
 
 
 def _cache(keys: Keys, model: Any) -> DynamicCache:
@@ -94,29 +124,25 @@ def _cache(keys: Keys, model: Any) -> DynamicCache:
     return cache
 
 
-def _teeth(model: Any, forward: Any, node: Node, keys: Keys, rows: Sequence[Row]) -> dict[int, Scores]:
-    """Scores of the rows of a node: their completions in one packed row over the prompt's keys."""
-    indices = [index for index in node.rows if rows[index].completion]
+def _teeth(
+    model: Any, forward: Any, ends: Mapping[int, int], keys: Keys, rows: Sequence[Row]
+) -> dict[int, Scores]:
+    """Scores of rows whose prompts end at ``ends`` of a path: their completions in one row over the path's keys."""
     empty = torch.zeros(0, device=model.device)
-    scores: dict[int, Scores] = {i: (empty, empty) for i in node.rows if not rows[i].completion}
+    scores: dict[int, Scores] = {i: (empty, empty) for i in ends if not rows[i].completion}
+    indices = [index for index in ends if rows[index].completion]
     if not indices:
         return scores
     teeth = [rows[index].tooth for index in indices]
-    lengths = [len(tooth) for tooth in teeth]
-    owner = torch.repeat_interleave(torch.arange(len(teeth)), torch.tensor(lengths)).to(model.device)
-    offset = torch.cat([torch.arange(length) for length in lengths]).to(model.device)
+    lengths = torch.tensor([len(tooth) for tooth in teeth])
+    start = torch.tensor([ends[index] for index in indices]).repeat_interleave(lengths).to(model.device)
+    owner = torch.arange(len(teeth)).repeat_interleave(lengths).to(model.device)
+    offset = torch.cat([torch.arange(int(length)) for length in lengths]).to(model.device)
+    seen = max(ends[index] for index in indices)
     own = (owner[:, None] == owner) & (offset[:, None] >= offset)
-    allowed = torch.cat([own.new_ones(len(owner), node.end), own], dim=1)
-    return scores | _scored(
-        model,
-        forward,
-        indices,
-        rows,
-        teeth,
-        offset + node.end,
-        allowed,
-        _cache(keys, model) if keys else None,
-    )
+    allowed = torch.cat([torch.arange(seen, device=model.device) < start[:, None], own], dim=1)
+    cache = _cache(_first(keys, seen), model) if seen else None
+    return scores | _scored(model, forward, indices, rows, teeth, start + offset, allowed, cache)
 
 
 def _scored(

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from torch.utils.data import Sampler
+from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
@@ -265,6 +266,9 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         reasons = [reason for base in bases if (reason := why_not(base))]
         if self.aux_loss_enabled:
             reasons.append("its experts have a loss of their own")
+        if self.is_fsdp_enabled or is_deepspeed_zero3_enabled():
+            # Each call of a layer gathers its weights, and processes with other rows make another number of calls.
+            reasons.append("its weights are split over the processes")
         if reasons:
             logger.warning(
                 "every row is forwarded whole, prompts are not shared: the model cannot, %s", reasons[0]

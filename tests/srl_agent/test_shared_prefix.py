@@ -117,6 +117,23 @@ def test_scores_and_gradients_equal_those_of_plain_rows(name: str, attention: st
         check(model, seed)
 
 
+def test_so_they_do_where_completions_need_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srl_agent.training.shared_prefix.TEETH", 40)
+    for seed in range(6):
+        check(make(), seed)
+
+
+def test_a_trajectory_is_one_call_for_its_prompts_and_one_for_its_completions() -> None:
+    model = make()
+    calls: list[int] = []
+    model.base_model.register_forward_pre_hook(
+        lambda module, args, kwargs: calls.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    prompts = [list(range(100)), list(range(160)), list(range(199))]
+    model(shared_rows=[Row(prompt=prompt, completion=[1] * 10) for prompt in prompts for _ in range(4)])
+    assert calls == [198, 120]
+
+
 @pytest.mark.parametrize("name", ["qwen2", "llama"])
 def test_so_they_do_where_gradients_are_recomputed(name: str) -> None:
     for seed in range(4):
