@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -52,7 +52,9 @@ class DataTable(Table):
 class StepsTable(Table):
     """How trajectories become prompts and targets (srl_agent.steps)."""
 
-    context_window: int | Literal["full"] = 2  # (action, observation) pairs in the prompt
+    context_window: Annotated[int, Field(ge=0)] | Literal["full"] = (
+        2  # (action, observation) pairs in the prompt
+    )
     include_last_step: bool = False  # the paper: the last step is never a target
     show_title: bool = False  # math-step: the title of the next step is in the prompt, the target is the rest
     max_task_chars: int | None = Field(default=None, ge=2)  # longer ones keep head and tail [open]
@@ -75,9 +77,9 @@ class ActionsTable(Table):
 class LoraTable(Table):
     """peft's LoraConfig; absent: all weights are trained."""
 
-    r: int = 16
-    lora_alpha: int = 32
-    lora_dropout: float = 0.0
+    r: int = Field(default=16, ge=1)
+    lora_alpha: int = Field(default=32, ge=1)
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: str | tuple[str, ...] = "all-linear"
 
 

@@ -87,8 +87,11 @@ def _settings(recipe: Recipe, stage: ProfiledStage) -> tuple[int, float, int, in
 
 
 def _dry_run(recipe: Recipe, stage: ProfiledStage) -> int:
+    import yaml
+
     work, close = _work(recipe, stage)
     close()
+    print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
     print(f"# {_cost(recipe, stage, len(work.keys))}")
     print("# nothing was sampled: this was a dry run")
     return 0

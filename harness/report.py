@@ -76,6 +76,11 @@ def _of_evaluations(runs: list[Path], out: Path | None) -> int:
     if others := [run for run in runs if not _is_evaluation(run)]:
         raise UserError(f"{others[0]} is no evaluation: compare evaluations with evaluations", exit_code=2)
     if len(runs) == 1:
+        if out is not None:
+            raise UserError(
+                "--out: an evaluation's report stays in its folder; --out is for runs and comparisons",
+                exit_code=2,
+            )
         report = read_report(runs[0])
         show = print_math_report if report.get("domain") == "math" else print_report
         show(report, EvaluationFolder(runs[0]).report)

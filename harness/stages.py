@@ -28,7 +28,7 @@ from srl_agent.steps import StepRef
 from srl_agent.training.checkpoints import latest_checkpoint, remove_partial_checkpoints
 from srl_agent.training.sampling import Group, SamplingSettings, population_std
 from srl_agent.training.sft import StepSFTTrainer
-from srl_agent.training.srl import SRLTrainer
+from srl_agent.training.srl import SRLTrainer, check_together
 
 # What a run needs whatever the recipe says of TRL's settings; a recipe that sets one of these itself wins.
 _DEFAULTS: dict[str, Any] = {
@@ -156,7 +156,7 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> Any:
     if stage == "sft":
         settings |= {"max_length": None}
     try:
-        return config(
+        args = config(
             output_dir=str(folder),
             seed=recipe.seed,
             remove_unused_columns=False,
@@ -166,6 +166,13 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> Any:
         )
     except (ValueError, TypeError) as error:
         raise UserError(f"{stage}.trl: {error}", exit_code=2) from error
+    if stage != "sft":
+        grpo: GrpoTable = getattr(recipe, stage)
+        try:
+            check_together(grpo.sampling.steps_per_trajectory, args)
+        except ValueError as error:
+            raise UserError(f"{stage}.sampling: {error}", exit_code=2) from error
+    return args
 
 
 def _make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Any:

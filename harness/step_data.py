@@ -72,6 +72,8 @@ class StepData:
 def load_step_data(recipe: Recipe) -> StepData:
     """Read, split and select. Raises UserError."""
     path = data_path(recipe)
+    if path.is_dir():
+        raise UserError(f"data.path: {path} is a folder; give the file of it", exit_code=2)
     if not path.is_file():
         raise UserError(f"data.path: no file {path}; make one with `python -m harness.convert`", exit_code=2)
     file = TrajectoryFile(path)

@@ -178,7 +178,10 @@ def load_policy(
     if adapter is not None:
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(model, adapter, is_trainable=True)
+        try:
+            return PeftModel.from_pretrained(model, adapter, is_trainable=True)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"adapter {adapter!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     if lora is not None:
         from peft import LoraConfig, get_peft_model
 

@@ -25,6 +25,10 @@ class PromptSettings:
     max_task_chars: int | None = None  # longer ones keep head and tail
     max_observation_chars: int | None = None  # longer ones keep head and tail
 
+    def __post_init__(self) -> None:
+        if self.context_window is not None and self.context_window < 0:
+            raise ValueError(f"context_window is a number of pairs from 0 up, not {self.context_window}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepSettings(PromptSettings):

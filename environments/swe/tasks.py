@@ -148,7 +148,7 @@ def _slice(text: str) -> slice:
         numbers = [int(part) if part.strip() else None for part in parts]
     except ValueError:
         numbers = []
-    if not 2 <= len(numbers) <= 3:
+    if not 2 <= len(numbers) <= 3 or numbers[2:] == [0]:
         raise TaskError(f"tasks.slice {text!r} is no slice: write start:stop or start:stop:step")
     return slice(*numbers)
 

@@ -97,7 +97,8 @@ def read_predictions(path: Path, instance_ids: Iterable[str] | None = None) -> d
     ``instance_ids``.
     """
     if not path.is_file():
-        raise UserError(f"--predictions {path}: no such file", exit_code=2)
+        what = "is a folder, not a file" if path.is_dir() else "no such file"
+        raise UserError(f"--predictions {path}: {what}", exit_code=2)
     known = None if instance_ids is None else set(instance_ids)
     found: dict[str, Prediction] = {}
     for where, row in _prediction_rows(path):

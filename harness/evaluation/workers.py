@@ -132,6 +132,8 @@ def make_attempt(recipe: EvaluationRecipe, limits: Limits) -> Attempt:
         raise UserError(str(error), exit_code=2) from error
     except (PolicyError, ModelError) as error:
         raise UserError(f"policy: {error}") from error
+    except ValueError as error:  # a setting of the scaffold
+        raise UserError(str(error), exit_code=2) from error
     return Attempt(policy=policy, scaffold=scaffold, limits=limits, oracle=recipe.scaffold.oracle)
 
 

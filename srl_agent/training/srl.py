@@ -69,7 +69,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         **kwargs: Any,
     ) -> None:
         _check_boundaries(args)
-        _check_together(sampling.steps_per_trajectory, args)
+        check_together(sampling.steps_per_trajectory, args)
         self.validate = validate
         self._sampling = sampling
         self._format_error = format_error
@@ -377,13 +377,11 @@ def _padded(values: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
     return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
 
 
-def _check_together(steps: int, args: GRPOConfig) -> None:
-    """A batch holds whole blocks of steps of one trajectory."""
+def check_together(steps: int, args: GRPOConfig) -> None:
+    """Raises ValueError where a batch does not hold whole blocks of steps of one trajectory."""
     groups = args.generation_batch_size // args.num_generations
     if groups % steps:
-        raise ValueError(
-            f"a batch has {groups} groups, which sampling.steps_per_trajectory ({steps}) does not divide"
-        )
+        raise ValueError(f"a batch has {groups} groups, which steps_per_trajectory ({steps}) does not divide")
 
 
 def _check_boundaries(args: GRPOConfig) -> None:

@@ -160,6 +160,7 @@ def test_filters(tmp_path: Path) -> None:
         ({"regex": "zzz"}, "no task is left of 6"),
         ({"regex": "("}, "tasks.regex"),
         ({"span": "a"}, "is no slice"),
+        ({"span": "0:4:0"}, "is no slice"),
     ):
         with pytest.raises(TaskError, match=message):
             ids(**filters)

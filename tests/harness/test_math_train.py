@@ -174,6 +174,10 @@ def test_a_problem_set_of_its_own_is_split_and_trained_on(tiny_model: Path, tmp_
     [
         (["outcomes=null"], "stages has rlvr: the table `outcomes`"),
         (["rlvr.sampling.steps_per_trajectory=2"], "tasks are not steps of a trajectory"),
+        (["srl.sampling.steps_per_trajectory=3"], "srl.sampling: a batch has 2 groups"),
+        (["steps.context_window=-3"], "steps.context_window"),
+        (["model.lora={r: -1}"], "model.lora.r: Input should be greater than or equal to 1"),
+        (["data.path=tests"], "tests is a folder"),
         (["stages=[srl,srl]"], "a stage is there twice"),
         (["outcomes.source=nowhere.jsonl"], "nowhere.jsonl"),
         (["outcomes.sorce=x"], "unknown key outcomes.sorce; did you mean source?"),

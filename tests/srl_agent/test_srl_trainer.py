@@ -174,7 +174,7 @@ def test_steps_of_a_trajectory_share_a_batch(tiny_model: Path, tmp_path: Path) -
     trainer.train()
     assert sorted(step for steps in seen for step in steps) == list(range(ROWS))
     assert sum(second == first + 1 and second != 4 for first, second in seen) >= 3
-    with pytest.raises(ValueError, match=r"a batch has 2 groups, which sampling\.steps_per_trajectory"):
+    with pytest.raises(ValueError, match=r"a batch has 2 groups, which steps_per_trajectory"):
         make(tiny_model, tmp_path, letters, epsilon=-1.0, together=3)
 
 
