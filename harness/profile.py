@@ -123,8 +123,7 @@ def _work(recipe: Recipe, stage: ProfiledStage) -> tuple[_Work, Callable[[], Non
             raise UserError("--stage rlvr: the recipe has no table `outcomes`", exit_code=2)
 
         def verified(keys: "Sequence[Key]", texts: Sequence[str]) -> list[float | None]:
-            judged = outcomes.judge([name for name, _ in keys], texts)
-            return [None if one.solved is None else float(one.solved) for one in judged]
+            return [one.reward for one in outcomes.judge([name for name, _ in keys], texts)]
 
         work = _Work(
             keys=[(name, 0) for name in outcomes.train],
@@ -230,11 +229,12 @@ def _sample(
         raise UserError(str(error)) from error
     model.to(torch.accelerator.current_accelerator() or "cpu").eval()
     sampling = Sampling(temperature=temperature, max_tokens=longest)
+    places = {key: place for place, key in enumerate(work.keys)}
     started = time.monotonic()
     for start in range(0, len(left), at_once):
         keys = left[start : start + at_once]
         # The seed is the place's own, so that a profile that was interrupted ends as one that was not.
-        torch.manual_seed(recipe.seed * 1_000_003 + work.keys.index(keys[0]))
+        torch.manual_seed(recipe.seed * 1_000_003 + places[keys[0]])
         rows = [key for key in keys for _ in range(group)]
         prompts = {key: tokenize_prompt(tokenizer, work.prompt(key)) for key in keys}
         texts = [c.text for c in complete(model, tokenizer, [prompts[key] for key in rows], sampling)]

@@ -80,7 +80,7 @@ class Validator:
                 "expert_action": self.outcomes.reference(name),
                 "completion": text,
                 "rewards": {},
-                "reward": None if outcome.solved is None else float(outcome.solved),
+                "reward": outcome.reward,
                 "format_error": self.outcomes.malformed(text),
                 "exact_match": bool(outcome.solved),
                 "reason": outcome.reason,

@@ -6,6 +6,9 @@ The last box counts; without one, in this order, what follows the last "####", w
 """
 
 import re
+from typing import Literal
+
+Outcome = Literal["correct", "wrong", "unjudged"]  # of a comparison
 
 _MARKS = re.compile(r"<\|\w+\|>|</?think>|</?answer>")
 _BRACES = re.compile(r"\\f?box(?:ed)?(?![a-zA-Z])\s?(?P<opens>\{)?|\\.|[{}]", re.DOTALL)

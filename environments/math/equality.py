@@ -5,13 +5,14 @@ math-verify rounds decimals to six places, by which 1e-9 equals 3e-8. Numbers ar
 
 import logging
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Basic, Equality, Expr, Float, I, MatrixBase, UnevaluatedExpr, exp, simplify
 from sympy.functions.elementary.hyperbolic import HyperbolicFunction
 
-Outcome = Literal["correct", "wrong", "unjudged"]
+from environments.math.answers import Outcome
+
 Value: TypeAlias = Basic | MatrixBase
 
 TOLERANCE = 1e-4  # relative, of decimals; the evaluation harness of Qwen2.5-Math has the same

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from environments.math.answers import extract_answer, normalise, plainly_equal
+from environments.math.answers import Outcome, extract_answer, normalise, plainly_equal
 
 __all__ = ["MathVerdict", "MathVerifier", "extract_answer"]
 
@@ -30,8 +30,6 @@ ANSWER_LIMIT = (
 )
 _START_SECONDS = 120.0  # for a worker to import its libraries, on a machine that does other work as well
 _GRACE_SECONDS = 1.0  # a worker ends a pair in time itself; it is killed when it does not
-
-Outcome = Literal["correct", "wrong", "unjudged"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,8 @@ class PolicyTable(Table):
 class ScaffoldTable(Table):
     """How the policy is asked."""
 
-    name: str = "tool-loop"  # tool-loop, oracle-edit, agentless-mini, mini-swe-agent, or package.module:Class
+    # tool-loop, oracle-edit, agentless-mini, mini-swe-agent, math, or package.module:Class; null: tool-loop, or math
+    name: str | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     oracle: bool = False  # tell it which files the reference patch touches (oracle-edit needs it)
 

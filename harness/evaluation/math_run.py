@@ -17,13 +17,14 @@ from harness.evaluation.math_work import (
     MathDone,
     MathItem,
     MathWorker,
-    finished_math_items,
     math_items,
     run_math_items,
+    unfinished_math_items,
 )
 from harness.evaluation.records import EvaluationFolder, read_rows
 from harness.evaluation.summary import print_math_report
 from harness.evaluation.tasks import math_tasks
+from srl_agent.formats import get_format
 from srl_agent.models import ModelError
 from srl_agent.plugins import PluginError
 from srl_agent.policies import PolicyError, make_policy
@@ -49,14 +50,14 @@ class MathJob:
 
     def run(self, folder: EvaluationFolder, teller: Teller) -> None:
         """Answer what is left. The verifier's processes end with it."""
-        recipe, items = self.recipe, self.items
-        left = [item for item in items if item.key not in finished_math_items(folder, items)]
+        recipe = self.recipe
+        left = unfinished_math_items(folder, self.items)
         teller.say(
             f"{self.describe()}; {sum(item.samples for item in left)} to be had, {recipe.workers} at once"
         )
         with self.worker.verifier:
             run_math_items(
-                items,
+                left,
                 functools.partial(in_threads, self.worker, recipe.workers),
                 folder,
                 model_name=self.worker.policy.name,
@@ -80,10 +81,9 @@ def prepare_math(recipe: EvaluationRecipe) -> MathJob:
     """Raises UserError."""
     tasks = math_tasks(recipe.tasks)
     assert recipe.policy is not None  # the recipe is checked for it
-    settings = dict(recipe.scaffold.settings)
-    name = "math" if recipe.scaffold.name == "tool-loop" and not settings else recipe.scaffold.name
+    name = recipe.scaffold.name or "math"
     try:
-        scaffold = load_scaffold(name, settings)
+        scaffold = load_scaffold(name, recipe.scaffold.settings, action_format=get_format("math-step"))
         policy = make_policy(recipe.policy.name, recipe.policy.settings)
     except PluginError as error:
         raise UserError(str(error), exit_code=2) from error

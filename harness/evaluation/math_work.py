@@ -104,27 +104,24 @@ def run_math_items(
     model_name: str,
     on_done: Callable[[MathDone], None],
 ) -> None:
-    """Do what is left of ``items``; every outcome is on its way to the disk before the next is waited for."""
-    for path in (folder.rollouts, folder.attempts):
-        mend_last_line(path)
-    finished = finished_math_items(folder, items)
-    for done in execute(item for item in items if item.key not in finished):
+    """Do ``items``; every outcome is on its way to the disk before the next is waited for."""
+    for done in execute(items):
         folder.append(folder.rollouts, _rollout_rows(done, model_name))
         folder.append(folder.attempts, _attempt_rows(done))  # last: an item without all of them is done again
         on_done(done)
 
 
-def finished_math_items(folder: EvaluationFolder, items: Sequence[MathItem]) -> set[tuple[str, Kind]]:
-    """Items of which every sample was answered, whatever the verdict."""
+def unfinished_math_items(folder: EvaluationFolder, items: Sequence[MathItem]) -> list[MathItem]:
+    """Items of which not every sample was answered, whatever the verdict. Lines that a kill cut off are removed."""
+    for path in (folder.rollouts, folder.attempts):
+        mend_last_line(path)
     last = last_attempts(read_rows(folder.attempts))
-    return {
-        item.key
-        for item in items
-        if all(
-            last.get((*item.key, sample), {}).get("bucket", POLICY_FAILURE) != POLICY_FAILURE
-            for sample in range(item.samples)
-        )
-    }
+
+    def is_answered(item: MathItem, sample: int) -> bool:
+        row = last.get((*item.key, sample))
+        return row is not None and row["bucket"] != POLICY_FAILURE
+
+    return [item for item in items if not all(is_answered(item, sample) for sample in range(item.samples))]
 
 
 def last_attempts(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str, int], dict[str, Any]]:

@@ -117,13 +117,14 @@ def make_attempt(recipe: EvaluationRecipe, limits: Limits) -> Attempt:
         raise UserError(
             "judge names predictions: say which (predictions=FILE), or a policy that makes them", exit_code=2
         )
-    if recipe.scaffold.name == "oracle-edit" and not recipe.scaffold.oracle:
+    name = recipe.scaffold.name or "tool-loop"
+    if name == "oracle-edit" and not recipe.scaffold.oracle:
         raise UserError(
             "scaffold oracle-edit needs the reference patch's files: set scaffold.oracle=true", exit_code=2
         )
     try:
         action_format = get_format(recipe.actions.format, recipe.actions.tools)
-        scaffold = load_scaffold(recipe.scaffold.name, recipe.scaffold.settings, action_format=action_format)
+        scaffold = load_scaffold(name, recipe.scaffold.settings, action_format=action_format)
         if recipe.policy.name == EXPERT:
             policy = _expert(action_format, scaffold)
         else:

@@ -21,6 +21,11 @@ class Outcome:
     answer: str = ""  # what was judged of the completion
     detail: str = ""  # for a person
 
+    @property
+    def reward(self) -> float | None:
+        """1 for a right answer, 0 for a wrong one, None where nobody can tell."""
+        return None if self.solved is None else float(self.solved)
+
 
 class Outcomes(Protocol):
     """Tasks by id, on the two sides of a split. ``judge`` may be called from one thread at a time."""
@@ -53,7 +58,7 @@ class Outcomes(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedReward:
-    """TRL's signature over a domain: 1 for a right answer, 0 for a wrong one, None where nobody can tell."""
+    """TRL's signature over a domain."""
 
     outcomes: Outcomes
 
@@ -61,8 +66,7 @@ class VerifiedReward:
         self, prompts: Any, completions: Sequence[Any], *, trajectory_id: Sequence[str], **columns: Any
     ) -> list[float | None]:
         texts = [completion_text(completion) for completion in completions]
-        judged = self.outcomes.judge(list(trajectory_id), texts)
-        return [None if outcome.solved is None else float(outcome.solved) for outcome in judged]
+        return [outcome.reward for outcome in self.outcomes.judge(list(trajectory_id), texts)]
 
 
 def verified_rewards(outcomes: Outcomes) -> WeightedRewards:

@@ -9,18 +9,17 @@ of the epoch, so that a resumed run finds it again.
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
-from torch.utils.data import Sampler
 from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import GRPOConfig, GRPOTrainer
-from trl.trainer.utils import split_tensor_dict
 
 from srl_agent.rewards import WeightedRewards
+from srl_agent.training.batches import EpochSampler, as_generated, check_boundaries, check_together
 from srl_agent.training.checkpoints import COMPLETE, CheckpointMixin
 from srl_agent.training.prefix_tree import rows_of
 from srl_agent.training.sampling import (
@@ -68,7 +67,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         args: GRPOConfig,
         **kwargs: Any,
     ) -> None:
-        _check_boundaries(args)
+        check_boundaries(args)
         check_together(sampling.steps_per_trajectory, args)
         self.validate = validate
         self._sampling = sampling
@@ -91,7 +90,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         if not repeats.shuffle:
             return repeats
         repeats.shuffle = False
-        return _EpochSampler(repeats, self._order)
+        return EpochSampler(repeats, self._order)
 
     def _order(self, epoch: int) -> list[int]:
         """TRL's own in the first epoch, where steps are not kept together."""
@@ -287,7 +286,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
             return inputs
         mixed, size = self._buffered_inputs, self.args.gradient_accumulation_steps
         updates = [mixed[start : start + size] for start in range(0, len(mixed), size)]
-        self._buffered_inputs = [batch for update in updates for batch in _as_generated(update)]
+        self._buffered_inputs = [batch for update in updates for batch in as_generated(update)]
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
 
     def _get_per_token_logps_and_entropies(
@@ -336,65 +335,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
             self._refill.position = json.loads((Path(checkpoint) / COMPLETE).read_text())["refill_position"]
 
 
-class _EpochSampler(Sampler[int]):
-    """TRL's repetitions of rows, over an order that belongs to the epoch; ``Trainer`` sets it."""
-
-    def __init__(self, repeats: Any, order: Callable[[int], list[int]]) -> None:
-        self._repeats = repeats
-        self._order = order
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        rows = self._order(self._epoch)
-        return (rows[place] for place in self._repeats)
-
-    def __len__(self) -> int:
-        return len(self._repeats)
-
-
-def _as_generated(batches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Micro-batches that were cut from mixed rows, cut again in the order in which the rows were generated."""
-    order = torch.cat([batch["row"] for batch in batches]).argsort()
-    whole = {}
-    for key, value in batches[0].items():
-        if isinstance(value, torch.Tensor) and value.ndim:
-            whole[key] = torch.cat([batch[key] for batch in batches])[order]
-        elif isinstance(value, list):
-            mixed = [item for batch in batches for item in batch[key]]
-            whole[key] = [mixed[place] for place in order.tolist()]
-        else:
-            whole[key] = value
-    cut: list[dict[str, Any]] = split_tensor_dict(whole, len(batches))
-    return cut
-
-
 def _padded(values: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
     """The values of each row where its mask is, zeros elsewhere; shape of ``mask``."""
     flat = torch.cat(list(values))
     return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
-
-
-def check_together(steps: int, args: GRPOConfig) -> None:
-    """Raises ValueError where a batch does not hold whole blocks of steps of one trajectory."""
-    groups = args.generation_batch_size // args.num_generations
-    if groups % steps:
-        raise ValueError(f"a batch has {groups} groups, which steps_per_trajectory ({steps}) does not divide")
-
-
-def _check_boundaries(args: GRPOConfig) -> None:
-    """Checkpoints must fall where a generation batch is used up: TRL does not save the batch in use."""
-    updates, rest = divmod(args.steps_per_generation * args.num_iterations, args.gradient_accumulation_steps)
-    if rest and (args.gradient_accumulation_steps % (args.steps_per_generation * args.num_iterations)):
-        raise ValueError(
-            f"steps_per_generation × num_iterations ({args.steps_per_generation} × {args.num_iterations}) and "
-            f"gradient_accumulation_steps ({args.gradient_accumulation_steps}) do not divide one another: "
-            "no checkpoint could be resumed exactly"
-        )
-    if args.save_strategy == "steps" and updates > 1 and args.save_steps % updates:
-        raise ValueError(
-            f"save_steps ({args.save_steps:g}) must be a multiple of {updates}, the updates made from one "
-            "generation batch: a checkpoint inside it could not be resumed exactly"
-        )

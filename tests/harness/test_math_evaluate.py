@@ -156,6 +156,15 @@ def test_a_recipe_of_ones_own_needs_a_policy_and_nothing_else(tmp_path: Path) ->
     assert (report["resolved_instances"], report["samples"], report["pass_at_k"]) == (7, 1, {"1": 0.7})
 
 
+def test_the_scaffold_is_that_of_the_domain_unless_it_is_named(
+    here: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.yaml").write_text("domain: math\npolicy: {name: tests.plugin_policy:KnownAnswers}\n")
+    assert here("mine.yaml", "scaffold.settings={mode: steps}", "--dry-run") == 0
+    assert here("mine.yaml", "scaffold.name=tool-loop", "--dry-run") == 2
+    assert "the scaffold is math, not tool-loop" in capsys.readouterr().err
+
+
 def test_by_steps_as_in_training(tmp_path: Path) -> None:
     expert = "tests.plugin_policy:solved_by_steps"
     done = command(
@@ -225,6 +234,13 @@ def test_a_killed_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
     assert report_of(tmp_path)["resolved_instances"] == 7
     rows = folder.attempts.read_text().splitlines()
     assert all(json.loads(row) for row in rows)  # the torn line is gone
+
+
+def test_a_report_of_one_evaluation_stays_in_its_folder(ten: Path, tmp_path: Path) -> None:
+    done = report_command(ten, "outputs/run", "--out", str(tmp_path / "elsewhere"))
+    assert done.returncode == 2
+    assert "an evaluation's report stays in its folder" in done.stderr
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_resuming_a_finished_run_asks_again_only_where_the_model_could_not_be_asked(ten: Path) -> None:

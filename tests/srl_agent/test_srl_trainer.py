@@ -156,7 +156,8 @@ def test_a_resumed_run_finds_the_order_of_a_later_epoch_again(tiny_model: Path, 
     whole, wanted = train("a", max_steps=7)
     resumed, found = train("b", resume=str(tmp_path / "a" / "checkpoint-5"), max_steps=7)
     assert resumed == whole[10:]
-    assert whole[:8] != whole[8:] + whole[:2]  # another order in the second epoch
+    assert sorted(whole[:8]) == list(range(ROWS))
+    assert whole[8:] != whole[:6]  # another order in the second epoch
     assert all(torch.equal(found[name], value) for name, value in wanted.items())
 
 
@@ -173,7 +174,7 @@ def test_steps_of_a_trajectory_share_a_batch(tiny_model: Path, tmp_path: Path) -
     )
     trainer.train()
     assert sorted(step for steps in seen for step in steps) == list(range(ROWS))
-    assert sum(second == first + 1 and second != 4 for first, second in seen) >= 3
+    assert all(second == first + 1 and second != 4 for first, second in seen)
     with pytest.raises(ValueError, match=r"a batch has 2 groups, which steps_per_trajectory"):
         make(tiny_model, tmp_path, letters, epsilon=-1.0, together=3)
 

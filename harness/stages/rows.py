@@ -1,0 +1,98 @@
+"""What a stage trains on, and its sampled groups as rows of samples.jsonl."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from harness.config import Stage
+from harness.outcomes.base import VERIFIED, outcome_row
+from harness.stages.base import StageContext
+from harness.step_data import lazy_dataset, reward_columns
+from srl_agent.formats import Message, UnrepresentableActionError
+from srl_agent.formats.math_step import solution_prompt, solution_text
+from srl_agent.steps import StepRef
+from srl_agent.training.sampling import Group, population_std
+
+WHOLE = -1  # in the place of a step: the whole solution
+
+
+def stage_datasets(stage: Stage, context: StageContext) -> tuple[Any, Any]:
+    """Training and held-out rows; the latter are there for the trainer, our own validation measures."""
+    data = context.data
+    if stage == "rlvr":
+        outcomes = context.outcomes
+        assert outcomes is not None  # the recipe is checked for it
+        rows = [
+            lazy_dataset(side, lambda name: outcome_row(outcomes, name))
+            for side in (outcomes.train, outcomes.validation)
+        ]
+        return rows[0], rows[1]
+    render = _sft_row if stage == "sft" else _srl_row
+    train = data.train
+    if stage == "sft":
+        targets = context.recipe.sft.targets
+        whole = [StepRef(trajectory=position, step=WHOLE) for position in data.train_trajectories]
+        train = (*(data.train if "steps" in targets else ()), *(whole if "solutions" in targets else ()))
+    return (
+        lazy_dataset(train, lambda ref: render(ref, context)),
+        lazy_dataset(data.validation, lambda ref: render(ref, context)),
+    )
+
+
+def _srl_row(ref: StepRef, context: StageContext) -> dict[str, Any]:
+    example = context.data.example(ref)
+    return {"prompt": example.prompt, **reward_columns(example)}
+
+
+def _sft_row(ref: StepRef, context: StageContext) -> dict[str, Any]:
+    """Prompt as in SRL, then thought and action; or a whole solution. The loss is over what follows the prompt."""
+    prompt, text = _whole_solution(ref, context) if ref.step == WHOLE else _step_target(ref, context)
+    tokenizer = context.tokenizer
+    rendered = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)
+    target = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+    prompt_ids = list(rendered["input_ids"])
+    return {"input_ids": prompt_ids + target, "labels": [-100] * len(prompt_ids) + target}
+
+
+def _step_target(ref: StepRef, context: StageContext) -> tuple[list[Message], str]:
+    example, settings = context.data.example(ref), context.recipe.sft
+    filled = replace(example.expert, thought=settings.filler)
+    use_expert = settings.thought == "expert" and example.expert.thought.strip()
+    try:
+        return example.prompt, context.data.action_format.render(example.expert if use_expert else filled)
+    except UnrepresentableActionError:  # the thought itself holds a <think> tag
+        return example.prompt, context.data.action_format.render(filled)
+
+
+def _whole_solution(ref: StepRef, context: StageContext) -> tuple[list[Message], str]:
+    trajectory = context.data.trajectory(ref.trajectory)
+    return solution_prompt(trajectory.task), solution_text(trajectory.steps)
+
+
+def write_groups(stage: str, context: StageContext, step: int, groups: Sequence[Group]) -> None:
+    names = [VERIFIED] if stage == "rlvr" else list(context.rewards.functions)
+    context.run.append(context.run.samples, (_group_row(stage, step, group, names) for group in groups))
+
+
+def _group_row(stage: str, step: int, group: Group, names: Sequence[str]) -> dict[str, Any]:
+    rewards = [sample.reward for sample in group.samples]
+    judged = [reward for reward in rewards if reward is not None]
+    return {
+        "stage": stage,
+        "step": step,
+        "round": group.round,
+        **{key: group.row[key] for key in ("trajectory_id", "step_index", "kind", "expert_action")},
+        "completions": [
+            {
+                "text": sample.text,
+                "rewards": dict(zip(names, sample.parts, strict=True)),
+                "reward": sample.reward,
+                "format_error": sample.format_error,
+            }
+            for sample in group.samples
+        ],
+        "reward_mean": sum(judged) / len(judged) if judged else None,
+        "reward_std": population_std(rewards),
+        "kept": group.dropped is None,
+        "reason": group.dropped,
+    }
