@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from harness.cli import UserError, add_recipe_arguments, new_run, recipe_and_overrides, resumed_run, run
 
 if TYPE_CHECKING:
-    from environments.math.tasks import MathTask
     from environments.swe.tasks import SWETask
     from harness.console import Teller
     from harness.evaluation.config import EvaluationRecipe
@@ -34,11 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if resumed := resumed_run(options):
         folder = EvaluationFolder(resumed)
         recipe = saved_evaluation(folder)
-        return _evaluate(job := _prepare(recipe), _contamination(job), folder)
+        contamination = _contamination(recipe)
+        return _evaluate(_prepare(recipe), contamination, folder)
     name, overrides = recipe_and_overrides(options)
     recipe = load_evaluation(name, [*_mode(options), *overrides])
+    contamination = _contamination(recipe)  # before a model is loaded
     job = _prepare(recipe)  # what is wrong is told before a folder is made
-    contamination = _contamination(job)
     if options.dry_run:
         return _dry_run(job)
     folder = EvaluationFolder(new_run(recipe.output, recipe.name))
@@ -46,19 +46,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _evaluate(job, contamination, folder)
 
 
-def _contamination(job: "_Job | MathJob") -> dict[str, Any] | None:
+def _contamination(recipe: "EvaluationRecipe") -> dict[str, Any] | None:
     """What of the tasks was trained on, None if nobody asked. Raises UserError where that is not allowed."""
-    table = job.recipe.contamination
+    table = recipe.contamination
     if not table.train:
         return None
     from harness.contamination import overlaps
+    from harness.evaluation.tasks import math_tasks
     from trajectories.store import read_trajectories
 
-    texts = {task.instance_id: task_text(task) for task in job.tasks}
     files = [Path(name).expanduser() for name in table.train]
     for file in files:
         if not file.is_file():
             raise UserError(f"contamination.train: no file {file}", exit_code=2)
+    if recipe.domain == "math":
+        texts = {task.instance_id: task.problem for task in math_tasks(recipe.tasks)}
+    else:
+        texts = {task.instance_id: task.problem_statement for task in load(recipe)[0]}
     trained = ((t.trajectory_id, t.task) for file in files for t in read_trajectories(file))
     found = overlaps(texts, trained, words=table.words, share=table.share)
     if found and not table.allow:
@@ -68,11 +72,6 @@ def _contamination(job: "_Job | MathJob") -> dict[str, Any] | None:
             "leave them out of the training set or of the tasks, or set contamination.allow=true"
         )
     return {**table.model_dump(mode="json"), "overlaps": [asdict(one) for one in found]}
-
-
-def task_text(task: "SWETask | MathTask") -> str:
-    """What a task says."""
-    return task.problem if hasattr(task, "problem") else task.problem_statement
 
 
 @dataclass(frozen=True, kw_only=True)
