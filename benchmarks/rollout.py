@@ -14,10 +14,10 @@ import time
 from typing import Any
 
 import torch
+from transformers import AutoModelForCausalLM
 
 from harness.demo import expert_path
 from srl_agent.models import load_policy, load_tokenizer, resolve_model
-from srl_agent.training.shared_prefill import add_shared_prefill
 
 
 def generate(model: Any, prompts: torch.Tensor, tokens: int) -> tuple[float, torch.Tensor]:
@@ -29,7 +29,6 @@ def generate(model: Any, prompts: torch.Tensor, tokens: int) -> tuple[float, tor
         input_ids=prompts,
         attention_mask=torch.ones_like(prompts),
         max_new_tokens=tokens,
-        min_new_tokens=tokens,
         do_sample=False,
     )
     if model.device.type == "cuda":
@@ -62,9 +61,10 @@ def main() -> None:
         raise SystemExit(f"the demo has {len(text)} tokens of text, {wanted} are asked for")
     prompts = torch.tensor(text[:wanted], device=options.device).view(options.prompts, -1)
     rows = prompts.repeat_interleave(options.group, dim=0)
-    stock = load_policy(name, dtype=options.dtype, lora=None).to(options.device).eval()
+    stock = AutoModelForCausalLM.from_pretrained(name, dtype=options.dtype).to(options.device).eval()
     ours = load_policy(name, dtype=options.dtype, lora=None).to(options.device).eval()
-    add_shared_prefill(ours)
+    for model in (stock, ours):
+        model.generation_config.eos_token_id = None  # all rows to the same length
     generate(stock, rows[:, :16], 2)  # what is slow once only
     runs = [
         (generate(stock, rows, options.completion_tokens), generate(ours, rows, options.completion_tokens))

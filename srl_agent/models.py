@@ -162,7 +162,7 @@ def load_tokenizer(path: str) -> Any:
 def load_policy(
     path: str, *, dtype: str, lora: Mapping[str, Any] | None, adapter: str | None = None, **options: Any
 ) -> Any:
-    """The model to train: all weights, or a LoRA adapter on frozen ones.
+    """The model to train: all weights, or a LoRA adapter on frozen ones. Its ``generate`` reads a prompt once.
 
     ``adapter``: folder of an adapter to go on with; ``lora``: settings of a new one (peft's ``LoraConfig``).
     ``options`` go to ``from_pretrained``. Raises ModelError.
@@ -170,11 +170,14 @@ def load_policy(
     import torch
     from transformers import AutoModelForCausalLM
 
+    from srl_agent.training.decoding import add_decoding
+
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), **options)
     except (OSError, ValueError) as error:
         raise ModelError(f"model {path!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     model.config.use_cache = True
+    add_decoding(model)
     if adapter is not None:
         from peft import PeftModel
 

@@ -6,41 +6,20 @@ packed rows, each seeing its prompt and itself. Where keys cannot be kept (gradi
 forwarded as one packed row under a mask.
 """
 
-import logging
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
+from srl_agent.training.kept_keys import Keys, cache_of, first, forward_path
 from srl_agent.training.prefix_tree import Node, Row, build_trees
 
-logger = logging.getLogger(__name__)
-
-# Decoder-only models whose attention sees all that came before, by their rotary positions.
-FAMILIES = frozenset({"llama", "qwen2", "qwen3", "mistral", "smollm3"})
 # Tokens of completions in a row: its attention is dense, but each row is a call, with the keys copied for it.
 TEETH = 1024
-_ATTENTION = frozenset({"sdpa", "eager"})
 
-Keys = list[tuple[torch.Tensor, torch.Tensor]]  # by layer: keys and values, (1, heads, length, size)
 Scores = tuple[torch.Tensor, torch.Tensor]  # log-probability and entropy of each token of a completion
-
-
-def why_not(model: Any) -> str | None:
-    """Why a model's rows cannot share prefixes, None if they can."""
-    config = model.config.get_text_config()
-    if config is not model.config:
-        return "it is not a plain language model"
-    if config.model_type not in FAMILIES:
-        return f"its family {config.model_type} is none of {', '.join(sorted(FAMILIES))}"
-    if config._attn_implementation not in _ATTENTION:
-        return f"its attention is {config._attn_implementation}, not sdpa or eager"
-    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
-        return "some of its layers see a sliding window"
-    return None
 
 
 def add_shared_prefix(model: Any) -> None:
@@ -76,15 +55,7 @@ def _score_rows(model: Any, forward: Any, rows: Sequence[Row]) -> list[Scores]:
 def _cached(model: Any, forward: Any, node: Node, above: Keys, rows: Sequence[Row]) -> dict[int, Scores]:
     """Scores of all rows under a node; ``above``: keys and values of all tokens before it."""
     path = node.trunk()
-    tokens = [token for part in path for token in part.tokens]
-    keys = above
-    if tokens:
-        output = model.base_model(
-            input_ids=torch.tensor([tokens], device=model.device),
-            past_key_values=_cache(above, model),
-            use_cache=True,
-        )
-        keys = [(layer.keys, layer.values) for layer in output.past_key_values.layers]
+    keys = forward_path(model, path, above)
     scores: dict[int, Scores] = {}
     ends = {index: part.end for part in path for index in part.rows}
     for indices in _chunks([(index, len(rows[index].tooth)) for index in ends]):
@@ -92,7 +63,7 @@ def _cached(model: Any, forward: Any, node: Node, above: Keys, rows: Sequence[Ro
     for part in path:
         for child in part.children:
             if child not in path:
-                scores |= _cached(model, forward, child, _first(keys, part.end), rows)
+                scores |= _cached(model, forward, child, first(keys, part.end), rows)
     return scores
 
 
@@ -108,20 +79,6 @@ def _chunks(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
         total += size
     if chunk:
         yield chunk
-
-
-def _first(keys: Keys, length: int) -> Keys:
-    return [(key[:, :, :length], value[:, :, :length]) for key, value in keys] if length else []
-
-
-def _cache(keys: Keys, model: Any) -> DynamicCache:
-    """A cache that begins with these keys; nothing is copied, and what is added to it leaves them as they are."""
-    cache = DynamicCache(config=model.config)
-    for layer, (key, value) in zip(cache.layers, keys, strict=False):
-        assert type(layer) is DynamicLayer
-        layer.lazy_initialization(key, value)
-        layer.keys, layer.values = key, value
-    return cache
 
 
 def _teeth(
@@ -141,7 +98,7 @@ def _teeth(
     seen = max(ends[index] for index in indices)
     own = (owner[:, None] == owner) & (offset[:, None] >= offset)
     allowed = torch.cat([torch.arange(seen, device=model.device) < start[:, None], own], dim=1)
-    cache = _cache(_first(keys, seen), model) if seen else None
+    cache = cache_of(first(keys, seen), model) if seen else None
     return scores | _scored(model, forward, indices, rows, teeth, start + offset, allowed, cache)
 
 

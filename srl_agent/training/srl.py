@@ -21,6 +21,7 @@ from trl import GRPOConfig, GRPOTrainer
 from srl_agent.rewards import WeightedRewards
 from srl_agent.training.batches import EpochSampler, as_generated, check_boundaries, check_together
 from srl_agent.training.checkpoints import COMPLETE, CheckpointMixin
+from srl_agent.training.kept_keys import why_not
 from srl_agent.training.prefix_tree import rows_of
 from srl_agent.training.sampling import (
     Group,
@@ -32,8 +33,7 @@ from srl_agent.training.sampling import (
     rows_for_refill,
     shuffled_rows,
 )
-from srl_agent.training.shared_prefill import add_shared_prefill
-from srl_agent.training.shared_prefix import add_shared_prefix, why_not
+from srl_agent.training.shared_prefix import add_shared_prefix
 
 logger = logging.getLogger(__name__)
 
@@ -275,7 +275,6 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
             return False
         for base in bases:
             add_shared_prefix(base)
-        add_shared_prefill(bases[0])
         return True
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:

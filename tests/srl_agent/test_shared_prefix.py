@@ -20,9 +20,10 @@ from transformers import (
 )
 from trl.trainer.utils import add_fused_lm_head
 
+from srl_agent.training.kept_keys import why_not
 from srl_agent.training.lm_head import score_labels_only_on_cpu
 from srl_agent.training.prefix_tree import Node, Row, build_trees, count_tokens, rows_of
-from srl_agent.training.shared_prefix import Scores, add_shared_prefix, why_not
+from srl_agent.training.shared_prefix import Scores, add_shared_prefix
 
 VOCABULARY = 200
 SIZES: dict[str, Any] = {
