@@ -40,12 +40,13 @@ def make_rows(options: argparse.Namespace, tokenizer: Any) -> list[Row]:
     action_format = get_format("xml", "trae")
     settings = StepSettings(
         context_window=None if options.window == "full" else int(options.window),
+        max_task_chars=options.task_chars,
         max_observation_chars=options.observation_chars,
     )
     torch.manual_seed(0)
     for trajectory in read_trajectories(options.data):
         rows: list[Row] = []
-        for index in target_indices(trajectory, settings)[: options.steps]:
+        for index in target_indices(trajectory, settings)[options.first_step :][: options.steps]:
             example = render_example(trajectory, index, settings=settings, action_format=action_format)
             prompt = tokenize_prompt(tokenizer, example.prompt)
             if len(prompt) > options.prompt_tokens:
@@ -90,6 +91,7 @@ def make_trainer(kind: str, options: argparse.Namespace, folder: Path) -> Any:
     args = GRPOConfig(
         output_dir=str(folder), report_to="none", bf16=False, use_cpu=options.device == "cpu", loss_type="grpo",
         num_generations=options.group, per_device_train_batch_size=options.group, max_steps=1,
+        gradient_checkpointing=options.checkpointing,
     )  # fmt: skip
     shared: dict[str, Any] = {
         "model": load_policy(name, dtype=options.dtype, lora=None),
@@ -109,6 +111,8 @@ def make_trainer(kind: str, options: argparse.Namespace, folder: Path) -> Any:
             rewards=rewards, sampling=SamplingSettings(), format_error=lambda text: None, **shared
         )
     trainer.model.train()
+    if options.checkpointing:
+        trainer.model.gradient_checkpointing_enable()
     trainer.current_gradient_accumulation_steps = 1
     return trainer
 
@@ -156,12 +160,19 @@ def main() -> None:
     parser.add_argument("--dtype", default="bfloat16", choices=("float32", "bfloat16"))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--steps", type=int, default=6, help="of one trajectory")
+    parser.add_argument("--first-step", type=int, default=0, help="begin with this one")
     parser.add_argument("--group", type=int, default=8, help="completions a step")
     parser.add_argument("--window", default="full", help="(action, observation) pairs in a prompt, or full")
     parser.add_argument("--prompt-tokens", type=int, default=2048, help="no prompt is longer")
     parser.add_argument("--completion-tokens", type=int, default=128)
+    parser.add_argument("--task-chars", type=int, help="longer tasks lose their middle")
     parser.add_argument("--observation-chars", type=int, default=1500)
     parser.add_argument("--rows-at-once", type=int, default=8, help="of the stock trainer")
+    parser.add_argument(
+        "--checkpointing",
+        action="store_true",
+        help="recompute activations in the backward pass, on both sides",
+    )
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument(
         "--scaling", action="store_true", help="what an update costs by the steps of a trajectory"

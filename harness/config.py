@@ -136,6 +136,9 @@ class StageTable(Table):
     select_by: Metric | None = None
     # best: the stage ends with its best checkpoint, or with its start if none is better; last: with its last one.
     keep: Literal["best", "last"] = "best"
+    share_prefixes: bool = True  # forward what prompts have in common once; the same loss and gradient
+    # Tokens in a call where prompts are shared; with trl.gradient_checkpointing it bounds the memory of activations.
+    tokens_per_call: int = Field(default=1024, ge=1)
     trl: dict[str, Any] = Field(default_factory=dict)  # SFTConfig, or GRPOConfig
 
 
@@ -146,12 +149,13 @@ class SftTable(StageTable):
     targets: tuple[Literal["steps", "solutions"], ...] = Field(default=("steps",), min_length=1)
     thought: Literal["expert", "filler"] = "expert"  # what stands in <think>
     filler: str = "I take the next step."  # for steps whose thought is empty, and for thought: filler
+    # Consecutive steps of one trajectory in a batch: their prompts share more, the batch varies less.
+    steps_per_trajectory: int = Field(default=1, ge=1)
 
 
 class GrpoTable(StageTable):
     """GRPO: on steps (srl), or with verified outcomes (rlvr)."""
 
-    share_prefixes: bool = True  # forward what prompts have in common once; the same loss and gradient
     sampling: SamplingTable = SamplingTable()
 
 

@@ -37,6 +37,7 @@ SEAMS = {
     "srl_agent/training/srl.py",
     "srl_agent/training/shared_prefix.py",
     "srl_agent/training/kept_keys.py",
+    "srl_agent/training/shared_labels.py",
     "srl_agent/training/decoding.py",
     "srl_agent/training/sft.py",
     "srl_agent/training/generation.py",

@@ -28,15 +28,18 @@ def stage_datasets(stage: Stage, context: StageContext) -> tuple[Any, Any]:
         ]
         return rows[0], rows[1]
     render = _sft_row if stage == "sft" else _srl_row
-    train = data.train
-    if stage == "sft":
-        targets = context.recipe.sft.targets
-        whole = [StepRef(trajectory=position, step=WHOLE) for position in data.train_trajectories]
-        train = (*(data.train if "steps" in targets else ()), *(whole if "solutions" in targets else ()))
+    train = sft_targets(context) if stage == "sft" else data.train
     return (
         lazy_dataset(train, lambda ref: render(ref, context)),
         lazy_dataset(data.validation, lambda ref: render(ref, context)),
     )
+
+
+def sft_targets(context: StageContext) -> tuple[StepRef, ...]:
+    """What SFT trains on, in the order of its rows."""
+    data, targets = context.data, context.recipe.sft.targets
+    whole = [StepRef(trajectory=position, step=WHOLE) for position in data.train_trajectories]
+    return (*(data.train if "steps" in targets else ()), *(whole if "solutions" in targets else ()))
 
 
 def _srl_row(ref: StepRef, context: StageContext) -> dict[str, Any]:

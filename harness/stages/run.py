@@ -8,12 +8,12 @@ from typing import Any
 from transformers import PrinterCallback, TrainerState, set_seed
 
 from harness.cli import UserError
-from harness.config import GrpoTable, Recipe, Stage, SwitchTable
+from harness.config import Recipe, Stage, SwitchTable
 from harness.outcomes.base import verified_rewards
 from harness.stages.arguments import stage_arguments
 from harness.stages.base import SELECTABLE, PolicyState, StageContext
 from harness.stages.callbacks import RunCallback, SwitchCallback, plateau_reached
-from harness.stages.rows import stage_datasets, write_groups
+from harness.stages.rows import sft_targets, stage_datasets, write_groups
 from srl_agent.models import load_policy
 from srl_agent.training.checkpoints import latest_checkpoint, remove_partial_checkpoints
 from srl_agent.training.sampling import SamplingSettings
@@ -79,6 +79,7 @@ def _make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> An
         start.model, dtype=recipe.model.dtype, lora=lora, adapter=start.adapter, **recipe.model.options
     )
     train, held_out = stage_datasets(stage, context)
+    table: Any = getattr(recipe, stage)
     shared: dict[str, Any] = {
         "model": model,
         "args": args,
@@ -86,17 +87,21 @@ def _make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> An
         "validate": lambda trainer: context.validator(trainer, stage),
         "train_dataset": train,
         "eval_dataset": held_out,
+        "share_prefixes": table.share_prefixes,
+        "tokens_per_call": table.tokens_per_call,
     }
     try:
         if stage == "sft":
-            return StepSFTTrainer(**shared)
+            return StepSFTTrainer(
+                trajectories=[str(ref.trajectory) for ref in sft_targets(context)],
+                steps_per_trajectory=recipe.sft.steps_per_trajectory,
+                **shared,
+            )
         verified = context.outcomes if stage == "rlvr" else None
-        table: GrpoTable = getattr(recipe, stage)
         return SRLTrainer(
             rewards=verified_rewards(verified) if verified else context.rewards,
             sampling=SamplingSettings(**table.sampling.model_dump(), seed=recipe.seed),
             trajectories=None if verified else [str(ref.trajectory) for ref in context.data.train],
-            share_prefixes=table.share_prefixes,
             format_error=verified.malformed if verified else context.validator.format_error,
             on_groups=lambda step, groups: write_groups(stage, context, step, groups),
             **shared,

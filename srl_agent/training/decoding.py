@@ -20,7 +20,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from srl_agent.training.kept_keys import Keys, first, forward_path, why_not
+from srl_agent.training.kept_keys import Keys, first, forward_tokens, why_not
 from srl_agent.training.prefix_tree import Node, Row, build_trees
 
 _BLOCK = 64  # tokens by which the room for new keys grows
@@ -71,7 +71,7 @@ def _settings(model: Any, given: GenerationConfig | None, kwargs: dict[str, Any]
     }
     if other or settings.max_new_tokens is None or any(value is not None for value in more.values()):
         return None
-    return settings  # type: ignore[no-any-return]
+    return settings
 
 
 def _is_sharded(model: Any) -> bool:
@@ -169,7 +169,8 @@ def read_prompts(model: Any, prompts: Sequence[Sequence[int]]) -> list[tuple[Key
 
     def visit(node: Node, above: Keys) -> None:
         path = node.trunk()
-        keys = forward_path(model, path, above)
+        tokens = [token for part in path for token in part.tokens]
+        keys = forward_tokens(model, tokens, above) if tokens else above
         for part in path:
             if part.rows:
                 groups.append((first(keys, part.end), part.rows))
@@ -280,7 +281,9 @@ def _attend(
         keys, values = prompt.add(module.layer_idx, (key[of], value[of]))
         # All rows ask at once: (1, kept heads, rows × heads of each, size).
         asked = query[of].view(prompt.rows, kept, -1, size).transpose(0, 1).reshape(1, kept, -1, size)
-        found = scaled_dot_product_attention(asked, keys, values, attn_mask=prompt.bias[None, None], scale=scaling)
+        found = scaled_dot_product_attention(
+            asked, keys, values, attn_mask=prompt.bias[None, None], scale=scaling
+        )
         outputs.append(found.view(kept, prompt.rows, -1, size).transpose(0, 1))
     output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return output.reshape(-1, 1, heads, size), None

@@ -7,8 +7,6 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from srl_agent.training.prefix_tree import Node
-
 Keys = Sequence[tuple[torch.Tensor, torch.Tensor]]  # by layer: keys and values, (1, heads, length, size)
 
 # Decoder-only models whose attention sees all that came before, by their rotary positions.
@@ -30,11 +28,8 @@ def why_not(model: Any) -> str | None:
     return None
 
 
-def forward_path(model: Any, path: Sequence[Node], above: Keys) -> Keys:
-    """Keys of ``above`` and of the tokens of a path of nodes below them."""
-    tokens = [token for node in path for token in node.tokens]
-    if not tokens:
-        return above
+def forward_tokens(model: Any, tokens: Sequence[int], above: Keys) -> Keys:
+    """Keys of ``above`` and of tokens that follow them."""
     output = model.base_model(
         input_ids=torch.tensor([tokens], device=model.device),
         past_key_values=cache_of(above, model),

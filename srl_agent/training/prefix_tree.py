@@ -116,3 +116,8 @@ def count_tokens(trees: Sequence[Node], rows: Sequence[Row]) -> tuple[int, int]:
     """Tokens that are forwarded with sharing, and without."""
     shared = sum(len(node.tokens) for tree in trees for node in tree.walk()) + sum(len(r.tooth) for r in rows)
     return shared, sum(len(row.prompt) + len(row.completion) for row in rows)
+
+
+def count_calls(trees: Sequence[Node]) -> int:
+    """Calls of the model that the trees need, if their completions are short: two for each way down to a leaf."""
+    return sum(2 for tree in trees for node in tree.walk() if not node.children)

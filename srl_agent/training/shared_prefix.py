@@ -2,77 +2,168 @@
 
 A tree of prompts (:mod:`srl_agent.training.prefix_tree`) is a few paths: its trunk, and branches. Each path is
 forwarded once over the keys and values above it, which carry their gradients; the completions along it follow in
-packed rows, each seeing its prompt and itself. Where keys cannot be kept (gradient checkpointing) the tree is
-forwarded as one packed row under a mask.
+packed rows, each seeing its prompt and itself. With gradient checkpointing every call is of few tokens, and is made
+again in the backward pass: then memory holds the keys of all tokens, and all else of one call.
 """
 
+import logging
 import types
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from transformers import DynamicCache
+from torch.utils.checkpoint import checkpoint
+from transformers.integrations import is_deepspeed_zero3_enabled
 
-from srl_agent.training.kept_keys import Keys, cache_of, first, forward_path
+from srl_agent.training.kept_keys import Keys, cache_of, first, forward_tokens, why_not
 from srl_agent.training.prefix_tree import Node, Row, build_trees
 
-# Tokens of completions in a row: its attention is dense, but each row is a call, with the keys copied for it.
-TEETH = 1024
+# Tokens in a call: the attention of packed completions is dense in them, but each call writes gradients of all weights.
+TOKENS_PER_CALL = 1024
 
-Scores = tuple[torch.Tensor, torch.Tensor]  # log-probability and entropy of each token of a completion
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
-def add_shared_prefix(model: Any) -> None:
+class Scores(NamedTuple):
+    """Of each token of a completion, (T,); None is what the fused LM head was not asked for."""
+
+    log_probs: torch.Tensor
+    entropy: torch.Tensor | None = None
+    is_top1: torch.Tensor | None = None  # whether no token is likelier
+
+
+def prepare_sharing(trainer: Any, *models: Any, tokens_per_call: int = TOKENS_PER_CALL) -> bool:
+    """:func:`add_shared_prefix` for the models of a TRL trainer; False, with a line in the log, where it cannot be."""
+    bases = [model.get_base_model() if hasattr(model, "get_base_model") else model for model in models]
+    reasons = [reason for base in bases if (reason := why_not(base))]
+    if trainer.aux_loss_enabled:
+        reasons.append("its experts have a loss of their own")
+    if trainer.is_fsdp_enabled or is_deepspeed_zero3_enabled():
+        # Each call of a layer gathers its weights, and processes with other rows make another number of calls.
+        reasons.append("its weights are split over the processes")
+    if reasons:
+        logger.warning(
+            "every row is forwarded whole, prompts are not shared: the model cannot, %s", reasons[0]
+        )
+        return False
+    for base in bases:
+        add_shared_prefix(base, tokens_per_call=tokens_per_call)
+    return True
+
+
+def add_shared_prefix(model: Any, *, tokens_per_call: int = TOKENS_PER_CALL) -> None:
     """Let ``model(shared_rows=rows)`` return the scores of rows; without that argument nothing changes.
 
     ``model`` has TRL's fused LM head already. As a forward of its own it passes through what wraps a model (PEFT,
-    DDP, FSDP), so that gradients are synchronised as ever.
+    DDP), so that gradients are synchronised as ever.
     """
     fused_forward = model.forward
 
     def forward(self: Any, *args: Any, shared_rows: Sequence[Row] | None = None, **kwargs: Any) -> Any:
         if shared_rows is None:
             return fused_forward(*args, **kwargs)
-        return _score_rows(self, fused_forward, shared_rows)
+        return _Scorer(self, fused_forward, shared_rows, tokens_per_call).score()
 
     model.forward = types.MethodType(forward, model)
 
 
-def _score_rows(model: Any, forward: Any, rows: Sequence[Row]) -> list[Scores]:
-    scores: dict[int, Scores] = {}
-    checkpointing = model.training and getattr(model, "is_gradient_checkpointing", False)
-    for tree in build_trees(rows):
-        if checkpointing:
-            scores |= _packed(model, forward, tree, rows)
-        else:
-            scores |= _cached(model, forward, tree, [], rows)
-    return [scores[index] for index in range(len(rows))]
+class _Scorer:
+    """Scores the rows of one batch."""
+
+    def __init__(self, model: Any, forward: Any, rows: Sequence[Row], tokens_per_call: int) -> None:
+        self._model = model
+        self._forward = forward  # with the fused LM head
+        self._rows = rows
+        self._size = tokens_per_call
+        self._recomputes = torch.is_grad_enabled() and model.training and model.is_gradient_checkpointing
+        empty = torch.zeros(0, device=model.device)
+        self._scores: dict[int, Scores] = {
+            i: Scores(empty, empty, empty.bool()) for i, row in enumerate(rows) if not row.completion
+        }
+
+    def score(self) -> list[Scores]:
+        for tree in build_trees(self._rows):
+            self._visit(tree, [])
+        return [self._scores[index] for index in range(len(self._rows))]
+
+    def _visit(self, node: Node, above: list[Keys]) -> None:
+        """Score all rows under a node; ``above``: keys of all tokens before it, in pieces."""
+        path = node.trunk()
+        kept = self._forward_path([token for part in path for token in part.tokens], above)
+        ends = {index: part.end for part in path for index in part.rows if self._rows[index].completion}
+        for chunk in _chunks([(index, len(self._rows[index].tooth)) for index in ends], self._size):
+            seen = max(ends[index] for index in chunk)
+            call = partial(self._teeth, {index: ends[index] for index in chunk}, seen, _cut(kept, seen))
+            self._scores |= self._call(call)
+        for part in path:
+            for child in part.children:
+                if child not in path:
+                    self._visit(child, _cut(kept, part.end))
+
+    def _forward_path(self, tokens: list[int], above: list[Keys]) -> list[Keys]:
+        if not self._recomputes:
+            return [forward_tokens(self._model, tokens, _joined(above))] if tokens else above
+        kept = list(above)
+        for start in range(0, len(tokens), self._size):
+            kept.append(self._call(partial(self._new_keys, tokens[start : start + self._size], list(kept))))
+        return kept
+
+    def _new_keys(self, tokens: list[int], above: list[Keys]) -> Keys:
+        """Keys of these tokens alone, copied out of those that the model has joined them to."""
+        keys = forward_tokens(self._model, tokens, _joined(above))
+        count = len(tokens)
+        return [(key[:, :, -count:].clone(), value[:, :, -count:].clone()) for key, value in keys]
+
+    def _call(self, function: Callable[[], T]) -> T:
+        """A call of the model, of which nothing but its result is kept where gradients are recomputed."""
+        if not self._recomputes:
+            return function()
+
+        def call() -> T:
+            with _layers_keep_keys(self._model):
+                return function()
+
+        return checkpoint(call, use_reentrant=False)  # type: ignore[no-any-return]
+
+    def _teeth(self, ends: Mapping[int, int], seen: int, kept: list[Keys]) -> dict[int, Scores]:
+        """Scores of rows whose prompts end at ``ends`` of a path: their completions in one row over its keys."""
+        model, rows = self._model, [self._rows[index] for index in ends]
+        sizes = [len(row.tooth) for row in rows]
+        lengths = torch.tensor(sizes)
+        start = torch.tensor(list(ends.values())).repeat_interleave(lengths).to(model.device)
+        owner = torch.arange(len(rows)).repeat_interleave(lengths).to(model.device)
+        offset = torch.cat([torch.arange(size) for size in sizes]).to(model.device)
+        own = (owner[:, None] == owner) & (offset[:, None] >= offset)
+        allowed = torch.cat([torch.arange(seen, device=model.device) < start[:, None], own], dim=1)
+        output = self._forward(
+            input_ids=torch.tensor([[token for row in rows for token in row.tooth]], device=model.device),
+            attention_mask=_mask(allowed, model),
+            position_ids=(start + offset)[None],
+            past_key_values=cache_of(_joined(kept), model) if seen else None,
+            shift_labels=torch.tensor([[t for row in rows for t in row.completion]], device=model.device),
+            fused_lm_head=True,
+        )
+        fields = (output.log_probs, output.entropy, output.is_top1)
+        by_row = [[None] * len(sizes) if field is None else field[0].split(sizes) for field in fields]
+        return dict(zip(ends, map(Scores, *by_row), strict=True))
 
 
-# --- over kept keys ------------------------------------------------------------------------------------------
+def padded(values: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+    """The values of each row where its mask is, zeros elsewhere; shape of ``mask``."""
+    flat = torch.cat(list(values))
+    return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
 
 
-def _cached(model: Any, forward: Any, node: Node, above: Keys, rows: Sequence[Row]) -> dict[int, Scores]:
-    """Scores of all rows under a node; ``above``: keys and values of all tokens before it."""
-    path = node.trunk()
-    keys = forward_path(model, path, above)
-    scores: dict[int, Scores] = {}
-    ends = {index: part.end for part in path for index in part.rows}
-    for indices in _chunks([(index, len(rows[index].tooth)) for index in ends]):
-        scores |= _teeth(model, forward, {index: ends[index] for index in indices}, keys, rows)
-    for part in path:
-        for child in part.children:
-            if child not in path:
-                scores |= _cached(model, forward, child, first(keys, part.end), rows)
-    return scores
-
-
-def _chunks(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    """Rows cut where a chunk would hold more than ``TEETH`` tokens."""
+def _chunks(sizes: Sequence[tuple[int, int]], most: int) -> Iterator[list[int]]:
+    """Rows cut where a chunk would hold more than so many tokens."""
     chunk: list[int] = []
     total = 0
     for index, size in sizes:
-        if chunk and total + size > TEETH:
+        if chunk and total + size > most:
             yield chunk
             chunk, total = [], 0
         chunk.append(index)
@@ -81,57 +172,24 @@ def _chunks(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
         yield chunk
 
 
-def _teeth(
-    model: Any, forward: Any, ends: Mapping[int, int], keys: Keys, rows: Sequence[Row]
-) -> dict[int, Scores]:
-    """Scores of rows whose prompts end at ``ends`` of a path: their completions in one row over the path's keys."""
-    empty = torch.zeros(0, device=model.device)
-    scores: dict[int, Scores] = {i: (empty, empty) for i in ends if not rows[i].completion}
-    indices = [index for index in ends if rows[index].completion]
-    if not indices:
-        return scores
-    teeth = [rows[index].tooth for index in indices]
-    lengths = torch.tensor([len(tooth) for tooth in teeth])
-    start = torch.tensor([ends[index] for index in indices]).repeat_interleave(lengths).to(model.device)
-    owner = torch.arange(len(teeth)).repeat_interleave(lengths).to(model.device)
-    offset = torch.cat([torch.arange(int(length)) for length in lengths]).to(model.device)
-    seen = max(ends[index] for index in indices)
-    own = (owner[:, None] == owner) & (offset[:, None] >= offset)
-    allowed = torch.cat([torch.arange(seen, device=model.device) < start[:, None], own], dim=1)
-    cache = cache_of(first(keys, seen), model) if seen else None
-    return scores | _scored(model, forward, indices, rows, teeth, start + offset, allowed, cache)
+def _cut(pieces: Sequence[Keys], length: int) -> list[Keys]:
+    """The pieces up to so many tokens; nothing is copied."""
+    cut: list[Keys] = []
+    for piece in pieces:
+        if length <= 0:
+            break
+        cut.append(first(piece, length))
+        length -= piece[0][0].shape[2]
+    return cut
 
 
-def _scored(
-    model: Any,
-    forward: Any,
-    indices: Sequence[int],
-    rows: Sequence[Row],
-    teeth: Sequence[list[int]],
-    positions: torch.Tensor,
-    allowed: torch.Tensor,
-    cache: DynamicCache | None,
-    before: Sequence[int] = (),
-) -> dict[int, Scores]:
-    """Forward ``before`` and the teeth as one row, and score the teeth."""
-    tokens = [*before, *(token for tooth in teeth for token in tooth)]
-    labels = [*[-100] * len(before), *(token for index in indices for token in rows[index].completion)]
-    output = forward(
-        input_ids=torch.tensor([tokens], device=model.device),
-        attention_mask=_mask(allowed, model),
-        position_ids=positions[None],
-        past_key_values=cache,
-        shift_labels=torch.tensor([labels], device=model.device),
-        fused_lm_head=True,
-    )
-    sizes = [len(tooth) for tooth in teeth]
-    log_probs = output.log_probs[0, len(before) :].split(sizes)
-    entropies = (
-        output.entropy[0, len(before) :].split(sizes)
-        if output.entropy is not None
-        else [t.detach() for t in log_probs]
-    )
-    return dict(zip(indices, zip(log_probs, entropies, strict=True), strict=True))
+def _joined(pieces: Sequence[Keys]) -> Keys:
+    if len(pieces) < 2:
+        return pieces[0] if pieces else []
+    return [
+        (torch.cat([key for key, _ in layer], dim=2), torch.cat([value for _, value in layer], dim=2))
+        for layer in zip(*pieces, strict=True)
+    ]
 
 
 def _mask(allowed: torch.Tensor, model: Any) -> torch.Tensor:
@@ -142,57 +200,14 @@ def _mask(allowed: torch.Tensor, model: Any) -> torch.Tensor:
     return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)[None, None]
 
 
-# --- in one row ------------------------------------------------------------------------------------------
-
-
-def _packed(model: Any, forward: Any, tree: Node, rows: Sequence[Row]) -> dict[int, Scores]:
-    """Scores of all rows of a tree from one forward: every token sees its own row's tokens before it."""
-    tokens: list[int] = []
-    positions: list[int] = []
-    spans: list[tuple[int, int]] = []  # of each part, in the row
-    parents: list[int] = []  # the part that a part follows, -1 for none
-    above: dict[int, int] = {}  # part of a row's prompt
-
-    def add(part: list[int], start: int, parent: int) -> int:
-        spans.append((len(tokens), len(tokens) + len(part)))
-        tokens.extend(part)
-        positions.extend(range(start, start + len(part)))
-        parents.append(parent)
-        return len(spans) - 1
-
-    def visit(node: Node, parent: int) -> None:
-        part = add(node.tokens, node.start, parent)
-        above.update(dict.fromkeys(node.rows, part))
-        for child in node.children:
-            visit(child, part)
-
-    visit(tree, -1)
-    ends = {index: node.end for node in tree.walk() for index in node.rows}
-    before = list(tokens)
-    indices = [index for index in above if rows[index].completion]
-    for index in indices:
-        add(rows[index].tooth, ends[index], above[index])
-    empty = torch.zeros(0, device=model.device)
-    scores: dict[int, Scores] = {i: (empty, empty) for i in above if not rows[i].completion}
-    if not indices:
-        return scores
-    size = len(tokens)
-    allowed = torch.zeros(size, size, dtype=torch.bool, device=model.device)
-    for part, (start, end) in enumerate(spans):
-        allowed[start:end, start:end] = torch.ones(end - start, end - start, dtype=torch.bool).tril()
-        parent = parents[part]
-        while parent >= 0:
-            allowed[start:end, slice(*spans[parent])] = True
-            parent = parents[parent]
-    teeth = [rows[index].tooth for index in indices]
-    return scores | _scored(
-        model,
-        forward,
-        indices,
-        rows,
-        teeth,
-        torch.tensor(positions, device=model.device),
-        allowed,
-        None,
-        before,
-    )
+@contextmanager
+def _layers_keep_keys(model: Any) -> Iterator[None]:
+    """Layers that are recomputed one by one would not fill a cache: here the whole call is."""
+    layers = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    for layer in layers:
+        layer.gradient_checkpointing = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.gradient_checkpointing = True

@@ -15,13 +15,11 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
-from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import GRPOConfig, GRPOTrainer
 
 from srl_agent.rewards import WeightedRewards
 from srl_agent.training.batches import EpochSampler, as_generated, check_boundaries, check_together
 from srl_agent.training.checkpoints import COMPLETE, CheckpointMixin
-from srl_agent.training.kept_keys import why_not
 from srl_agent.training.prefix_tree import rows_of
 from srl_agent.training.sampling import (
     Group,
@@ -33,7 +31,7 @@ from srl_agent.training.sampling import (
     rows_for_refill,
     shuffled_rows,
 )
-from srl_agent.training.shared_prefix import add_shared_prefix
+from srl_agent.training.shared_prefix import TOKENS_PER_CALL, padded, prepare_sharing
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +62,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         on_groups: Callable[[int, Sequence[Group]], None] | None = None,
         trajectories: Sequence[str] | None = None,
         share_prefixes: bool = True,
+        tokens_per_call: int = TOKENS_PER_CALL,
         args: GRPOConfig,
         **kwargs: Any,
     ) -> None:
@@ -81,7 +80,8 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         self._rewards = rewards
         self._trajectories = trajectories or [str(row) for row in range(len(self.train_dataset))]
         self._refill = RefillStream(self._trajectories, sampling.steps_per_trajectory, sampling.seed)
-        self._shares = share_prefixes and self._prepare_sharing()
+        models = [m for m in (self.accelerator.unwrap_model(self.model), self.ref_model) if m is not None]
+        self._shares = share_prefixes and prepare_sharing(self, *models, tokens_per_call=tokens_per_call)
 
     # --- sampling -----------------------------------------------------------------------------------------------
 
@@ -258,25 +258,6 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
 
     # --- every token once --------------------------------------------------------------------------------------
 
-    def _prepare_sharing(self) -> bool:
-        """Whether the rows of a batch can share their prefixes; says why where they cannot."""
-        models = [m for m in (self.accelerator.unwrap_model(self.model), self.ref_model) if m is not None]
-        bases = [model.get_base_model() if hasattr(model, "get_base_model") else model for model in models]
-        reasons = [reason for base in bases if (reason := why_not(base))]
-        if self.aux_loss_enabled:
-            reasons.append("its experts have a loss of their own")
-        if self.is_fsdp_enabled or is_deepspeed_zero3_enabled():
-            # Each call of a layer gathers its weights, and processes with other rows make another number of calls.
-            reasons.append("its weights are split over the processes")
-        if reasons:
-            logger.warning(
-                "every row is forwarded whole, prompts are not shared: the model cannot, %s", reasons[0]
-            )
-            return False
-        for base in bases:
-            add_shared_prefix(base)
-        return True
-
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         """TRL's, but the rows of a group meet in the micro-batches of an update: TRL mixes all before it cuts."""
         before: Any = self._buffered_inputs
@@ -320,8 +301,10 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         with self.accelerator.autocast():
             for start in range(0, len(rows), size):
                 scores += model(shared_rows=rows[start : start + size])
-        log_probs, entropies = (_padded([score[part] for score in scores], completions) for part in (0, 1))
-        return log_probs, entropies if compute_entropy else None, None
+        log_probs = padded([score.log_probs for score in scores], completions)
+        if not compute_entropy:
+            return log_probs, None, None
+        return log_probs, padded([score.entropy for score in scores], completions), None
 
     # --- resuming -----------------------------------------------------------------------------------------------
 
@@ -332,9 +315,3 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             self._refill.position = json.loads((Path(checkpoint) / COMPLETE).read_text())["refill_position"]
-
-
-def _padded(values: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
-    """The values of each row where its mask is, zeros elsewhere; shape of ``mask``."""
-    flat = torch.cat(list(values))
-    return flat.new_zeros(mask.shape).masked_scatter(mask, flat)

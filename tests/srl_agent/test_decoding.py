@@ -77,7 +77,12 @@ def test_samples_are_drawn_from_the_same_distribution_token_for_token() -> None:
     for model in (stock, ours):
         model.generation_config.eos_token_id = None
     inputs = batch([[11, 12, 13, 14] * 10] * 6)
-    for settings in ({"top_k": 0}, {}, {"top_k": 0, "temperature": 0.6, "top_p": 0.8}, {"top_k": 5, "min_p": 0.1}):
+    for settings in (
+        {"top_k": 0},
+        {},
+        {"top_k": 0, "temperature": 0.6, "top_p": 0.8},
+        {"top_k": 5, "min_p": 0.1},
+    ):
         outputs = []
         for model in (stock, ours):
             torch.manual_seed(3)
@@ -125,7 +130,9 @@ def test_what_is_not_understood_is_left_to_generate() -> None:
         {"min_new_tokens": 5},
         {"return_dict_in_generate": True, "output_scores": True},
     ):
-        one, other = (m.generate(**inputs, max_new_tokens=6, do_sample=False, **settings) for m in (stock, ours))
+        one, other = (
+            m.generate(**inputs, max_new_tokens=6, do_sample=False, **settings) for m in (stock, ours)
+        )
         if not isinstance(one, torch.Tensor):
             assert len(other.scores) == len(one.scores)
             one, other = one.sequences, other.sequences
@@ -147,7 +154,10 @@ def fail(logits: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("lora", [None, {"r": 4, "target_modules": "all-linear", "init_lora_weights": False}])
 def test_a_loaded_policy_decodes_so(tiny_model: Path, lora: Any) -> None:
     torch.manual_seed(0)
-    model, tokenizer = load_policy(str(tiny_model), dtype="float32", lora=lora).eval(), load_tokenizer(str(tiny_model))
+    model, tokenizer = (
+        load_policy(str(tiny_model), dtype="float32", lora=lora).eval(),
+        load_tokenizer(str(tiny_model)),
+    )
     inputs = tokenizer(["def f(x):"] * 3, return_tensors="pt")
     base = model.get_base_model() if lora else model
     found = model.generate(**inputs, max_new_tokens=12, do_sample=False)

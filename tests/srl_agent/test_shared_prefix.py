@@ -23,7 +23,8 @@ from trl.trainer.utils import add_fused_lm_head
 from srl_agent.training.kept_keys import why_not
 from srl_agent.training.lm_head import score_labels_only_on_cpu
 from srl_agent.training.prefix_tree import Node, Row, build_trees, count_tokens, rows_of
-from srl_agent.training.shared_prefix import Scores, add_shared_prefix
+from srl_agent.training.shared_labels import add_shared_labels, is_worth_it, rows_of_labels
+from srl_agent.training.shared_prefix import TOKENS_PER_CALL, Scores, add_shared_prefix
 
 VOCABULARY = 200
 SIZES: dict[str, Any] = {
@@ -44,17 +45,23 @@ CONFIGS: dict[str, PretrainedConfig] = {
 
 
 def make(
-    name: str = "qwen2", *, attention: str = "sdpa", lora: bool = False, dtype: Any = torch.float32
+    name: str = "qwen2",
+    *,
+    attention: str = "sdpa",
+    lora: bool = False,
+    dtype: Any = torch.float32,
+    tokens_per_call: int = TOKENS_PER_CALL,
+    outputs: tuple[str, ...] = ("log_probs", "entropy"),
 ) -> Any:
     score_labels_only_on_cpu()
     torch.manual_seed(0)
     base = AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation=attention).to(dtype)
     assert why_not(base) is None
-    add_fused_lm_head(base, temperature=0.7, outputs=("log_probs", "entropy"))
+    add_fused_lm_head(base, temperature=0.7, outputs=outputs)
     model = base
     if lora:
         model = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
-    add_shared_prefix(base)
+    add_shared_prefix(base, tokens_per_call=tokens_per_call)
     return model.train()
 
 
@@ -83,13 +90,13 @@ def plain(model: Any, rows: Sequence[Row]) -> list[Scores]:
         output = model(input_ids=ids, labels=labels, fused_lm_head=True)
         count = len(row.completion)
         shape = slice(output.log_probs.shape[1] - count, None)
-        scores.append((output.log_probs[0, shape], output.entropy[0, shape]))
+        scores.append(Scores(output.log_probs[0, shape], output.entropy[0, shape]))
     return scores
 
 
 def gradient(model: Any, scores: Sequence[Scores], seed: int) -> torch.Tensor:
     torch.manual_seed(seed)
-    loss = sum((s * torch.randn(len(s))).sum() + 0.1 * e.sum() for s, e in scores)
+    loss = sum((s * torch.randn(len(s))).sum() + 0.1 * e.sum() for s, e, _ in scores)
     model.zero_grad()
     assert isinstance(loss, torch.Tensor)
     loss.backward()
@@ -104,7 +111,7 @@ def check(model: Any, seed: int, *, checkpointing: bool = False) -> None:
         model.gradient_checkpointing_enable()
     found = model(shared_rows=rows)
     actual = gradient(model, found, seed)
-    for (score, entropy), (other, other_entropy) in zip(wanted, found, strict=True):
+    for (score, entropy, _), (other, other_entropy, _) in zip(wanted, found, strict=True):
         torch.testing.assert_close(other, score, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(other_entropy, entropy, rtol=1e-5, atol=1e-5)
     assert float((actual - expected).norm() / expected.norm()) < 1e-5
@@ -118,10 +125,9 @@ def test_scores_and_gradients_equal_those_of_plain_rows(name: str, attention: st
         check(model, seed)
 
 
-def test_so_they_do_where_completions_need_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srl_agent.training.shared_prefix.TEETH", 40)
+def test_so_they_do_where_completions_need_many_calls() -> None:
     for seed in range(6):
-        check(make(), seed)
+        check(make(tokens_per_call=40), seed)
 
 
 def test_a_trajectory_is_one_call_for_its_prompts_and_one_for_its_completions() -> None:
@@ -135,10 +141,34 @@ def test_a_trajectory_is_one_call_for_its_prompts_and_one_for_its_completions() 
     assert calls == [198, 120]
 
 
+@pytest.mark.parametrize("tokens_per_call", [40, TOKENS_PER_CALL])
 @pytest.mark.parametrize("name", ["qwen2", "llama"])
-def test_so_they_do_where_gradients_are_recomputed(name: str) -> None:
+def test_so_they_do_where_gradients_are_recomputed(name: str, tokens_per_call: int) -> None:
     for seed in range(4):
-        check(make(name), seed, checkpointing=True)
+        check(make(name, tokens_per_call=tokens_per_call), seed, checkpointing=True)
+
+
+def test_no_activation_is_kept_where_gradients_are_recomputed() -> None:
+    rows = random_rows(random.Random(1))
+    unique, _ = count_tokens(build_trees(rows), rows)
+    kept = []
+    for checkpointing in (False, True):
+        model = make(tokens_per_call=40)
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        storages: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor, storages: dict[int, int] = storages) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            scores = model(shared_rows=rows)
+        kept.append(sum(size for place, size in storages.items() if place not in weights))
+        assert len(scores) == len(rows)
+    assert kept[1] < kept[0] / 20, (kept, unique)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -155,7 +185,7 @@ def test_bfloat16_is_as_near_as_its_rounding() -> None:
     rows = random_rows(random.Random(5))
     with torch.no_grad():
         wanted, found = plain(model, rows), model(shared_rows=rows)
-    for (score, _), (other, _) in zip(wanted, found, strict=True):
+    for (score, *_), (other, *_) in zip(wanted, found, strict=True):
         assert float((score - other).abs().max()) < 0.1 if len(score) else True
 
 
@@ -163,7 +193,7 @@ def test_without_gradients_the_scores_are_the_same() -> None:
     model = make().eval()
     rows = random_rows(random.Random(7))
     with torch.no_grad():
-        for (score, _), (other, _) in zip(plain(model, rows), model(shared_rows=rows), strict=True):
+        for (score, *_), (other, *_) in zip(plain(model, rows), model(shared_rows=rows), strict=True):
             torch.testing.assert_close(other, score, rtol=1e-5, atol=1e-5)
 
 
@@ -234,3 +264,70 @@ def test_padding_is_no_token() -> None:
         Row(prompt=[5, 6], completion=[7, 8]),
         Row(prompt=[1, 2, 3, 4], completion=[9]),
     ]
+
+
+# --- supervised rows -------------------------------------------------------------------------------------------
+
+
+def labelled(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+    """A batch of the rows as TRL collates it, padded on the right."""
+    width = max(len(row.prompt) + len(row.completion) for row in rows)
+    ids, mask, labels = [], [], []
+    for row in rows:
+        whole, pad = [*row.prompt, *row.completion], width - len(row.prompt) - len(row.completion)
+        ids.append(whole + [0] * pad)
+        mask.append([1] * len(whole) + [0] * pad)
+        labels.append([-100] * len(row.prompt) + list(row.completion) + [-100] * pad)
+    batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    return {key: torch.tensor(value) for key, value in batch.items()}
+
+
+def nested(seed: int, *, tokens: int = 400) -> list[Row]:
+    """A row for each of four steps of a trajectory, with a context that grows."""
+    draw = random.Random(seed)
+    whole = [draw.randrange(VOCABULARY) for _ in range(tokens + 400)]
+    starts = [tokens + 90 * step + draw.randrange(40) for step in range(4)]
+    return [
+        Row(prompt=whole[:start], completion=whole[start : start + draw.randrange(1, 60)]) for start in starts
+    ]
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_supervised_rows_of_a_trajectory_give_the_plain_loss_and_gradient(lora: bool) -> None:
+    batch = labelled(nested(0))
+    outputs, gradients, tokens = [], [], []
+    for shares in (False, True):
+        model = make(lora=lora, outputs=("log_probs", "entropy", "is_top1"))
+        base = model.get_base_model() if lora else model
+        if shares:
+            add_shared_labels(base)
+        seen: list[int] = []
+        base.base_model.register_forward_pre_hook(
+            lambda module, args, kwargs, seen=seen: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+        )
+        output = model(**batch, fused_lm_head=True)
+        model.zero_grad()
+        output.loss.backward()
+        outputs.append(output)
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+        tokens.append(sum(seen))
+    for name in ("loss", "log_probs", "entropy", "is_top1", "label_mask"):
+        torch.testing.assert_close(outputs[1][name], outputs[0][name], rtol=1e-5, atol=1e-5)
+    assert float((gradients[1] - gradients[0]).norm() / gradients[0].norm()) < 1e-5
+    assert tokens[1] < tokens[0] / 2
+
+
+def test_supervised_rows_that_share_too_little_or_have_gaps_go_the_plain_way() -> None:
+    alone = [nested(seed)[0] for seed in range(4)]
+    assert is_worth_it(nested(0))
+    assert not is_worth_it(alone)
+    batch = labelled(nested(0))
+    assert rows_of_labels(**batch) == nested(0)
+    gap = batch["labels"].clone()
+    gap[0, int((gap[0] != -100).int().argmax()) + 1] = -100
+    model = make(outputs=("log_probs", "entropy", "is_top1"))
+    plain = model(**{**batch, "labels": gap}, fused_lm_head=True)
+    add_shared_labels(model)
+    found = model(**{**batch, "labels": gap}, fused_lm_head=True)
+    assert torch.equal(found.log_probs, plain.log_probs)
+    assert int(found.label_mask.sum()) == int((gap[:, 1:] != -100).sum())

@@ -1,5 +1,8 @@
 """SRLTrainer on a real model: equal to TRL where nothing is dropped, undiluted where something is."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from srl_agent.training.sampling import Group, SamplingSettings
 from srl_agent.training.srl import SRLTrainer
 from tests.plugin_rewards import letters, letters_of_even_steps, unjudged_on_odd_steps
 
+ROOT = Path(__file__).parents[2]
 ROWS = 8
 
 
@@ -126,10 +130,49 @@ def test_shared_prefixes_give_the_same_updates(
         torch.testing.assert_close(trained[True][0][name], weight, rtol=0, atol=2e-5)
 
 
+def train_on_fixed_samples(model: Path, folder: Path, processes: int, rows: int, shares: str) -> Any:
+    out = folder / f"{processes}-{shares}.pt"
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc_per_node={processes}",
+        "-m",
+    ]
+    done = subprocess.run(
+        [*launch, "tests.train_on_fixed_samples", str(model), str(out), str(rows), shares],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=200,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return torch.load(out)
+
+
+def test_two_processes_make_the_update_of_one(tiny_model: Path, tmp_path: Path) -> None:
+    """The same global batches, a group of each in either process: shared or not, the same weights."""
+    runs = [
+        train_on_fixed_samples(tiny_model, tmp_path, 1, 8, "plain"),
+        train_on_fixed_samples(tiny_model, tmp_path, 1, 8, "shares"),
+        train_on_fixed_samples(tiny_model, tmp_path, 2, 4, "shares"),
+    ]
+    assert runs[0]["kept"] == runs[1]["kept"] == runs[2]["kept"]
+    assert min(runs[0]["kept"]) < 1  # groups were dropped, and the batch filled up
+    start = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).state_dict()
+    for name, weight in runs[0]["weights"].items():
+        for run in runs[1:]:
+            torch.testing.assert_close(run["weights"][name], weight, rtol=0, atol=2e-5)
+    moved = max(float((runs[0]["weights"][name] - start[name]).abs().max()) for name in start)
+    assert moved > 1e-3
+
+
 def test_a_model_that_cannot_share_trains_all_the_same_and_says_why(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("srl_agent.training.shared_prefix.FAMILIES", frozenset({"llama"}))
+    monkeypatch.setattr("srl_agent.training.kept_keys.FAMILIES", frozenset({"llama"}))
     trainer = make(tiny_model, tmp_path, letters, epsilon=-1.0)
     trainer.train()
     assert "prompts are not shared: the model cannot, its family qwen2 is none of llama" in caplog.text
