@@ -34,8 +34,8 @@ def sample(prompt: list[int], place: int, end: int) -> list[int]:
 def generate(
     self: Any, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, **kwargs: Any
 ) -> Any:
-    end = self.processing_class.eos_token_id
-    return [sample(ids, number % GROUP, end) for number, ids in enumerate(prompt_ids)], None
+    end, first = self.processing_class.eos_token_id, self.accelerator.process_index * len(prompt_ids)
+    return [sample(ids, (first + number) % GROUP, end) for number, ids in enumerate(prompt_ids)], None
 
 
 def reward(prompts: Any, completions: Any, step: Any, **columns: Any) -> list[float | None]:
@@ -52,11 +52,13 @@ def main(model: str, out: str, rows: str, shares: str) -> None:
             per_device_train_batch_size=int(rows),
             num_generations=GROUP,
             max_steps=3,
-            learning_rate=1e-3,
+            learning_rate=0.1,
+            optim="sgd",
             loss_type="grpo",
             report_to="none",
             save_strategy="no",
             disable_tqdm=True,
+            logging_steps=1,
             use_cpu=True,
             bf16=False,
             remove_unused_columns=False,
