@@ -115,6 +115,7 @@ def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
 
     # Without an accelerator it would not see that several processes were launched.
     process = PartialState(cpu=not torch.accelerator.is_available())
+    _check_settings(recipe, folder, cuda=torch.cuda.is_available())
     path = broadcast_object_list([folder.path])[0]  # every process named it by its own clock
     run_folder = RunFolder(path, writes=process.is_main_process)
     teller = Teller(speaks=process.is_main_process)
@@ -148,6 +149,20 @@ def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
     return 0
 
 
+def _check_settings(recipe: Recipe, folder: RunFolder, *, cuda: bool) -> None:
+    """Refuse bad settings before there is a run folder. Raises UserError."""
+    from harness.stages import stage_arguments
+
+    for stage in recipe.stages:
+        stage_arguments(stage, recipe, folder.stage_dir(stage))
+        if getattr(recipe, stage).trl.get("use_vllm") and not cuda:
+            raise UserError(
+                f"{stage}.trl.use_vllm: weights are handed to vLLM by CUDA, which this machine lacks; train with "
+                f"{stage}.trl.use_vllm=false, or on a machine with a GPU",
+                exit_code=2,
+            )
+
+
 def _wall_seconds(run_folder: RunFolder, started: float) -> float:
     """Seconds worked, over all sittings but those that ended in a kill."""
     before = json.loads(run_folder.manifest.read_text(encoding="utf-8")).get("wall_seconds") or 0.0
@@ -156,13 +171,11 @@ def _wall_seconds(run_folder: RunFolder, started: float) -> float:
 
 def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
     from harness.outcomes import make_outcomes
-    from harness.stages import PolicyState, StageContext, run_stage, stage_arguments
+    from harness.stages import PolicyState, StageContext, run_stage
     from harness.step_data import make_rewards
     from harness.validation import Validator
     from srl_agent.models import ModelError, load_tokenizer, resolve_model
 
-    for stage in recipe.stages:  # refuse bad settings before any work
-        stage_arguments(stage, recipe, run_folder.stage_dir(stage))
     rewards = make_rewards(recipe, data.action_format)
     teller.say(f"run: {run_folder.path}")
     for side, refs in (("training", data.train), ("held out", data.validation)):
