@@ -6,7 +6,9 @@
 Takes trajectories with enough steps, renders consecutive steps, and gives each step G completions: the expert's action
 after a thought, cut to --completion-tokens, a few tokens of each changed. Times loss and backward pass of TRL's
 GRPOTrainer and of ours with the same weights, and measures the gradients' difference. Peak memory is that of a process
-of its own for each. --device cuda runs it on a GPU. The last line is one JSON object; ratios are stock over ours.
+of its own for each. The limit is the FLOPs of the unique tokens (2 a weight and token forward, 4 backward, attention
+beside it) at the rate of a plain matrix product, measured here too; --checkpointing adds a forward pass to it.
+--device cuda runs it on a GPU. The last line is one JSON object; ratios are stock over ours.
 """
 
 import argparse
@@ -132,6 +134,44 @@ def update(trainer: Any, inputs: dict[str, torch.Tensor]) -> tuple[float, torch.
     )
 
 
+def flops(model: Any, rows: list[Row], *, checkpointing: bool) -> float:
+    """Of an update that forwards every token once: matrix products, and scores and values of attention."""
+    config = model.config
+    head = config.vocab_size * config.hidden_size
+    layers = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name)
+    width = config.num_attention_heads * getattr(
+        config, "head_dim", config.hidden_size // config.num_attention_heads
+    )
+    unique, pairs, scored = 0, 0.0, sum(len(row.completion) for row in rows)
+    for tree in build_trees(rows):
+        for node in tree.walk():
+            unique += len(node.tokens)
+            pairs += len(node.tokens) * (node.start + node.end) / 2
+            for row in (rows[index] for index in node.rows):
+                unique += len(row.tooth)
+                pairs += len(row.tooth) * (node.end + len(row.tooth) / 2)
+    forward = 2 * layers * unique + 2 * head * scored + 4 * width * config.num_hidden_layers * pairs
+    return forward * (4 if checkpointing else 3)
+
+
+def matmul_rate(model: Any) -> float:
+    """FLOPs a second of the product that a model's MLP makes of 2,048 tokens, weights of all layers in turn."""
+    config, device, dtype = model.config, model.device, model.dtype
+    x = torch.randn(2048, config.hidden_size, dtype=dtype, device=device)
+    weights = [layer.mlp.up_proj.weight.detach() for layer in model.base_model.layers]
+    seconds = []
+    for _ in range(5):
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        started = time.perf_counter()
+        for weight in weights:
+            torch.nn.functional.linear(x, weight)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return 2 * x.shape[0] * sum(weight.numel() for weight in weights) / statistics.median(seconds)
+
+
 def peak_megabytes(kind: str, words: list[str]) -> float:
     """Peak memory of one update in a process of its own, beyond what it needs before."""
     done = subprocess.run(
@@ -195,6 +235,8 @@ def main() -> None:
         wanted, stock_seconds = _stock(stock, rows, options)
         ours = make_trainer("ours", options, Path(folder) / "ours")
         runs = [update(ours, batch(rows, ours.model.device)) for _ in range(options.repeat)]
+        rate = matmul_rate(ours.model)
+        limit = flops(ours.model, rows, checkpointing=options.checkpointing) / rate
     difference = float((runs[0][1] - wanted).norm() / wanted.norm())
     seconds = statistics.median(run[0] for run in runs)
     unique, whole = count_tokens(build_trees(rows), rows)
@@ -204,6 +246,8 @@ def main() -> None:
         "tokens_stock": whole, "tokens_ours": unique, "token_ratio": round(whole / unique, 2),
         "seconds_stock": round(stock_seconds, 2), "seconds_ours": round(seconds, 2),
         "wall_ratio": round(stock_seconds / seconds, 2),
+        "tokens_per_second": round(unique / seconds), "matmul_gflops": round(rate / 1e9),
+        "seconds_limit": round(limit, 2), "share_of_limit": round(limit / seconds, 3),
         "megabytes_stock": round(memory["stock"]), "megabytes_ours": round(memory["ours"]),
         "memory_ratio": round(memory["stock"] / max(memory["ours"], 1.0), 2),
         "gradient_difference": difference,
