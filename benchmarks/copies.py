@@ -4,6 +4,7 @@ Copies of a trajectory are as long as it is, so that the figures of many are fig
 """
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from trajectories.sources import Document, find_files, is_candidate, read_docume
 _SPREAD = ("claude-code", "openhands-sdk")  # one trajectory is several documents
 _IDS = ("trajectory_id", "traj_id", "instance_id")
 _MARK = "@copy@"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +44,16 @@ def read_originals(source: Path) -> list[Original]:
             continue
         for item in read_documents(path):
             if isinstance(item, Document) and (kept := _trajectories(item)):
-                found.append(Original(text=json.dumps(_marked(item.value)), trajectories=kept))
+                found.append(Original(text=_dump(_marked(item.value)), trajectories=kept))
     if not found:
         raise SystemExit(f"{source}: no trajectory to replicate")
     return found
+
+
+def _dump(value: Any) -> str:
+    """Text as it was, unless it cannot be encoded."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.dumps(value) if _SURROGATE.search(text) else text
 
 
 def _trajectories(document: Document) -> int:

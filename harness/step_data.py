@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from secrets import token_hex
+from typing import Any, Generic, TypeVar
 
 from harness.cli import UserError
 from harness.config import Recipe, nearest
@@ -86,12 +87,11 @@ def load_step_data(recipe: Recipe) -> StepData:
     for side, limit in limits.items():
         positions = sides[side]
         refs, left_out[side] = select_fates(
-            (entries[i].fates for i in positions), format_name=action_format.name
+            ((i, entries[i].fates) for i in positions), format_name=action_format.name
         )
         if not refs:
             causes = "; ".join(f"{reason}: {n}" for reason, n in left_out[side].items())
             raise UserError(f"no {side} step is left ({causes or 'trajectories too short'})")
-        refs = [StepRef(trajectory=positions[ref.trajectory], step=ref.step) for ref in refs]
         if side == "train" and recipe.data.select is not None:
             keys = [(entries[ref.trajectory].trajectory_id, ref.step) for ref in refs]
             refs, reasons, selection = select(refs, keys, recipe.data.select, what="training steps")
@@ -242,12 +242,29 @@ def floor_scores(data: StepData, rewards: WeightedRewards) -> dict[str, list[tup
     return scores
 
 
+class _Source(Generic[T]):
+    """Items, and what renders them.
+
+    ``datasets`` pickles a transform with all that it refers to, for a fingerprint of its cache, of which these rows
+    have no part: that took 4 s at 200,000 steps. A random number stands there instead.
+    """
+
+    def __init__(self, items: Sequence[T], render: Callable[[T], Mapping[str, Any]]) -> None:
+        self.items = items
+        self.render = render
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (token_hex(8),)
+
+
 def lazy_dataset(items: Sequence[T], render: Callable[[T], Mapping[str, Any]]) -> Any:
     """A ``datasets.Dataset`` of items that are rendered as rows when they are read."""
     from datasets import Dataset
 
+    source = _Source(items, render)  # in a function's closure: copies of the data set share it
+
     def transform(batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
-        rows = [render(items[index]) for index in batch["index"]]
+        rows = [source.render(source.items[index]) for index in batch["index"]]
         return {key: [row[key] for row in rows] for key in rows[0]}
 
     return Dataset.from_dict({"index": list(range(len(items)))}).with_transform(transform)

@@ -40,7 +40,7 @@ class StepSettings(PromptSettings):
     max_prompt_chars: int | None = None  # steps with longer prompts are no targets
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
+@dataclass(frozen=True, kw_only=True, order=True, slots=True)
 class StepRef:
     """A target step: where its trajectory stands in the data, and which of its steps it is."""
 
@@ -203,15 +203,16 @@ def _fate(
     return TARGET
 
 
-def select_fates(fates: Iterable[str], *, format_name: str) -> tuple[list[StepRef], Counter[str]]:
-    """The target steps of trajectories by their fates, and how many were left out for which reason.
+def select_fates(fates: Iterable[tuple[int, str]], *, format_name: str) -> tuple[list[StepRef], Counter[str]]:
+    """The target steps of (position of a trajectory, fates of its steps), and how many were left out for which reason.
 
-    >>> select_fates(["tal", "nttl"], format_name="xml")[1]
-    Counter({'expert action over max_action_chars': 1, 'no action': 1})
+    >>> refs, left_out = select_fates([(0, "tal"), (7, "ntl")], format_name="xml")
+    >>> [(ref.trajectory, ref.step) for ref in refs], dict(left_out)
+    ([(0, 0), (7, 1)], {'expert action over max_action_chars': 1, 'no action': 1})
     """
     refs: list[StepRef] = []
     left_out: Counter[str] = Counter()
-    for position, letters in enumerate(fates):
+    for position, letters in fates:
         if without_action := letters.count(_NO_ACTION):
             left_out["no action"] += without_action
         for index, letter in enumerate(letters):
@@ -227,7 +228,7 @@ def select_steps(
 ) -> tuple[list[StepRef], Counter[str]]:
     """Every target step that can be rendered within the limits, and how many were left out for which reason."""
     fates = (step_fates(t, settings=settings, action_format=action_format) for t in trajectories)
-    return select_fates(fates, format_name=action_format.name)
+    return select_fates(enumerate(fates), format_name=action_format.name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from harness import step_index
 from harness.cli import UserError
 from harness.config import load_recipe
 from harness.demo import expert_path
-from harness.step_data import StepData, load_step_data
+from harness.step_data import StepData, lazy_dataset, load_step_data
 from harness.step_index import index_steps, kept_at
 from srl_agent.formats import get_format
 from srl_agent.steps import StepSettings, select_steps
@@ -225,3 +225,24 @@ def test_only_resolved_trajectories_may_be_asked_for(store: Path) -> None:
     store.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(UserError, match="none of the 42 trajectories"):
         load(store, "data.resolved_only=true")
+
+
+class Unpicklable:
+    """An item that a fingerprint must not walk into."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise AssertionError("the items were pickled")
+
+    def __deepcopy__(self, memo: object) -> "Unpicklable":
+        raise AssertionError("the items were copied")
+
+
+def test_making_rows_lazy_does_not_walk_the_data() -> None:
+    """``datasets`` makes a fingerprint of a transform with all that it refers to; trainers copy data sets."""
+    items = [Unpicklable() for _ in range(3)]
+    rows = lazy_dataset(items, lambda item: {"position": items.index(item)})
+    copied = rows.select([2, 0])
+    assert rows[1] == {"position": 1}
+    assert copied[:] == {"position": [2, 0]}
+    again = lazy_dataset(items, lambda item: {"position": 0})
+    assert len({rows._fingerprint, copied._fingerprint, again._fingerprint}) == 3
