@@ -120,7 +120,7 @@ def compare(source: Path, trajectories: int, folder: Path, window: str) -> dict[
     assert row["ours_first"]["rows"] == row["ours_second"]["rows"] == row["stock_first"]["rows"]
     for start in ("first", "second"):
         ratio = row[f"stock_{start}"]["seconds"] / row[f"ours_{start}"]["seconds"]
-        row[f"{start}_ratio"] = round(ratio, 1)
+        row[f"{start}_ratio"] = round(ratio, 2)
     return row
 
 
