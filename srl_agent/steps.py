@@ -160,15 +160,18 @@ def _title(step: Step, settings: StepSettings) -> str:
 TARGET = "t"
 _LAST = "l"  # has an action, and is never a target
 _NO_ACTION = "n"
+_UNREPRESENTABLE = "u"
+_LONG_ACTION = "a"
+_LONG_PROMPT = "p"
 _REASONS = {
-    "f": "not representable as {format}",
-    "a": "expert action over max_action_chars",
-    "p": "prompt over max_prompt_chars",
+    _UNREPRESENTABLE: "not representable as {format}",
+    _LONG_ACTION: "expert action over max_action_chars",
+    _LONG_PROMPT: "prompt over max_prompt_chars",
 }
 
 
 def step_fates(trajectory: Trajectory, *, settings: StepSettings, action_format: ActionFormat) -> str:
-    """What becomes of each step as a target, a letter a step. Every step is rendered once, no prompt as a whole."""
+    """What becomes of each step as a target, a letter a step; as whole prompts would say it, without rendering them."""
     steps = trajectory.steps
     acting = _acting_steps(steps)
     fates = [_LAST if step.actions else _NO_ACTION for step in steps]
@@ -193,13 +196,13 @@ def _fate(
     try:
         action = action_format.render_actions((without_title(step) if title else step).actions)
     except UnrepresentableActionError:
-        return "f"
+        return _UNREPRESENTABLE
     if prompt_chars is None:
-        return "f"
+        return _UNREPRESENTABLE
     if settings.max_action_chars is not None and len(action) > settings.max_action_chars:
-        return "a"
+        return _LONG_ACTION
     if settings.max_prompt_chars is not None and prompt_chars > settings.max_prompt_chars:
-        return "p"
+        return _LONG_PROMPT
     return TARGET
 
 

@@ -16,7 +16,7 @@ from harness.demo import expert_path
 from harness.step_data import StepData, lazy_dataset, load_step_data
 from harness.step_index import index_steps, kept_at
 from srl_agent.formats import get_format
-from srl_agent.steps import StepSettings, select_steps
+from srl_agent.steps import TARGET, StepSettings, select_steps
 from trajectories.store import StoreError, dump_line, read_lines, read_trajectories
 
 XML = get_format("xml")
@@ -64,7 +64,7 @@ def test_the_second_start_takes_no_pass_and_has_the_same_steps(store: Path, pass
 def test_the_index_says_what_the_selection_says(store: Path) -> None:
     index = index_steps(store, settings=SETTINGS, action_format=XML)
     refs, _ = select_steps(read_trajectories(store), settings=SETTINGS, action_format=XML)
-    found = [(i, k) for i, e in enumerate(index.entries) for k, fate in enumerate(e.fates) if fate == "t"]
+    found = [(i, k) for i, e in enumerate(index.entries) for k, fate in enumerate(e.fates) if fate == TARGET]
     assert found == [(ref.trajectory, ref.step) for ref in refs]
 
 
