@@ -4,15 +4,17 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from secrets import token_hex
+from typing import Any, Generic, TypeVar
 
 from harness.cli import UserError
 from harness.config import Recipe, nearest
 from harness.demo import expert_path
 from harness.demo.math import solved_path
 from harness.pivots import Choice, select
+from harness.step_index import Entry, index_steps
 from srl_agent.formats import ActionFormat, FormatError, get_format
 from srl_agent.plugins import PluginError, load_named
 from srl_agent.rewards import (
@@ -28,11 +30,11 @@ from srl_agent.steps import (
     StepRef,
     StepSettings,
     render_example,
-    select_steps,
-    split_trajectories,
+    select_fates,
+    split_groups,
 )
 from trajectories import Trajectory
-from trajectories.store import TrajectoryFile
+from trajectories.store import StoreError, read_trajectory
 
 T = TypeVar("T")
 
@@ -44,6 +46,7 @@ class StepData:
     """What a recipe trains and validates on."""
 
     path: Path
+    digest: str  # sha256 of the file
     action_format: ActionFormat
     settings: StepSettings
     train: tuple[StepRef, ...]
@@ -71,25 +74,69 @@ class StepData:
 
 def load_step_data(recipe: Recipe) -> StepData:
     """Read, split and select. Raises UserError."""
+    path = _existing_path(recipe)
+    if recipe.steps.show_title and recipe.actions.format != "math-step":
+        raise UserError("steps.show_title: only steps of solutions have titles (actions.format: math-step)")
+    action_format, settings = make_format(recipe), _step_settings(recipe)
+    index = index_steps(path, settings=settings, action_format=action_format)
+    entries, sides = index.entries, _split(recipe, path, index.entries)
+    chosen: dict[str, tuple[StepRef, ...]] = {}
+    left_out: dict[str, Counter[str]] = {}
+    selection: list[Choice] = []
+    limits = {"train": recipe.data.train_steps, "validation": recipe.data.validation_steps}
+    for side, limit in limits.items():
+        positions = sides[side]
+        refs, left_out[side] = select_fates(
+            ((i, entries[i].fates) for i in positions), format_name=action_format.name
+        )
+        if not refs:
+            causes = "; ".join(f"{reason}: {n}" for reason, n in left_out[side].items())
+            raise UserError(f"no {side} step is left ({causes or 'trajectories too short'})")
+        if side == "train" and recipe.data.select is not None:
+            keys = [(entries[ref.trajectory].trajectory_id, ref.step) for ref in refs]
+            refs, reasons, selection = select(refs, keys, recipe.data.select, what="training steps")
+            left_out[side] += reasons
+        chosen[side] = tuple(evenly(refs, limit))
+        if len(chosen[side]) < len(refs):
+            left_out[side][f"over data.{side}_steps"] = len(refs) - len(chosen[side])
+    if unresolved := len(entries) - sum(map(len, sides.values())):
+        left_out["train"]["trajectories not known to be right (data.resolved_only)"] = unresolved
+    return StepData(
+        path=path,
+        digest=index.digest,
+        action_format=action_format,
+        settings=settings,
+        train=chosen["train"],
+        validation=chosen["validation"],
+        train_trajectories=sides["train"],
+        validation_trajectories=sides["validation"],
+        left_out=left_out,
+        selection=tuple(selection),
+        trajectory=lru_cache(maxsize=_CACHED_TRAJECTORIES)(partial(_read, path, entries)),
+    )
+
+
+def _existing_path(recipe: Recipe) -> Path:
     path = data_path(recipe)
     if path.is_dir():
         raise UserError(f"data.path: {path} is a folder; give the file of it", exit_code=2)
     if not path.is_file():
         raise UserError(f"data.path: no file {path}; make one with `python -m harness.convert`", exit_code=2)
-    file = TrajectoryFile(path)
-    if not len(file):
+    return path
+
+
+def _split(recipe: Recipe, path: Path, entries: Sequence[Entry]) -> dict[str, tuple[int, ...]]:
+    """Positions of the trajectories of each side."""
+    if not entries:
         raise UserError(f"data.path: {path} holds no trajectory")
-    positions = [i for i in range(len(file)) if not recipe.data.resolved_only or file[i].resolved is True]
-    if not positions:
-        raise UserError(f"data.resolved_only: none of the {len(file)} trajectories in {path} is resolved")
-    if recipe.steps.show_title and recipe.actions.format != "math-step":
-        raise UserError("steps.show_title: only steps of solutions have titles (actions.format: math-step)")
-    trajectory = lru_cache(maxsize=_CACHED_TRAJECTORIES)(lambda position: file[position])
-    action_format, settings = make_format(recipe), _step_settings(recipe)
+    wanted = [i for i, e in enumerate(entries) if not recipe.data.resolved_only or e.resolved is True]
+    if not wanted:
+        raise UserError(f"data.resolved_only: none of the {len(entries)} trajectories in {path} is resolved")
+    by = recipe.data.split_by
     try:
-        split = split_trajectories(
-            (file[i] for i in positions),
-            by=recipe.data.split_by,
+        split = split_groups(
+            [entries[i].repository if by == "repository" else entries[i].instance_id for i in wanted],
+            by=by,
             fraction=recipe.data.validation_fraction,
             count=recipe.data.validation_count,
             held_out=recipe.data.held_out,
@@ -97,41 +144,21 @@ def load_step_data(recipe: Recipe) -> StepData:
         )
     except ValueError as error:
         raise UserError(f"data: {error}") from error
-    sides: dict[str, tuple[StepRef, ...]] = {}
-    left_out: dict[str, Counter[str]] = {}
-    chosen_by_side: dict[str, tuple[int, ...]] = {}
-    selection: list[Choice] = []
-    limits = {"train": recipe.data.train_steps, "validation": recipe.data.validation_steps}
-    for side, limit in limits.items():
-        chosen = chosen_by_side[side] = tuple(positions[i] for i in getattr(split, side))
-        refs, left_out[side] = select_steps(
-            (file[i] for i in chosen), settings=settings, action_format=action_format
+    return {
+        "train": tuple(wanted[i] for i in split.train),
+        "validation": tuple(wanted[i] for i in split.validation),
+    }
+
+
+def _read(path: Path, entries: Sequence[Entry], position: int) -> Trajectory:
+    """The trajectory of an entry. Raises StoreError, also if the file was written anew meanwhile."""
+    entry = entries[position]
+    found = read_trajectory(path, number=entry.line, offset=entry.offset)
+    if found.trajectory_id != entry.trajectory_id:
+        raise StoreError(
+            f"{path}:{entry.line}: {found.trajectory_id} stands where {entry.trajectory_id} stood at the start"
         )
-        if not refs:
-            causes = "; ".join(f"{reason}: {n}" for reason, n in left_out[side].items())
-            raise UserError(f"no {side} step is left ({causes or 'trajectories too short'})")
-        refs = [StepRef(trajectory=chosen[ref.trajectory], step=ref.step) for ref in refs]
-        if side == "train" and recipe.data.select is not None:
-            keys = [(trajectory(ref.trajectory).trajectory_id, ref.step) for ref in refs]
-            refs, reasons, selection = select(refs, keys, recipe.data.select, what="training steps")
-            left_out[side] += reasons
-        sides[side] = tuple(evenly(refs, limit))
-        if len(sides[side]) < len(refs):
-            left_out[side][f"over data.{side}_steps"] = len(refs) - len(sides[side])
-    if unresolved := len(file) - len(positions):
-        left_out["train"]["trajectories not known to be right (data.resolved_only)"] = unresolved
-    return StepData(
-        path=path,
-        action_format=action_format,
-        settings=settings,
-        train=sides["train"],
-        validation=sides["validation"],
-        train_trajectories=chosen_by_side["train"],
-        validation_trajectories=chosen_by_side["validation"],
-        left_out=left_out,
-        selection=tuple(selection),
-        trajectory=trajectory,
-    )
+    return found
 
 
 def data_path(recipe: Recipe) -> Path:
@@ -215,12 +242,29 @@ def floor_scores(data: StepData, rewards: WeightedRewards) -> dict[str, list[tup
     return scores
 
 
+class _Source(Generic[T]):
+    """Items, and what renders them.
+
+    ``datasets`` pickles a transform with all that it refers to, for a fingerprint of its cache, of which these rows
+    have no part: that took 4 s at 200,000 steps. A random number stands there instead.
+    """
+
+    def __init__(self, items: Sequence[T], render: Callable[[T], Mapping[str, Any]]) -> None:
+        self.items = items
+        self.render = render
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (token_hex(8),)
+
+
 def lazy_dataset(items: Sequence[T], render: Callable[[T], Mapping[str, Any]]) -> Any:
     """A ``datasets.Dataset`` of items that are rendered as rows when they are read."""
     from datasets import Dataset
 
+    source = _Source(items, render)  # in a function's closure: copies of the data set share it
+
     def transform(batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
-        rows = [render(items[index]) for index in batch["index"]]
+        rows = [source.render(source.items[index]) for index in batch["index"]]
         return {key: [row[key] for row in rows] for key in rows[0]}
 
     return Dataset.from_dict({"index": list(range(len(items)))}).with_transform(transform)

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.cli import UserError, add_recipe_arguments, new_run, recipe_and_overrides, resumed_run, run
 from harness.config import Recipe, check_trl_keys, load_recipe, shipped_recipes
-from harness.run_folder import RunFolder, describe_machine, file_digest, now
+from harness.run_folder import RunFolder, describe_machine, now
 
 # How safetensors and torch report a failed write; neither raises OSError.
 _WRITE_FAILURES = (
@@ -120,15 +120,14 @@ def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
     run_folder = RunFolder(path, writes=process.is_main_process)
     teller = Teller(speaks=process.is_main_process)
     data = load_step_data(recipe)
-    digest = file_digest(data.path)
     if resume:
-        _check_same_data(run_folder, digest, data.path)
+        _check_same_data(run_folder, data.digest, data.path)
     elif process.is_main_process:
         run_folder.create(recipe)
     process.wait_for_everyone()
     started = time.monotonic()
     if process.is_main_process:
-        _begin_manifest(recipe, run_folder, data, digest, resume)
+        _begin_manifest(recipe, run_folder, data, resume)
     try:
         _run(recipe, run_folder, data, teller)
     except BaseException as error:
@@ -255,7 +254,7 @@ def _accelerator_device() -> Any:
     return None if device.type == "cpu" else device
 
 
-def _begin_manifest(recipe: Recipe, run_folder: RunFolder, data: Any, digest: str, resume: bool) -> None:
+def _begin_manifest(recipe: Recipe, run_folder: RunFolder, data: Any, resume: bool) -> None:
     from harness.step_data import prompt_digest
 
     if resume:
@@ -273,7 +272,7 @@ def _begin_manifest(recipe: Recipe, run_folder: RunFolder, data: Any, digest: st
         model={"name": recipe.model.name},
         data={
             "path": recipe.data.path,
-            "digest": digest,
+            "digest": data.digest,
             "prompt_digest": prompt_digest(data),
             "train_steps": len(data.train),
             "validation_steps": len(data.validation),

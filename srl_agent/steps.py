@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from srl_agent.formats import ActionFormat, Message, UnrepresentableActionError
+from srl_agent.formats import ActionFormat, Message, Span, UnrepresentableActionError
 from srl_agent.formats.math_step import title_of, without_title
 from srl_agent.kinds import step_kind
 from trajectories import Step, Trajectory
@@ -40,7 +40,7 @@ class StepSettings(PromptSettings):
     max_prompt_chars: int | None = None  # steps with longer prompts are no targets
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
+@dataclass(frozen=True, kw_only=True, order=True, slots=True)
 class StepRef:
     """A target step: where its trajectory stands in the data, and which of its steps it is."""
 
@@ -90,10 +90,15 @@ def window_start(before: Sequence[Step], window: int | None) -> int:
 
     Steps without an action that lie between are shown, and do not count.
     """
-    if window == 0:
-        return len(before)
     acting = _acting_steps(before)
-    return 0 if window is None or window >= len(acting) else acting[-window]
+    return _first_shown(acting, len(acting), len(before), window)
+
+
+def _first_shown(acting: Sequence[int], before: int, end: int, window: int | None) -> int:
+    """:func:`window_start` at step ``end``, before which the first ``before`` of the ``acting`` steps lie."""
+    if window == 0:
+        return end
+    return 0 if window is None or window >= before else acting[before - window]
 
 
 def render_next(
@@ -109,12 +114,17 @@ def render_next(
     ``title``: what that step is called, where the prompt may say so.
     """
     start = window_start(before, settings.context_window)
-    history = [
-        replace(step, observation=truncate_middle(step.observation, settings.max_observation_chars))
-        for step in before[start:]
-    ]
-    shown_task = truncate_middle(task, settings.max_task_chars)
+    shown_task, history = _as_shown(task, before[start:], settings)
     return action_format.render_prompt(shown_task, history, omitted=start, title=title)
+
+
+def _as_shown(task: str, steps: Sequence[Step], settings: PromptSettings) -> tuple[str, list[Step]]:
+    """Task and steps, cut to what prompts show of them."""
+    history = []
+    for step in steps:
+        observation = truncate_middle(step.observation, settings.max_observation_chars)
+        history.append(step if observation == step.observation else replace(step, observation=observation))
+    return truncate_middle(task, settings.max_task_chars), history
 
 
 def render_example(
@@ -122,7 +132,7 @@ def render_example(
 ) -> StepExample:
     """Render step ``index`` of a trajectory. Raises UnrepresentableActionError."""
     expert = trajectory.steps[index]
-    title = title_of(expert) if settings.show_title else ""
+    title = _title(expert, settings)
     if title:
         expert = without_title(expert)
     return StepExample(
@@ -141,37 +151,87 @@ def render_example(
     )
 
 
+def _title(step: Step, settings: StepSettings) -> str:
+    """What the prompt says of the step that comes next."""
+    return title_of(step) if settings.show_title else ""
+
+
+# What becomes of a step as a target: a letter each, so that a data set's are a string a trajectory.
+TARGET = "t"
+_LAST = "l"  # has an action, and is never a target
+_NO_ACTION = "n"
+_UNREPRESENTABLE = "u"
+_LONG_ACTION = "a"
+_LONG_PROMPT = "p"
+_REASONS = {
+    _UNREPRESENTABLE: "not representable as {format}",
+    _LONG_ACTION: "expert action over max_action_chars",
+    _LONG_PROMPT: "prompt over max_prompt_chars",
+}
+
+
+def step_fates(trajectory: Trajectory, *, settings: StepSettings, action_format: ActionFormat) -> str:
+    """What becomes of each step as a target, a letter a step; as whole prompts would say it, without rendering them."""
+    steps = trajectory.steps
+    acting = _acting_steps(steps)
+    fates = [_LAST if step.actions else _NO_ACTION for step in steps]
+    spans = [
+        Span(
+            start=_first_shown(acting, before, index, settings.context_window),
+            end=index,
+            title=_title(steps[index], settings),
+        )
+        for before, index in enumerate(target_indices(trajectory, settings))
+    ]
+    task, shown = _as_shown(trajectory.task, steps, settings)
+    lengths = action_format.prompt_lengths(task, shown, spans)
+    for span, length in zip(spans, lengths, strict=True):
+        fates[span.end] = _fate(steps[span.end], span.title, length, settings, action_format)
+    return "".join(fates)
+
+
+def _fate(
+    step: Step, title: str, prompt_chars: int | None, settings: StepSettings, action_format: ActionFormat
+) -> str:
+    try:
+        action = action_format.render_actions((without_title(step) if title else step).actions)
+    except UnrepresentableActionError:
+        return _UNREPRESENTABLE
+    if prompt_chars is None:
+        return _UNREPRESENTABLE
+    if settings.max_action_chars is not None and len(action) > settings.max_action_chars:
+        return _LONG_ACTION
+    if settings.max_prompt_chars is not None and prompt_chars > settings.max_prompt_chars:
+        return _LONG_PROMPT
+    return TARGET
+
+
+def select_fates(fates: Iterable[tuple[int, str]], *, format_name: str) -> tuple[list[StepRef], Counter[str]]:
+    """The target steps of (position of a trajectory, fates of its steps), and how many were left out for which reason.
+
+    >>> refs, left_out = select_fates([(0, "tal"), (7, "ntl")], format_name="xml")
+    >>> [(ref.trajectory, ref.step) for ref in refs], dict(left_out)
+    ([(0, 0), (7, 1)], {'expert action over max_action_chars': 1, 'no action': 1})
+    """
+    refs: list[StepRef] = []
+    left_out: Counter[str] = Counter()
+    for position, letters in fates:
+        if without_action := letters.count(_NO_ACTION):
+            left_out["no action"] += without_action
+        for index, letter in enumerate(letters):
+            if letter == TARGET:
+                refs.append(StepRef(trajectory=position, step=index))
+            elif letter in _REASONS:
+                left_out[_REASONS[letter].format(format=format_name)] += 1
+    return refs, left_out
+
+
 def select_steps(
     trajectories: Iterable[Trajectory], *, settings: StepSettings, action_format: ActionFormat
 ) -> tuple[list[StepRef], Counter[str]]:
     """Every target step that can be rendered within the limits, and how many were left out for which reason."""
-    refs: list[StepRef] = []
-    left_out: Counter[str] = Counter()
-    for position, trajectory in enumerate(trajectories):
-        if without_action := sum(not step.actions for step in trajectory.steps):
-            left_out["no action"] += without_action
-        for index in target_indices(trajectory, settings):
-            reason = _reason_to_leave_out(trajectory, index, settings, action_format)
-            if reason is None:
-                refs.append(StepRef(trajectory=position, step=index))
-            else:
-                left_out[reason] += 1
-    return refs, left_out
-
-
-def _reason_to_leave_out(
-    trajectory: Trajectory, index: int, settings: StepSettings, action_format: ActionFormat
-) -> str | None:
-    try:
-        example = render_example(trajectory, index, settings=settings, action_format=action_format)
-    except UnrepresentableActionError:
-        return f"not representable as {action_format.name}"
-    if settings.max_action_chars is not None and len(example.expert_action) > settings.max_action_chars:
-        return "expert action over max_action_chars"
-    prompt_chars = sum(len(message["content"]) for message in example.prompt)
-    if settings.max_prompt_chars is not None and prompt_chars > settings.max_prompt_chars:
-        return "prompt over max_prompt_chars"
-    return None
+    fates = (step_fates(t, settings=settings, action_format=action_format) for t in trajectories)
+    return select_fates(enumerate(fates), format_name=action_format.name)
 
 
 @dataclass(frozen=True, kw_only=True)

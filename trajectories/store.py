@@ -3,8 +3,9 @@
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -72,48 +73,48 @@ def from_json(row: Mapping[str, Any]) -> Trajectory:
         raise StoreError(f"not a trajectory: {type(error).__name__}: {error}") from error
 
 
-def _parse_line(path: Path, number: int, line: bytes) -> Trajectory:
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a store as it stands there."""
+
+    number: int  # from 1
+    offset: int  # in bytes
+    text: bytes
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Every line, blank ones too."""
+    offset = 0
+    with path.open("rb") as lines:
+        for number, text in enumerate(lines, 1):
+            yield Line(number=number, offset=offset, text=text)
+            offset += len(text)
+
+
+def parse_line(path: Path, line: Line) -> Trajectory:
+    """Raises StoreError naming file and line."""
     try:
-        return from_json(json.loads(line))
+        return from_json(json.loads(line.text))
     except UnicodeDecodeError as error:
-        raise StoreError(f"{path}:{number}: not UTF-8: {error}") from error
+        raise StoreError(f"{path}:{line.number}: not UTF-8: {error}") from error
     except json.JSONDecodeError as error:
-        raise StoreError(f"{path}:{number}: not JSON: {error}") from error
+        raise StoreError(f"{path}:{line.number}: not JSON: {error}") from error
     except StoreError as error:
-        raise StoreError(f"{path}:{number}: {error}") from error
+        raise StoreError(f"{path}:{line.number}: {error}") from error
 
 
 def read_trajectories(path: Path) -> Iterator[Trajectory]:
     """Stream a store, one trajectory in memory at a time. Raises StoreError naming file and line."""
+    for line in read_lines(path):
+        if line.text.strip():
+            yield parse_line(path, line)
+
+
+def read_trajectory(path: Path, *, number: int, offset: int) -> Trajectory:
+    """The trajectory on the line that starts at this byte. Raises StoreError naming file and line."""
     with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield _parse_line(path, number, line)
-
-
-class TrajectoryFile(Sequence[Trajectory]):
-    """Random access to a store by line: only the offsets are kept in memory (8 bytes a trajectory)."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._offsets: list[tuple[int, int]] = []  # (line number, byte offset)
-        offset = 0
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    self._offsets.append((number, offset))
-                offset += len(line)
-
-    def __len__(self) -> int:
-        return len(self._offsets)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        number, offset = self._offsets[index]
-        with self.path.open("rb") as lines:
-            lines.seek(offset)
-            return _parse_line(self.path, number, lines.readline())
+        lines.seek(offset)
+        return parse_line(path, Line(number=number, offset=offset, text=lines.readline()))
 
 
 @contextmanager

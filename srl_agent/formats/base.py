@@ -1,8 +1,9 @@
 """The one object that makes training prompts, SFT targets and rollout prompts, and reads completions back."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 from trajectories import Action, Step
@@ -55,6 +56,15 @@ _COMPLETION = re.compile(r"\s*<think>(?P<thought>.*?)</think>(?P<action>.*)", re
 
 
 @dataclass(frozen=True, kw_only=True)
+class Span:
+    """What a prompt shows of a trajectory: its steps from ``start`` to the one before ``end``, which comes next."""
+
+    start: int
+    end: int
+    title: str = ""  # of the next step, where the prompt may say it
+
+
+@dataclass(frozen=True, kw_only=True)
 class ActionFormat:
     """A thinking envelope around an action syntax.
 
@@ -79,13 +89,38 @@ class ActionFormat:
         called, where that may be known; only steps of solutions have one.
         """
         system = _SYSTEM_PROMPT.format(instructions=self.syntax.instructions(self.tools))
-        note = f"\n\n[{omitted} earlier steps are not shown]" if omitted else ""
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": task + note}]
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": task + _note(omitted)}]
         for step in history:
-            said = self.render_actions(step.actions) if step.actions else step.thought
+            said, answer = self._turn(step)
             messages.append({"role": "assistant", "content": said})
-            messages.append({"role": "user", "content": f"OBSERVATION:\n{step.observation}"})
+            messages.append({"role": "user", "content": answer})
         return messages
+
+    def _turn(self, step: Step) -> tuple[str, str]:
+        said = self.render_actions(step.actions) if step.actions else step.thought
+        return said, f"OBSERVATION:\n{step.observation}"
+
+    def prompt_lengths(self, task: str, steps: Sequence[Step], spans: Iterable[Span]) -> list[int | None]:
+        """Characters of the prompt of each span of ``steps``; None: it cannot be rendered.
+
+        Those that ``render_prompt`` makes, at the cost of rendering every step once.
+        """
+        start = count_characters(self.render_prompt(task, ()))
+        turns = [self._turn_length(step) for step in steps]
+        characters = list(accumulate((turn or 0 for turn in turns), initial=0))
+        unwritable = list(accumulate((turn is None for turn in turns), initial=0))
+        return [
+            None
+            if unwritable[span.end] > unwritable[span.start]
+            else start + len(_note(span.start)) + characters[span.end] - characters[span.start]
+            for span in spans
+        ]
+
+    def _turn_length(self, step: Step) -> int | None:
+        try:
+            return sum(map(len, self._turn(step)))
+        except UnrepresentableActionError:
+            return None
 
     def render_actions(self, actions: Sequence[Action]) -> str:
         """The text that rewards compare. Raises UnrepresentableActionError."""
@@ -123,6 +158,15 @@ class ActionFormat:
         """The step a completion stands for, observation empty. Raises FormatError."""
         thought, action = self.split(completion)
         return Step(thought=thought, actions=self.syntax.parse(action), observation="")
+
+
+def _note(omitted: int) -> str:
+    return f"\n\n[{omitted} earlier steps are not shown]" if omitted else ""
+
+
+def count_characters(prompt: Iterable[Message]) -> int:
+    """Characters of all messages."""
+    return sum(len(message["content"]) for message in prompt)
 
 
 def without_thinking(text: str) -> str:

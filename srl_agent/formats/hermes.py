@@ -10,6 +10,7 @@ from trajectories import Action
 
 _BLOCK = re.compile(r"\s*<tool_call>(.*?)</tool_call>", re.DOTALL)
 _TAG = re.compile(r"</?(?:think|tool_call)>")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class HermesSyntax:
@@ -45,7 +46,7 @@ class HermesSyntax:
 def _dump(action: Action) -> str:
     call = {"name": action.name, "arguments": dict(action.arguments)}
     text = json.dumps(call, ensure_ascii=False)
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         text = json.dumps(call)  # lone surrogates cannot be tokenized: escape them
     return text.replace("<", "\\u003c") if _TAG.search(text) else text
 

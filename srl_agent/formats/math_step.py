@@ -1,10 +1,17 @@
 """Steps of a written solution as actions, and the prompts of the math domain: a step at a time, or all at once."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from srl_agent.formats.base import ActionFormat, FormatError, Message, UnrepresentableActionError
+from srl_agent.formats.base import (
+    ActionFormat,
+    FormatError,
+    Message,
+    Span,
+    UnrepresentableActionError,
+    count_characters,
+)
 from trajectories import Action, Step
 from trajectories.readers.math import STEP, step_action
 from trajectories.solutions import SolutionStep, join_steps, read_step, write_step
@@ -66,6 +73,17 @@ class MathStepFormat(ActionFormat):
             {"role": "system", "content": system},
             {"role": "user", "content": "\n\n".join(parts)},
         ]
+
+    def prompt_lengths(self, task: str, steps: Sequence[Step], spans: Iterable[Span]) -> list[int | None]:
+        """By rendering every prompt: solutions are short, and their steps are numbered in the text."""
+        return [self._prompt_length(task, steps, span) for span in spans]
+
+    def _prompt_length(self, task: str, steps: Sequence[Step], span: Span) -> int | None:
+        shown = steps[span.start : span.end]
+        try:
+            return count_characters(self.render_prompt(task, shown, omitted=span.start, title=span.title))
+        except UnrepresentableActionError:
+            return None
 
 
 def solution_prompt(problem: str) -> list[Message]:

@@ -14,6 +14,7 @@ _BLOCK_PARAMETERS = frozenset({"old_str", "new_str", "file_text"})
 _JSON_PARAMETERS = frozenset({"view_range", "insert_line", "replace_all", "timeout", "offset", "limit"})
 
 _NAME = r"[^\s<>=]+"
+_WHOLE_NAME = re.compile(_NAME)
 _FUNCTION = re.compile(rf"\s*<function=({_NAME})>")
 _PARAMETER = re.compile(rf"\s*<parameter=({_NAME})( json)?>(.*?)</parameter>", re.DOTALL)
 _END = re.compile(r"\s*</function>")
@@ -53,7 +54,7 @@ class XmlSyntax:
 
 def _render_action(action: Action) -> str:
     for name in (action.name, *action.arguments):
-        if not re.fullmatch(_NAME, name):
+        if not _WHOLE_NAME.fullmatch(name):
             raise UnrepresentableActionError(f"xml: {name!r} cannot be the name of a tool or argument")
     lines = [f"<function={action.name}>"]
     lines += [_render_parameter(name, value) for name, value in action.arguments.items()]
@@ -88,6 +89,8 @@ def _read(name: str, text: str) -> Any:
 
 def _same(left: Any, right: Any) -> bool:
     """Equality that tells 1 from True and 1.0."""
+    if isinstance(left, str):  # nearly every value
+        return bool(left == right)
     return type(left) is type(right) and json.dumps(left) == json.dumps(right)
 
 

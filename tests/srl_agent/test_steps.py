@@ -1,15 +1,20 @@
 """From trajectories to target steps: the N−1 rule, windows, truncation, the split, kinds."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 
 from harness.demo import expert_path
-from srl_agent.formats import get_format
+from harness.demo.math import solved_path
+from srl_agent.formats import ActionFormat, UnrepresentableActionError, get_format
 from srl_agent.kinds import step_kind
 from srl_agent.rewards import floor_step
 from srl_agent.steps import (
+    StepExample,
+    StepRef,
     StepSettings,
     render_example,
     select_steps,
@@ -112,6 +117,124 @@ def test_what_is_left_out_is_counted() -> None:
         [trajectory()], settings=StepSettings(), action_format=get_format("bash-block")
     )
     assert not left_out
+
+
+def selected_by_rendering(
+    trajectories: Sequence[Trajectory], settings: StepSettings, action_format: ActionFormat
+) -> tuple[list[StepRef], Counter[str]]:
+    """What ``select_steps`` says, by rendering the whole prompt of every step."""
+    refs, left_out = [], Counter(no_action(trajectories))
+    for position, expert in enumerate(trajectories):
+        for index in target_indices(expert, settings):
+            try:
+                row = render_example(expert, index, settings=settings, action_format=action_format)
+            except UnrepresentableActionError:
+                left_out[f"not representable as {action_format.name}"] += 1
+                continue
+            if settings.max_action_chars and len(row.expert_action) > settings.max_action_chars:
+                left_out["expert action over max_action_chars"] += 1
+            elif settings.max_prompt_chars and prompt_chars(row) > settings.max_prompt_chars:
+                left_out["prompt over max_prompt_chars"] += 1
+            else:
+                refs.append(StepRef(trajectory=position, step=index))
+    return refs, left_out
+
+
+def no_action(trajectories: Sequence[Trajectory]) -> dict[str, int]:
+    found = sum(not step.actions for expert in trajectories for step in expert.steps)
+    return {"no action": found} if found else {}
+
+
+def with_prose(expert: Trajectory) -> Trajectory:
+    """A step without an action before every third step."""
+    said = Step(thought="Shall I go on?", actions=(), observation="Yes.")
+    steps = [s for i, step in enumerate(expert.steps) for s in ((said, step) if i % 3 == 0 else (step,))]
+    return replace(expert, steps=tuple(steps))
+
+
+@pytest.mark.parametrize("window", [0, 1, 2, None])
+@pytest.mark.parametrize("name", ["xml", "hermes", "bash-block", "math-step"])
+def test_steps_are_selected_as_if_every_prompt_was_rendered(name: str, window: int | None) -> None:
+    """The selection renders no prompt; what it says is what rendering them says, to the character."""
+    action_format = get_format(name)
+    if name == "math-step":  # the second kind is no step of a solution
+        data = [*list(read_trajectories(solved_path()))[:40], *list(read_trajectories(expert_path()))[:2]]
+    else:
+        data = [with_prose(t) if i % 2 else t for i, t in enumerate(read_trajectories(expert_path()))]
+    reasons: set[str] = set()
+    for observation, last, title in product((None, 40), (False, True), (False, True)):
+        settings = StepSettings(
+            context_window=window,
+            max_observation_chars=observation,
+            max_task_chars=observation,
+            include_last_step=last,
+            show_title=title and name == "math-step",
+        )
+        rows = [
+            row
+            for expert in data
+            for index in target_indices(expert, settings)
+            if (row := rendered(expert, index, settings, action_format)) is not None
+        ]
+        chars = sorted(prompt_chars(row) for row in rows)[len(rows) // 2]  # one prompt has just that length
+        actions = sorted(len(row.expert_action) for row in rows)[len(rows) // 2]
+        for action_limit, prompt_limit in product((None, actions), (None, chars, chars - 1)):
+            limited = replace(settings, max_action_chars=action_limit, max_prompt_chars=prompt_limit)
+            refs, left_out = select_steps(data, settings=limited, action_format=action_format)
+            assert (refs, left_out) == selected_by_rendering(data, limited, action_format)
+            assert refs
+            reasons |= set(left_out)
+    expected = {"expert action over max_action_chars", "prompt over max_prompt_chars"}
+    expected |= {"not representable as " + name} if name in ("bash-block", "math-step") else set()
+    assert reasons - {"no action"} == expected
+
+
+def prompt_chars(row: StepExample) -> int:
+    return sum(len(message["content"]) for message in row.prompt)
+
+
+def rendered(
+    expert: Trajectory, index: int, settings: StepSettings, action_format: ActionFormat
+) -> StepExample | None:
+    try:
+        return render_example(expert, index, settings=settings, action_format=action_format)
+    except UnrepresentableActionError:
+        return None
+
+
+def test_a_step_that_cannot_be_written_spoils_the_prompts_that_show_it() -> None:
+    odd = Step(thought="t", actions=(Action(name="two words", arguments={}),), observation="x")
+    mixed = replace(trajectory(), steps=(step("a"), odd, *(step(f"echo {i}") for i in range(4))))
+    for window, kept in ((0, [0, 2, 3, 4]), (1, [0, 3, 4]), (2, [0, 4]), (None, [0])):
+        settings = StepSettings(context_window=window)
+        refs, left_out = select_steps([mixed], settings=settings, action_format=XML)
+        assert [ref.step for ref in refs] == kept
+        assert left_out == {"not representable as xml": 5 - len(kept)}
+
+
+def test_the_selection_renders_a_step_no_more_often_in_a_longer_trajectory() -> None:
+    class Counting:
+        name = "counting"
+        rendered = 0
+
+        def instructions(self, tools):
+            return ""
+
+        def render(self, actions):
+            self.rendered += 1
+            return "x"
+
+    counts = []
+    for steps in (10, 20, 40):
+        syntax = Counting()
+        action_format = ActionFormat(syntax=syntax, tools={})  # type: ignore[arg-type]
+        select_steps(
+            [trajectory(steps)],
+            settings=StepSettings(context_window=None, max_prompt_chars=999),
+            action_format=action_format,
+        )
+        counts.append(syntax.rendered / steps)
+    assert max(counts) <= 2.0  # as context, and as a target
 
 
 def many() -> list[Trajectory]:

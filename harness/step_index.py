@@ -1,0 +1,140 @@
+"""What a start needs of a file of trajectories: where each stands, its group, and which of its steps are targets.
+
+Making it takes one pass over the file. Beside a large file it is kept in a hidden one (``.expert.jsonl.steps``), so
+that the next start takes no pass. It holds for one state of the file, of the settings and of our code; in any other
+case, and if it is damaged, it is made anew. It may be deleted at any time.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import srl_agent
+import trajectories
+from srl_agent.formats import SYNTAXES, ActionFormat
+from srl_agent.steps import StepSettings, step_fates
+from trajectories import Trajectory
+from trajectories.store import atomic_write, parse_line, read_lines
+
+SCHEMA_VERSION = 1
+WORTH_KEEPING = (
+    16 * 2**20
+)  # bytes of a file from which on its index is kept: a smaller one is read in a moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One trajectory of the file."""
+
+    line: int  # from 1
+    offset: int  # of the line, in bytes
+    trajectory_id: str
+    instance_id: str
+    repository: str
+    resolved: bool | None
+    fates: str  # what becomes of its steps, a letter each: see srl_agent.steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepIndex:
+    """All trajectories of a file, a few hundred bytes each, and the file's sha256."""
+
+    digest: str
+    entries: Sequence[Entry]
+
+
+def index_steps(path: Path, *, settings: StepSettings, action_format: ActionFormat) -> StepIndex:
+    """The index of a file, as it was kept or made now. Raises StoreError naming file and line."""
+    key, kept = _key(path, settings, action_format), kept_at(path)
+    if key is not None and (found := read_index(kept, key)) is not None:
+        return found
+    index = make_index(path, settings=settings, action_format=action_format)
+    if key is not None and key == _key(path, settings, action_format):  # the file did not change meanwhile
+        with suppress(OSError):  # the folder may be read-only: the next start takes a pass, too
+            write_index(index, kept, key)
+    return index
+
+
+def kept_at(path: Path) -> Path:
+    """Where the index of a file is kept. A hidden file: ``harness.convert`` does not take it for input."""
+    return path.with_name(f".{path.name}.steps")
+
+
+def make_index(path: Path, *, settings: StepSettings, action_format: ActionFormat) -> StepIndex:
+    """One pass over the file, one trajectory in memory at a time. Raises StoreError naming file and line."""
+    digest, entries = sha256(), []
+    for line in read_lines(path):
+        digest.update(line.text)
+        if line.text.strip():
+            trajectory = parse_line(path, line)
+            fates = step_fates(trajectory, settings=settings, action_format=action_format)
+            entries.append(_entry(line.number, line.offset, trajectory, fates))
+    return StepIndex(digest=digest.hexdigest(), entries=entries)
+
+
+def _entry(number: int, offset: int, trajectory: Trajectory, fates: str) -> Entry:
+    return Entry(
+        line=number,
+        offset=offset,
+        trajectory_id=trajectory.trajectory_id,
+        instance_id=trajectory.instance_id,
+        repository=trajectory.repository,
+        resolved=trajectory.resolved,
+        fates=fates,
+    )
+
+
+def write_index(index: StepIndex, kept: Path, key: str) -> None:
+    """Two lines: a head that says what the index holds for, and the entries."""
+    body = json.dumps([list(vars(entry).values()) for entry in index.entries])
+    head = {"key": key, "digest": index.digest, "body": sha256(body.encode()).hexdigest()}
+    with atomic_write(kept) as out:
+        out.write(f"{json.dumps(head)}\n{body}\n")
+
+
+def read_index(kept: Path, key: str) -> StepIndex | None:
+    """None if there is none, or one of another state, or a damaged one."""
+    names = Entry.__dataclass_fields__
+    try:
+        first, body, _ = kept.read_text(encoding="utf-8").split("\n")
+        head = json.loads(first)
+        if head["key"] != key or head["body"] != sha256(body.encode()).hexdigest():
+            return None
+        entries = [Entry(**dict(zip(names, row, strict=True))) for row in json.loads(body)]
+        return StepIndex(digest=head["digest"], entries=entries)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _key(path: Path, settings: StepSettings, action_format: ActionFormat) -> str | None:
+    """Digest of all that the index depends on; None where none is kept.
+
+    None is kept under a format from elsewhere, whose code may change without our seeing it.
+    """
+    state = path.stat()
+    syntaxes: Mapping[type[object], str] = {syntax: name for name, syntax in SYNTAXES.items()}
+    if state.st_size < WORTH_KEEPING or type(action_format.syntax) not in syntaxes:
+        return None
+    tools = {name: list(arguments) for name, arguments in action_format.tools.items()}
+    parts = [
+        SCHEMA_VERSION,
+        _code_digest(),
+        [state.st_size, state.st_mtime_ns, state.st_ctime_ns],
+        [action_format.name, list(tools.items())],
+        asdict(settings),
+    ]
+    return sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@cache
+def _code_digest() -> str:
+    """Of the packages that read, render and choose steps: another wording or rule is another index."""
+    digest = sha256()
+    for package in (trajectories, srl_agent):
+        for file in sorted(Path(package.__path__[0]).rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
