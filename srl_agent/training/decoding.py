@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, GenerationConfig, LogitsProcessorList
+from transformers import AttentionInterface, GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 from transformers.generation.logits_process import (
     MinPLogitsWarper,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+from transformers.generation.stopping_criteria import EosTokenCriteria, StopStringCriteria
 
 from srl_agent.training.kept_keys import Keys, first, forward_tokens, why_not
 from srl_agent.training.prefix_tree import Node, Row, build_trees
@@ -28,7 +29,8 @@ _NAME = "shared_prompts"
 # Settings of generate that are understood here; where another differs from its default, generate is left to itself.
 _UNDERSTOOD = frozenset(
     {"max_new_tokens", "max_length", "do_sample", "temperature", "top_k", "top_p", "min_p", "eos_token_id",
-     "pad_token_id", "bos_token_id", "use_cache", "disable_compile", "transformers_version", "_from_model_config"}
+     "pad_token_id", "bos_token_id", "use_cache", "disable_compile", "transformers_version", "_from_model_config",
+     "stop_strings"}
 )  # fmt: skip
 
 
@@ -41,17 +43,18 @@ def add_decoding(model: Any) -> None:
 
     def decoding(self: Any, inputs: Any = None, generation_config: Any = None, **kwargs: Any) -> Any:
         ids = kwargs.pop("input_ids", inputs)
-        mask = kwargs.pop("attention_mask", None)
+        mask, tokenizer = kwargs.pop("attention_mask", None), kwargs.pop("tokenizer", None)
         settings = _settings(self, generation_config, kwargs) if mask is not None else None
         if settings is None or _is_sharded(self):
-            kwargs |= {} if mask is None else {"attention_mask": mask}
+            given = {"attention_mask": mask, "tokenizer": tokenizer}
+            kwargs |= {key: value for key, value in given.items() if value is not None}
             return generate(input_ids=ids, generation_config=generation_config, **kwargs)
         prompts = [row[seen].tolist() for row, seen in zip(ids, mask.bool(), strict=True)]
         new = decode(
             self,
             prompts,
             max_new_tokens=settings.max_new_tokens,
-            end=_end_tokens(settings),
+            ends=_ends(settings, tokenizer),
             choose=chooser(settings, ids.device),
         )
         return torch.cat([ids, _padded(new, settings, ids)], dim=1)
@@ -81,14 +84,22 @@ def _is_sharded(model: Any) -> bool:
     return any(type(module).__name__.startswith(("FSDP", "FullySharded")) for module in model.modules())
 
 
-def _end_tokens(settings: GenerationConfig) -> frozenset[int]:
-    end = settings.eos_token_id
-    return frozenset([] if end is None else [end] if isinstance(end, int) else end)
+def _ends(settings: GenerationConfig, tokenizer: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Which rows of new tokens, (B, T), have ended with the last of them: by an end token, or a stop string."""
+    criteria = StoppingCriteriaList()
+    if settings.eos_token_id is not None:
+        criteria.append(EosTokenCriteria(settings.eos_token_id))
+    if settings.stop_strings is not None:
+        criteria.append(StopStringCriteria(tokenizer, settings.stop_strings))
+    unused = torch.zeros(0)
+    return lambda tokens: criteria(tokens, unused)
 
 
 def _padded(new: Sequence[list[int]], settings: GenerationConfig, ids: torch.Tensor) -> torch.Tensor:
-    end = _end_tokens(settings)
-    pad = settings.pad_token_id if settings.pad_token_id is not None else min(end, default=0)
+    end = settings.eos_token_id
+    pad = settings.pad_token_id
+    if pad is None:
+        pad = 0 if end is None else end if isinstance(end, int) else end[0]
     width = max(map(len, new))
     return torch.tensor([row + [pad] * (width - len(row)) for row in new], device=ids.device, dtype=ids.dtype)
 
@@ -121,12 +132,13 @@ def decode(
     prompts: Sequence[Sequence[int]],
     *,
     max_new_tokens: int,
-    end: frozenset[int],
+    ends: Callable[[torch.Tensor], torch.Tensor],
     choose: Callable[[torch.Tensor], torch.Tensor],
 ) -> list[list[int]]:
-    """New tokens of each prompt, up to an end token, which is among them, or ``max_new_tokens``.
+    """New tokens of each prompt: ``max_new_tokens``, or fewer where a row ends.
 
-    ``choose`` gets the logits of the rows that go on, those of one prompt side by side.
+    The rows that go on, B of them with T new tokens, stand side by side by their prompts: ``choose`` makes tokens (B,)
+    of their logits, ``ends`` says of their tokens, (B, T), which have ended.
     """
     groups = read_prompts(model, prompts)
     order = [row for _, rows in groups for row in rows]  # of the rows in the batch
@@ -135,6 +147,7 @@ def decode(
     queries = model.config.num_attention_heads // model.config.num_key_value_heads
     tokens = torch.tensor([prompts[row][-1] for row in order], device=model.device)
     positions = torch.tensor([len(prompts[row]) - 1 for row in order], device=model.device)
+    so_far = tokens.new_zeros(len(order), 0)
     new: list[list[int]] = [[] for _ in prompts]
     with _attending(model):
         for _ in range(max_new_tokens):
@@ -147,19 +160,20 @@ def decode(
                 shared_prompts=state,
             ).last_hidden_state
             tokens = choose(model.lm_head(hidden[:, -1]))
-            goes_on = []
-            for place, (row, token) in enumerate(zip(order, tokens.tolist(), strict=True)):
-                new[row].append(token)
-                if token not in end:
-                    goes_on.append(place)
-            if not goes_on:
+            so_far = torch.cat([so_far, tokens[:, None]], dim=1)
+            ended = ends(so_far)
+            goes_on = (~ended).nonzero()[:, 0]
+            for place in ended.nonzero()[:, 0].tolist():
+                new[order[place]] = so_far[place].tolist()
+            order = [order[place] for place in goes_on.tolist()]
+            if len(order) < len(tokens):
+                tokens, positions, so_far = tokens[goes_on], positions[goes_on], so_far[goes_on]
+                state.keep(goes_on)
+            if not order:
                 break
-            if len(goes_on) < len(order):
-                order = [order[place] for place in goes_on]
-                kept = torch.tensor(goes_on, device=model.device)
-                tokens, positions = tokens[kept], positions[kept]
-                state.keep(kept)
             positions = positions + 1
+    for row, ids in zip(order, so_far.tolist(), strict=True):
+        new[row] = ids
     return new
 
 

@@ -100,7 +100,13 @@ def test_what_prompts_have_in_common_is_read_once_and_a_row_that_ended_no_more()
     trajectory = list(range(8, 58)) * 3
     prompts = [trajectory[:50]] * 4 + [trajectory[:99]] * 4 + [trajectory] * 4
     tokens = iter([torch.tensor([END] * 4 + [8] * 8), torch.tensor([END] + [8] * 7), torch.tensor([END] * 7)])
-    new = decode(model, prompts, max_new_tokens=9, end=frozenset([END]), choose=lambda logits: next(tokens))
+    new = decode(
+        model,
+        prompts,
+        max_new_tokens=9,
+        ends=lambda ids: ids[:, -1] == END,
+        choose=lambda logits: next(tokens),
+    )
     assert calls == [149, 12, 8, 7]
     assert [len(row) for row in new] == [1] * 4 + [2] + [3] * 7
     lengths = [keys[0][0].shape[2] for keys, _ in read_prompts(model, prompts)]
@@ -119,6 +125,33 @@ def test_rows_of_a_prompt_share_its_keys_and_their_own_count_apart() -> None:
     model.base_model.register_forward_pre_hook(look, with_kwargs=True)
     model.generate(**batch([[9, 10, 11] * 20] * 5), max_new_tokens=3, do_sample=False, eos_token_id=None)
     assert kept == [59 + 5, 59 + 10, 59 + 15]
+
+
+def test_rows_end_at_a_stop_string_and_what_stands_there_is_a_completion(tiny_model: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_model))
+    model = load_policy(str(tiny_model), dtype="float32", lora=None).eval()
+    stock = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+    torch.manual_seed(0)
+    inputs = tokenizer(["def f(x):"] * 4, return_tensors="pt")
+    free = model.generate(**inputs, max_new_tokens=40, do_sample=True, top_k=0)
+    texts = [tokenizer.decode(row) for row in free[:, inputs["input_ids"].shape[1] :]]
+    stops = [texts[0][10:12], texts[1][20:23]]
+    found, wanted = [], []
+    for seed in range(5):
+        for one, rows in ((model, found), (stock, wanted)):
+            torch.manual_seed(seed)
+            single = {key: value[:1] for key, value in inputs.items()}
+            settings = {"max_new_tokens": 60, "do_sample": True, "top_k": 0, "stop_strings": stops}
+            rows.append(one.generate(**single, **settings, tokenizer=tokenizer)[0].tolist())
+    assert found == wanted
+    assert any(len(row) < inputs["input_ids"].shape[1] + 60 for row in found)
+    torch.manual_seed(0)
+    together = model.generate(
+        **inputs, max_new_tokens=60, do_sample=True, top_k=0, stop_strings=stops, tokenizer=tokenizer
+    )
+    for row in together[:, inputs["input_ids"].shape[1] :].tolist():
+        text = tokenizer.decode(row, skip_special_tokens=True)
+        assert not any(stop in text[:-8] for stop in stops)
 
 
 def test_what_is_not_understood_is_left_to_generate() -> None:
@@ -143,7 +176,7 @@ def test_the_model_is_left_as_it_was() -> None:
     model = make()
     before = model.config._attn_implementation
     with pytest.raises(RuntimeError, match="now"):
-        decode(model, [[9] * 50], max_new_tokens=2, end=frozenset(), choose=fail)
+        decode(model, [[9] * 50], max_new_tokens=2, ends=lambda ids: ids[:, -1] < 0, choose=fail)
     assert model.config._attn_implementation == before
 
 
