@@ -38,9 +38,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description="Convert expert trajectories into one JSON Lines store, or into rows of another format, and "
         "account for what was dropped.",
         epilog=f"Formats: {', '.join(FORMAT_NAMES)}. Files may be .json, .jsonl or .traj, each also .gz, .xz or "
-        ".bz2, folders of these, and .tar archives. Exit code: 0; 1 if nothing is left; 2 for a wrong call.",
+        ".bz2, .parquet, folders of these, .tar and .zip archives, and data sets of the hub (hf:owner/name@split). "
+        "Exit code: 0; 1 if nothing is left; 2 for a wrong call.",
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files, folders or archives")
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="files, folders, archives, hf:owner/name"
+    )
     parser.add_argument(
         "--out", required=True, type=Path, metavar="FILE", help="the store to write (JSON Lines)"
     )
@@ -240,7 +243,7 @@ class _Position:
         total = 0
         for path in files:
             self.before[path] = total
-            total += path.stat().st_size
+            total += path.stat().st_size if path.exists() else 0  # a name of the hub has no size
         self.task = progress.add_task("reading", total=total)
 
     def __call__(self, path: Path, position: int) -> None:
