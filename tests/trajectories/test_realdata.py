@@ -16,6 +16,7 @@ from trajectories.ledger import FileLedger
 from trajectories.readers import READERS
 from trajectories.sources import Document
 from trajectories.store import read_trajectories
+from trajectories.vocabulary import canonical, original
 from trajectories.writers import WRITERS
 
 pytestmark = pytest.mark.realdata
@@ -89,3 +90,20 @@ def read_row(format_name: str, row: Mapping[str, Any]) -> Trajectory:
     assert detect(document.value) == format_name
     (trajectory,) = READERS[format_name](document, FileLedger("row.json", format_name))
     return trajectory
+
+
+# Share of the calls that the common vocabulary has a place for; the others are tools of one program alone.
+MAPPED = {"claude_code": 0.95, "moatless_claude35sonnet_lite271": 0.999}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_calls_of_a_set_are_in_the_vocabulary_and_come_back(name, tmp_path):
+    assert main([str(folder(name)), "--out", str(tmp_path / "o.jsonl")]) == 0
+    mapped = total = 0
+    for trajectory in read_trajectories(tmp_path / "o.jsonl"):
+        for action in (action for step in trajectory.steps for action in step.actions):
+            total += 1
+            if (found := canonical(action)) is not None:
+                mapped += 1
+                assert original(found) == action
+    assert mapped / total >= MAPPED.get(name, 1)
