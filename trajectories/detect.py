@@ -182,7 +182,7 @@ def _marks(message: Mapping[str, Any]) -> set[str]:
     elif message.get("tool_calls") or message.get("role") == "tool":
         marks.add("openai")
     if isinstance(content, Sequence) and not isinstance(content, str):
-        kinds = {block.get("type") for block in content if isinstance(block, Mapping)}
+        kinds = {str(block.get("type")) for block in content if isinstance(block, Mapping)}
         if kinds & {"tool_use", "tool_result"}:
             marks.add("anthropic")
     if message["role"] == "assistant" and isinstance(content, str):

@@ -103,13 +103,16 @@ class _Session:
         yield from self._read(self.ledger.file(self.group_path, name), name, whole)
 
     def _read(self, account: FileLedger, name: str, document: Document) -> Iterator[Found]:
+        before = account.trajectories.read
         try:
             for trajectory in READERS[name](document, account):
                 yield trajectory, account
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             # A foreign program's document may be wrong in any way; position and error stand in the ledger.
             where = f"{document.position}: {type(error).__name__}: {error}"
             account.trajectory(where, 0, reason="malformed")
+        if account.trajectories.read == before:
+            account.skip("no_trajectory", document.position)
 
     def _format_of(self, origin: str) -> str | None:
         """Format of what came before in this file or member."""

@@ -154,9 +154,10 @@ def _read_file(raw: IO[bytes], name: str, limit: int) -> Iterator[Item]:
 
 def _read_rows(rows: Iterator[TableRow], name: str, limit: int) -> Iterator[Item]:
     """The rows of a table, those of each split of a data set by themselves."""
-    origin = name
+    origin, found = name, False
     try:
         for row in rows:
+            found = True
             origin = f"{name}!{row.table}" if row.table else name
             if row.size > limit:
                 detail = f"{row.size} characters, the limit is {limit}"
@@ -165,6 +166,9 @@ def _read_rows(rows: Iterator[TableRow], name: str, limit: int) -> Iterator[Item
                 yield Document(value=row.value, origin=origin, line=row.number)
     except TableError as error:
         yield Failure(reason="unreadable", detail=str(error), origin=origin)
+        return
+    if not found:
+        yield Failure(reason="empty", detail="", origin=name)
 
 
 def _decompressed(raw: IO[bytes]) -> IO[bytes]:
@@ -180,10 +184,12 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
 
 
 def _read_members(members: Iterator[Member], name: str, limit: int) -> Iterator[Item]:
+    found = False
     for member in members:
         origin = f"{name}!{member.path}"
         if member.base.startswith("."):
             continue
+        found = True
         if not is_candidate(member.base):
             yield Failure(reason="not_a_data_file", detail="", origin=origin)
         elif member.body is None:
@@ -198,6 +204,8 @@ def _read_members(members: Iterator[Member], name: str, limit: int) -> Iterator[
                 # Of a zip the next member is fine; a tar that ends here says so again when the next one is asked for.
                 detail = f"{type(error).__name__}: {error}; what stood before this was read"
                 yield Failure(reason="damaged_member", detail=detail, origin=origin)
+    if not found:
+        yield Failure(reason="empty", detail="", origin=name)
 
 
 def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterator[Item]:

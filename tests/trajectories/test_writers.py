@@ -131,7 +131,7 @@ def test_a_field_of_a_wrong_type_is_found(name, tmp_path):
     assert found == []
     assert ledger.total().trajectories.dropped == {"malformed": 1}
     (position,) = ledger.files[0].examples("trajectories")["malformed"]
-    assert position.endswith("rows.jsonl:1: StoreError: instance_id is of type int")
+    assert position.endswith("rows.jsonl:1: TypeError: instance_id is of type int")
 
 
 def convert(*arguments: object) -> int:

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trajectories.ledger import FileLedger
+from trajectories.records import check_record
 from trajectories.sources import Document
-from trajectories.store import StoreError, from_json
+from trajectories.store import from_json
 from trajectories.types import Trajectory
 
 
@@ -16,21 +17,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
 
 
 def checked(row: Mapping[str, Any]) -> Trajectory:
-    """The trajectory of a line that somebody may have edited. Raises StoreError for a field of a wrong type."""
-    found = from_json(row)
-    fields: dict[str, tuple[object, type | tuple[type, ...]]] = {
-        name: (getattr(found, name), str) for name in ("trajectory_id", "instance_id", "task", "source")
-    }
-    for name, kind in (("model", str), ("patch", str), ("resolved", bool)):
-        fields[name] = (getattr(found, name), (kind, type(None)))
-    fields["metadata"] = (found.metadata, dict)
-    for number, step in enumerate(found.steps, 1):
-        fields[f"thought of step {number}"] = (step.thought, str)
-        fields[f"observation of step {number}"] = (step.observation, str)
-        for action in step.actions:
-            fields[f"name of an action of step {number}"] = (action.name, str)
-            fields[f"arguments of {action.name} in step {number}"] = (action.arguments, dict)
-    for name, (value, wanted) in fields.items():
-        if not isinstance(value, wanted):
-            raise StoreError(f"{name} is of type {type(value).__name__}")
-    return found
+    """The trajectory of a line that somebody may have edited. Raises StoreError, TypeError or ValueError."""
+    trajectory = from_json(row)
+    check_record(trajectory)
+    return trajectory
