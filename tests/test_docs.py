@@ -59,7 +59,9 @@ def write_runs(folder: Path) -> None:
         (folder / name / "seed.jsonl").write_text(text)
         with zipfile.ZipFile(folder / "packed/runs.zip", "a") as archive:
             archive.writestr(f"{name}.jsonl", text)
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(SEEDS["swe-smith"][:1]), folder / "table/train-0.parquet")
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_pylist(SEEDS["swe-smith"][:1]), folder / "table/train-0.parquet"
+    )
 
 
 @pytest.fixture

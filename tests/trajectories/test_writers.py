@@ -8,6 +8,8 @@ from typing import Any
 import atif
 import pytest
 from hypothesis import HealthCheck, given, settings
+from openai.types.responses import FunctionToolParam, ResponseInputParam
+from pydantic import TypeAdapter
 
 from harness import cli
 from harness.convert import main
@@ -102,6 +104,15 @@ def test_pivot_rows_hold_the_history_and_the_experts_calls():
     (tool,) = second["responses_create_params"]["tools"]
     assert tool["parameters"]["properties"] == {"command": {"type": "string"}, "timeout": {"type": "integer"}}
     assert first["agent_ref"]["type"] == "responses_api_agents"
+
+
+def test_pivot_rows_are_valid_by_the_types_of_the_api():
+    items, tools = TypeAdapter(ResponseInputParam), TypeAdapter(list[FunctionToolParam])
+    for row in (
+        row for trajectory in (TWO, *read_trajectories(expert_path())) for row in rows(trajectory, "pivot")
+    ):
+        items.validate_python(row["responses_create_params"]["input"])
+        tools.validate_python(row["responses_create_params"]["tools"])
 
 
 def test_the_rows_that_are_left_of_a_trajectory_are_its_beginning(tmp_path):
