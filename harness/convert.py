@@ -143,7 +143,7 @@ def convert(
     format_name: str | None,
     limit: int,
     named: Sequence[Path],
-    writer: Writer = WRITERS["store"],
+    writer: Writer,
 ) -> int:
     """Write the store and its ledger; with no row left, the ledger only, and raise UserError. Number of rows."""
     rows, left_out = 0, Counter[str]()
@@ -153,14 +153,13 @@ def convert(
                 files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
             ):
                 for row in writer(answers.check(trajectory), left_out):
-                    store.write(
-                        json.dumps(row) + "\n"
-                    )  # ASCII only: lone surrogates of broken sources survive
+                    # ASCII only: lone surrogates of broken sources survive.
+                    store.write(json.dumps(row) + "\n")
                     rows += 1
             if not rows:
                 raise _NothingLeft
     except _NothingLeft:
-        write_ledger(ledger, ledger_path, {})
+        write_ledger(ledger, ledger_path, {"became_no_row": left_out})
         what = "row" if ledger.total().trajectories.kept else "trajectory"
         raise UserError(
             f"no {what} is left of {len(files)} files{_reasons(ledger)}{_listed(left_out)}\nledger: {ledger_path}"
