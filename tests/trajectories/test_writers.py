@@ -121,6 +121,26 @@ def test_the_rows_that_are_left_of_a_trajectory_are_its_beginning(tmp_path):
     assert ledger.total().notes == {"later_steps_not_in_the_rows": 3}
 
 
+@pytest.mark.parametrize("step_index", [0, 3, -1, 10**30, None, "2"])
+def test_a_history_that_is_not_the_one_before_the_step_is_found(step_index, tmp_path):
+    row = rows(TWO, "pivot")[1]
+    assert row["srl_agent"]["step_index"] == 2
+    row["srl_agent"]["step_index"] = step_index
+    found, ledger = back([row], tmp_path)
+    assert found == []
+    (position,) = ledger.files[0].examples("trajectories")["malformed"]
+    assert f"2 steps in the input, and step_index is {step_index!r}" in position
+
+
+def test_items_that_are_lost_from_a_history_are_missed(tmp_path):
+    row = rows(TWO, "pivot")[1]
+    row["responses_create_params"]["input"][1:6] = []
+    found, ledger = back([row], tmp_path)
+    assert found == []
+    (position,) = ledger.files[0].examples("trajectories")["malformed"]
+    assert "'msg_1' is no id of step 0" in position
+
+
 def test_what_is_not_our_own_shape_any_more_is_read_as_anybodys(tmp_path):
     (row,) = rows(TWO, "atif")
     row["steps"].insert(3, {"step_id": 99, "source": "user", "message": "Be quick."})

@@ -80,23 +80,26 @@ def _ours(
 
 def _history(items: Sequence[Mapping[str, Any]], count: int) -> list[dict[str, Any]]:
     """The steps before the row's own. The ids of items say whose they are; users' words answer the last step."""
-    steps: list[dict[str, Any]] = [{"thought": "", "actions": [], "observation": ""} for _ in range(count)]
-    last = -1
+    steps: list[dict[str, Any]] = []
     for item in items:
         if item.get("role") == "user":
-            steps[last]["observation"] = item["content"]
+            steps[-1]["observation"] = item["content"]
             continue
         name = str(item.get("id") or item.get("call_id"))
         match = _ID.match(name)
-        if match is None or int(match[1]) >= count:
-            raise ValueError(f"{name!r} is no id of a step before the {count + 1}th")
-        last = int(match[1])
+        index = int(match[1]) if match else -1
+        if index == len(steps):
+            steps.append({"thought": "", "actions": [], "observation": ""})
+        if index != len(steps) - 1:
+            raise ValueError(f"{name!r} is no id of step {len(steps)} or of the one after it")
         if item["type"] == "message":
-            steps[last]["thought"] = text_of(item["content"])
+            steps[index]["thought"] = text_of(item["content"])
         elif item["type"] == "function_call":
-            steps[last]["actions"].append(_action(item))
+            steps[index]["actions"].append(_action(item))
         elif item["output"]:
-            steps[last]["observation"] = item["output"]
+            steps[index]["observation"] = item["output"]
+    if len(steps) != count:
+        raise ValueError(f"{len(steps)} steps in the input, and step_index is {count!r}")
     return steps
 
 
