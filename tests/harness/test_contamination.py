@@ -62,7 +62,7 @@ def test_tasks_with_the_same_text_are_all_named_in_their_order() -> None:
     assert [overlap.test for overlap in found] == ["z", "a"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(tests=st.lists(TEXTS, max_size=3), train=st.lists(TEXTS, max_size=3), words=st.integers(1, 5))
 def test_the_share_is_what_counting_by_hand_gives(tests: list[str], train: list[str], words: int) -> None:
     found = overlaps({str(i): t for i, t in enumerate(tests)}, [(str(i), t) for i, t in enumerate(train)],

@@ -87,7 +87,7 @@ ARGUMENTS = st.one_of(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(arguments=ARGUMENTS, thought=st.text(min_size=1, max_size=30).map(str.strip).filter(bool))
 def test_what_is_rendered_is_parsed_to_the_same(arguments: dict[str, Any], thought: str) -> None:
     given_step = Step(thought=thought, actions=(Action(name="step", arguments=arguments),), observation="")
@@ -98,7 +98,7 @@ def test_what_is_rendered_is_parsed_to_the_same(arguments: dict[str, Any], thoug
     assert MATH.parse(text) == given_step
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     title=st.from_regex(r"\A[A-Za-z][a-z ]{0,10}[a-z]\Z"),
     lines=st.lists(st.from_regex(r"\A[a-z=+ ]{0,8}[a-z]\Z"), min_size=1),

@@ -56,7 +56,7 @@ def test_equal_to_the_standard_library_on_real_actions() -> None:
     assert similarities(pairs) == [reference_similarity(a, b) for a, b in pairs]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(a=st.text(max_size=60), b=st.text(max_size=60), autojunk=st.booleans())
 def test_equal_on_any_unicode(a: str, b: str, autojunk: bool) -> None:
     assert similarity(a, b, autojunk=autojunk) == reference_similarity(a, b, autojunk=autojunk)
