@@ -84,6 +84,20 @@ def test_swe_smith_tool_rows():
     assert trajectory.patch == "diff --git a/a.py b/a.py\n"  # of the submit, not of the column
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_swe_smith_patch_is_the_diff_and_not_what_the_review_says_about_it(end):
+    diff = end.join(["diff --git a/a.py b/a.py", "-x", "+y", " "])
+    review = end.join(["1. Use below <diff> to find the files.", "", "<diff>", diff, "", "</diff>"])
+    call = "<function=submit>\n</function>"
+    messages = [
+        USER,
+        {"role": "assistant", "content": f"Done.\n\n{call}"},
+        {"role": "user", "content": f"OBSERVATION:\n{review}"},
+        {"role": "assistant", "content": f"Again.\n\n{call}"},
+    ]
+    assert one(smith(messages)).patch == "diff --git a/a.py b/a.py\n-x\n+y\n \n"
+
+
 def test_swe_smith_patch_column_alone_is_not_believed():
     messages = [USER, {"role": "assistant", "content": "<function=submit>\n</function>"}]
     (trajectory,), ledger = read(smith(messages, patch="diff --git a/other b/other"))

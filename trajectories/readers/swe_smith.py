@@ -28,7 +28,8 @@ MADE_UP_SUBMIT = "made_up_submit"
 EXIT = re.compile(r"\AExit(?:ed|ing)? (?:due to|forced)\b")
 _MADE_UP = "Since we have successfully fixed the issue and verified it works, let's submit the changes:"
 
-_DIFF = re.compile(r"<diff>\n?(.*?)\n?</diff>", re.DOTALL)
+# On a line of its own: the review message also says "Use below <diff> to find the files you need to revert".
+_DIFF = re.compile(r"^<diff>\r?\n(.*?)\r?\n?</diff>", re.DOTALL | re.MULTILINE)
 _TICKS = re.compile(r"^```[a-z]*\n(.*?)\n?```\s*\Z", re.DOTALL | re.MULTILINE)
 
 
@@ -117,14 +118,19 @@ def submitted_diff(steps: Sequence[Step]) -> str | None:
         if not any(is_submit(action.name, action.arguments) for action in step.actions):
             continue
         if found := _DIFF.findall(step.observation):
-            return _with_newline(found[-1])
+            return _with_newline(_unix(found[-1]))
         if step.observation.lstrip().startswith("diff --git"):
-            return _with_newline(step.observation.lstrip("\n"))
+            return _with_newline(_unix(step.observation.lstrip("\r\n")))
     return None
 
 
 def is_submit(name: str, arguments: Any) -> bool:
     return name == "submit" or (name == "bash" and str(arguments.get("command", "")).strip() == "submit")
+
+
+def _unix(diff: str) -> str:
+    """The diff as it was before a terminal ended each of its lines with CR LF."""
+    return diff.replace("\r\n", "\n") if diff.count("\r\n") == diff.count("\n") else diff
 
 
 def _with_newline(diff: str) -> str:
