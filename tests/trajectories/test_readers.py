@@ -461,6 +461,14 @@ def test_trae_bare_run_without_a_reply_is_dropped():
 
 # --- OpenHands, Moatless, Claude Code, our own
 
+SDK: list[dict[str, Any]] = [
+    {"kind": "MessageEvent", "id": "m", "timestamp": "t", "source": "user",
+     "llm_message": {"role": "user", "content": [{"type": "text", "text": "Go"}]}},
+    {"kind": "ActionEvent", "id": "a", "timestamp": "t", "source": "agent", "thought": [], "tool_call_id": "c1",
+     "llm_response_id": "r", "tool_call": openai_call("execute_bash", '{"command": "ls"}', "c1")},
+    {"kind": "ObservationEvent", "id": "o", "timestamp": "t", "source": "environment", "tool_call_id": "c1"},
+]  # fmt: skip
+
 
 def test_openhands_v0_events():
     response = {"id": "r1", "choices": [{"message": {"content": "See.", "tool_calls": [
@@ -484,6 +492,35 @@ def test_openhands_v0_events():
     assert ledger.notes == {"final_message": 1}
     row = {"instance_id": "acme__w-3", "history": [[events[2], events[3]]], "instruction": "Go"}
     assert one(row).task == "Go"
+
+
+def test_openhands_shell_results_say_how_the_command_ended():
+    suffix = "\n[The command completed with exit code 1.]"
+    shell = {
+        "exit_code": 1,
+        "prefix": "",
+        "suffix": suffix,
+        "working_dir": "/w",
+        "py_interpreter_path": "/py",
+    }
+    seen = f"a.py{suffix}\n[Current working directory: /w]\n[Python interpreter: /py]\n"
+    seen += "[Command finished with exit code 1]"
+    events = [
+        {"id": 1, "source": "user", "action": "message", "args": {"content": "Go"}},
+        {"id": 2, "source": "agent", "action": "run", "args": {"command": "ls", "thought": "Look."}},
+        {"id": 3, "cause": 2, "observation": "run", "content": "a.py", "extras": {"metadata": shell}},
+    ]
+    assert one(events).steps[0].observation == seen
+    waits = {
+        "exit_code": -1,
+        "suffix": "\n[The command has no new output after 30 seconds.]",
+        "working_dir": None,
+    }
+    events[2] |= {"content": "", "extras": {"metadata": waits}}
+    assert one(events).steps[0].observation == waits["suffix"]
+    user, call, result = SDK
+    result = result | {"observation": {"output": "a.py", "error": False, "metadata": shell}}
+    assert one([user, call, result], "openhands-sdk").steps[0].observation == seen
 
 
 def test_openhands_sdk_events_of_one_response_are_one_turn():

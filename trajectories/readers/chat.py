@@ -54,6 +54,24 @@ def without_label(text: str) -> str:
     return _LABEL.sub("", text, count=1)
 
 
+def shell_text(output: str, metadata: JSON) -> str:
+    """What OpenHands shows the model of a command: its output, how it ended, and where the shell stands.
+
+    >>> shell_text("a.py", {"suffix": "\\n[The command completed with exit code 0.]", "exit_code": 0})
+    'a.py\\n[The command completed with exit code 0.]\\n[Command finished with exit code 0]'
+    """
+    if not isinstance(metadata, Mapping):
+        return output
+    text = f"{metadata.get('prefix') or ''}{output}{metadata.get('suffix') or ''}"
+    if metadata.get("working_dir"):
+        text += f"\n[Current working directory: {metadata['working_dir']}]"
+    if metadata.get("py_interpreter_path"):
+        text += f"\n[Python interpreter: {metadata['py_interpreter_path']}]"
+    if metadata.get("exit_code", -1) not in (-1, None):
+        text += f"\n[Command finished with exit code {metadata['exit_code']}]"
+    return text
+
+
 def parse_arguments(arguments: JSON) -> Mapping[str, JSON]:
     """Arguments as an object; they come as one, as a JSON string, or as nothing. Else raises ValueError."""
     if isinstance(arguments, str):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from trajectories.ledger import FileLedger
-from trajectories.readers.chat import BAD_ARGUMENTS, openai_reply, text_of
+from trajectories.readers.chat import BAD_ARGUMENTS, openai_reply, shell_text, text_of
 from trajectories.readers.turns import Call, Event, Reply, Result, Said, admit, fold, issue_text
 from trajectories.sources import Document
 from trajectories.types import JSON, Action, Trajectory
@@ -68,7 +68,8 @@ def _events(history: Iterable[Mapping[str, Any]]) -> Iterator[Event]:
                 pending = []
                 cause = event.get("cause")
                 ids = () if cause is None else (str(cause),)
-                yield Result(text=text_of(event.get("content")), call_ids=ids)
+                shell = (event.get("extras") or {}).get("metadata")
+                yield Result(text=shell_text(text_of(event.get("content")), shell), call_ids=ids)
             continue
         if _is_user(event, index):
             yield from _merged(pending)

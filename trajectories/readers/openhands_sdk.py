@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trajectories.ledger import FileLedger
-from trajectories.readers.chat import openai_reply, text_of
+from trajectories.readers.chat import openai_reply, shell_text, text_of
 from trajectories.readers.turns import Call, Event, Reply, Result, Said, admit, fold, issue_text
 from trajectories.sources import Document
 from trajectories.types import Action, Trajectory
@@ -64,7 +64,8 @@ def _observation(event: Mapping[str, Any]) -> str:
         # Early versions have a field of their own for each tool's text, and an error beside it.
         error = observation.get("error")
         text = text_of(next((observation[key] for key in _TEXTS if observation.get(key)), None))
-        return "\n".join(part for part in (text, error) if isinstance(part, str) and part)
+        text = "\n".join(part for part in (text, error) if isinstance(part, str) and part)
+        return shell_text(text, observation.get("metadata"))
     return text_of(event.get("error") or event.get("rejection_reason"))
 
 
