@@ -561,10 +561,15 @@ def test_moatless_tree_gives_a_trajectory_per_leaf():
         "metadata": {"instance_id": "acme__w-4"},
         "nodes": [root, node(1, 0, "a"), node(2, 1, "b"), node(3, 1, "c")],
     }
-    found, _ = read(tree)
+    found, ledger = read(tree)
+    assert not ledger.notes
     assert [t.trajectory_id for t in found] == ["acme__w-4#node-2", "acme__w-4#node-3"]
     assert [step.observation for step in found[1].steps] == ["saw a", "saw c"]
     assert found[0].task == "It dies."
+    repeated = tree["nodes"][1] | {"observation": None, "is_duplicate": True}
+    (trajectory,), ledger = read(tree | {"nodes": [root, repeated, node(2, 1, "b")]})
+    assert [step.observation for step in trajectory.steps] == ["", "saw b"]
+    assert ledger.notes == {"turn_without_result": 1}
 
 
 def test_claude_code_blocks_of_a_reply_on_several_lines_forks_and_meta():

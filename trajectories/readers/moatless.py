@@ -62,5 +62,5 @@ def _events(node: Mapping[str, Any]) -> Iterator[Event]:
     response = completion.get("response")
     if isinstance(response, Mapping) and response.get("content"):
         yield anthropic_reply(response["content"])
-        observation = node.get("observation") or node.get("output") or {}
-        yield Result(text=observation.get("message") or "")
+        if observation := node.get("observation") or node.get("output"):
+            yield Result(text=observation.get("message") or "")
