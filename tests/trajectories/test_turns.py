@@ -86,4 +86,7 @@ def test_issue_text_of_known_prompts():
     assert issue_text(pr + "so that the <pr_description> is met") == "It <b>crashes</b>."
     old = "Here's the issue text:\nISSUE:\nIt hangs.\n\nINSTRUCTIONS:\nNow go."
     assert issue_text(old) == "It hangs."
+    resolver = "Please fix the following issue for the repository in /workspace.\nAll is set up.\n\n"
+    resolver += "# Problem Statement\nIt leaks.\n\nSlowly.\n\nIMPORTANT: You should ONLY interact with it.\n"
+    assert issue_text(resolver) == "It leaks.\n\nSlowly."
     assert issue_text(" Just do it.\n") == "Just do it."

@@ -162,6 +162,7 @@ _ISSUE = tuple(
         r"Here's the issue text:\nISSUE:\n(.*?)\n\nINSTRUCTIONS:",
         r"\APlease solve this issue: (.*?)\n\nYou can execute bash commands and edit files",
         r"\A<task>\s*\n(.*)\n\s*</task>",
+        r"\APlease fix the following issue .*?\n# Problem Statement\n(.*)\n\nIMPORTANT: You should ONLY",
     )
 )
 
