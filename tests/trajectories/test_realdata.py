@@ -22,7 +22,7 @@ from trajectories.writers import WRITERS
 pytestmark = pytest.mark.realdata
 
 # Folder -> (trajectories kept, steps read, steps dropped by reason, kept steps without an action by reason).
-# Each reason was looked into: docs/trajectories.md.
+# Each reason was looked into: docs/inspection.md.
 EXPECTED = {
     "isobench_trae_sonnet45": (278, 13139, {}, {"no_action": 36}),
     "sweagent_claude35sonnet_verified": (502, 16906, {"exit_marker": 90}, {}),
@@ -43,6 +43,7 @@ EXPECTED = {
         {"final_message": 107, "no_action": 49},
     ),
 }
+DIFFS = ("diff --git ", "--- ", "commit ")
 WITHOUT_ACTION = {"no_action", "final_message", "several_command_blocks", "no_command_block"}
 
 
@@ -67,6 +68,7 @@ def test_set_converts(name, tmp_path):
     for line in (tmp_path / "o.jsonl").open():
         trajectory = json.loads(line)
         assert trajectory["task"]
+        assert trajectory["patch"] is None or trajectory["patch"].lstrip().startswith(DIFFS)
         assert all(step["actions"] or step["thought"].strip() for step in trajectory["steps"])
         assert all(action["name"] for step in trajectory["steps"] for action in step["actions"])
 
