@@ -1,4 +1,4 @@
-"""``python -m harness.convert PATH… --out FILE``: trajectories of any known format into one store."""
+"""``python -m harness.convert PATH… --out FILE``: trajectories of any known format into one store, or into rows."""
 
 import argparse
 import json
@@ -23,23 +23,35 @@ from trajectories.detect import FORMAT_NAMES
 from trajectories.ledger import Ledger, Totals
 from trajectories.reading import read_trajectories_of
 from trajectories.sources import DEFAULT_LIMIT, find_files
-from trajectories.store import atomic_write, dump_line
+from trajectories.store import atomic_write
+from trajectories.writers import WRITERS, Writer
 
 _MEGABYTE = 2**20
 _SOLUTIONS = frozenset({"math", "s1k"})  # formats whose trajectories are solutions of problems
+_PROMPTS = "trl-prompt-completion"  # the output whose prompts are those of a recipe
 _WIDTH = 120  # of the table where stdout is no terminal
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m harness.convert",
-        description="Convert expert trajectories into one JSON Lines store, and account for what was dropped.",
+        description="Convert expert trajectories into one JSON Lines store, or into rows of another format, and "
+        "account for what was dropped.",
         epilog=f"Formats: {', '.join(FORMAT_NAMES)}. Files may be .json, .jsonl or .traj, each also .gz, .xz or "
-        ".bz2, folders of these, and .tar archives. Exit code: 0; 1 if nothing is left; 2 for a wrong call.",
+        ".bz2, .parquet, folders of these, .tar and .zip archives, and data sets of the hub (hf:owner/name@split). "
+        "Exit code: 0; 1 if nothing is left; 2 for a wrong call.",
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files, folders or archives")
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="files, folders, archives, hf:owner/name"
+    )
     parser.add_argument(
         "--out", required=True, type=Path, metavar="FILE", help="the store to write (JSON Lines)"
+    )
+    parser.add_argument(
+        "--to", default="store", choices=(*WRITERS, _PROMPTS), help="what is written (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--recipe", metavar="NAME", help=f"whose prompts and action format {_PROMPTS} shows (default: demo)"
     )
     parser.add_argument(
         "--format",
@@ -76,9 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"{error.filename}: {error.strerror}", exit_code=2) from error
     if not files:
         raise UserError(f"no files in {', '.join(map(str, options.paths))}")
+    writer = _writer(options.to, options.recipe)
     ledger = Ledger()
     started = time.monotonic()
-    convert(
+    rows = convert(
         files,
         out,
         ledger_path,
@@ -86,11 +99,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format_name=None if options.format == "auto" else options.format,
         limit=options.max_mb * _MEGABYTE,
         named=options.paths,
+        writer=writer,
     )
     Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(summary(ledger))
     total = ledger.total()
+    as_rows = "" if options.to == "store" else f" as {rows} rows ({options.to})"
     print(
-        f"{total.trajectories.kept} trajectories, {total.steps.kept} steps -> {out}   ledger -> {ledger_path}"
+        f"{total.trajectories.kept} trajectories, {total.steps.kept} steps{as_rows} -> {out}   "
+        f"ledger -> {ledger_path}"
     )
     print(f"{time.monotonic() - started:.1f} s")
     return 0
@@ -106,6 +122,18 @@ def _check_targets(out: Path, ledger_path: Path, force: bool) -> None:
             raise UserError(f"{path} exists; overwrite it with --force, or choose another name", exit_code=2)
 
 
+def _writer(name: str, recipe: str | None) -> Writer:
+    """Raises UserError."""
+    if name != _PROMPTS:
+        if recipe is not None:
+            raise UserError(f"--recipe is for --to {_PROMPTS}; {name} shows no prompts of ours", exit_code=2)
+        return WRITERS[name]
+    from harness.config import load_recipe
+    from harness.step_rows import prompt_completion
+
+    return prompt_completion(load_recipe(recipe or "demo"))
+
+
 def convert(
     files: Sequence[Path],
     out: Path,
@@ -115,27 +143,42 @@ def convert(
     format_name: str | None,
     limit: int,
     named: Sequence[Path],
-) -> None:
-    """Write the store and its ledger; with no trajectory left, the ledger only, and raise UserError."""
+    writer: Writer = WRITERS["store"],
+) -> int:
+    """Write the store and its ledger; with no row left, the ledger only, and raise UserError. Number of rows."""
+    rows, left_out = 0, Counter[str]()
     try:
         with atomic_write(out) as store, _progress(files) as on_bytes, AnswerCheck() as answers:
             for trajectory in read_trajectories_of(
                 files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
             ):
-                store.write(dump_line(answers.check(trajectory)))
-            if not ledger.total().trajectories.kept:
+                for row in writer(answers.check(trajectory), left_out):
+                    store.write(
+                        json.dumps(row) + "\n"
+                    )  # ASCII only: lone surrogates of broken sources survive
+                    rows += 1
+            if not rows:
                 raise _NothingLeft
     except _NothingLeft:
         write_ledger(ledger, ledger_path, {})
+        what = "row" if ledger.total().trajectories.kept else "trajectory"
         raise UserError(
-            f"no trajectory is left of {len(files)} files{_reasons(ledger)}\nledger: {ledger_path}"
+            f"no {what} is left of {len(files)} files{_reasons(ledger)}{_listed(left_out)}\nledger: {ledger_path}"
         ) from None
     except OSError as error:
         error.filename = error.filename or str(out)  # a full disk names no file
         raise
-    write_ledger(ledger, ledger_path, answers.counts)
+    accounts = {"answers_checked": answers.counts, "became_no_row": left_out}
+    write_ledger(ledger, ledger_path, accounts)
     if answers.counts:
         print("answers checked: " + ", ".join(f"{n} {what}" for what, n in answers.counts.most_common()))
+    if left_out := +left_out:
+        print(f"became no row:{_listed(left_out)}")
+    return rows
+
+
+def _listed(counts: Counter[str]) -> str:
+    return "".join(f"\n  {what}: {n}" for what, n in counts.most_common() if n)
 
 
 class _NothingLeft(Exception):
@@ -171,10 +214,11 @@ class AnswerCheck:
         return replace(trajectory, resolved=verdict.resolved)
 
 
-def write_ledger(ledger: Ledger, path: Path, answers: Mapping[str, int]) -> None:
+def write_ledger(ledger: Ledger, path: Path, accounts: Mapping[str, Counter[str]]) -> None:
+    """``accounts``: counts beside the ledger's own, by name; left out where they are empty."""
     with atomic_write(path) as file:
-        checked = {"answers_checked": dict(sorted(answers.items()))} if answers else {}
-        json.dump(ledger.to_json() | checked, file, indent=2)
+        beside = {name: dict(sorted((+counts).items())) for name, counts in accounts.items() if +counts}
+        json.dump(ledger.to_json() | beside, file, indent=2)
         file.write("\n")
 
 
@@ -199,7 +243,7 @@ class _Position:
         total = 0
         for path in files:
             self.before[path] = total
-            total += path.stat().st_size
+            total += path.stat().st_size if path.exists() else 0  # a name of the hub has no size
         self.task = progress.add_task("reading", total=total)
 
     def __call__(self, path: Path, position: int) -> None:

@@ -3,39 +3,21 @@
 import re
 
 from trajectories import Step
+from trajectories.vocabulary import EDITORS, canonical, kind_of
 
 KINDS = ("edit", "bash", "search", "read", "planning", "finish", "think", "math")
 
-_BY_TOOL = {
-    "submit": "finish",
-    "finish": "finish",
-    "task_done": "finish",
+# Kinds of calls -> kinds of steps; what a shell line does is read off the line.
+_OF_CALLS = {
+    "run": "bash",
+    "view": "read",
+    "search": "search",
+    **dict.fromkeys(("create", "replace", "insert", "patch", "undo"), "edit"),
+    **dict.fromkeys(("plan", "delegate"), "planning"),
     "think": "think",
-    "sequentialthinking": "think",
-    "todowrite": "planning",
-    "task_tracker": "planning",
-    "task": "planning",
-    "read": "read",
-    "open": "read",
-    "goto": "read",
-    "scroll_up": "read",
-    "scroll_down": "read",
-    "grep": "search",
-    "glob": "search",
-    "ls": "search",
-    "find_file": "search",
-    "search_file": "search",
-    "search_dir": "search",
-    "edit": "edit",
-    "multiedit": "edit",
-    "write": "edit",
-    "create": "edit",
-    "insert": "edit",
-    "notebookedit": "edit",
-    "step": "math",  # of a written solution
+    "solve": "math",
+    "submit": "finish",
 }
-_SHELLS = frozenset({"bash", "execute_bash", "terminal", "shell"})
-_EDITORS = frozenset({"str_replace_editor", "str_replace_based_edit_tool", "file_editor"})
 _SEARCHERS = frozenset({"grep", "egrep", "fgrep", "rg", "ag", "find", "fd", "ls", "tree", "locate", "which"})
 _READERS = frozenset({"cat", "head", "tail", "less", "more", "nl", "wc", "bat"})
 # What precedes the program that matters: `cd somewhere &&`, variable assignments.
@@ -53,12 +35,11 @@ def step_kind(step: Step) -> str:
     if not step.actions:
         return "think"
     action = step.actions[0]
-    name = action.name.lower()
-    if name in _SHELLS:
-        return _shell_kind(str(action.arguments.get("command", "")))
-    if name in _EDITORS:
-        return "read" if action.arguments.get("command") == "view" else "edit"
-    return _BY_TOOL.get(name, "bash")
+    call = canonical(action)
+    if call is None:
+        return "edit" if action.name in EDITORS else "bash"
+    command = call.arguments.get("command")
+    return _shell_kind(command) if isinstance(command, str) else _OF_CALLS[call.kind]
 
 
 def _shell_kind(command: str) -> str:
@@ -66,10 +47,10 @@ def _shell_kind(command: str) -> str:
     program = words[0] if words else ""
     if program in _SEARCHERS:
         return "search"
-    if program in _EDITORS:  # scaffolds that know only shell lines write their tools as commands
+    if program in EDITORS:  # scaffolds that know only shell lines write their tools as commands
         return "read" if words[1:2] == ["view"] else "edit"
-    if program in _BY_TOOL:
-        return _BY_TOOL[program]
+    if tool := kind_of(program):
+        return _OF_CALLS[tool]
     reads = program in _READERS or (program == "sed" and words[1:2] == ["-n"])
     if reads and ">" not in command:
         return "read"

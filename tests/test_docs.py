@@ -6,14 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from harness.demo import expert_path
 from harness.evaluation.config import load_evaluation
 from harness.evaluation.records import EvaluationFolder
 from tests.tiny_runs import ROOT
+from tests.trajectories.seeds import SEEDS
+from trajectories.readers import READERS
 
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -45,12 +50,27 @@ def write_predictions(path: Path) -> None:
     path.write_text(json.dumps(row) + "\n")
 
 
+def write_runs(folder: Path) -> None:
+    """A file of each format, an archive and a table."""
+    for name in (*SEEDS, "packed", "table"):
+        (folder / name).mkdir(parents=True)
+    for name, lines in SEEDS.items():
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / name / "seed.jsonl").write_text(text)
+        with zipfile.ZipFile(folder / "packed/runs.zip", "a") as archive:
+            archive.writestr(f"{name}.jsonl", text)
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_pylist(SEEDS["swe-smith"][:1]), folder / "table/train-0.parquet"
+    )
+
+
 @pytest.fixture
 def user_folder(tmp_path: Path, finished: Path) -> Path:
     (tmp_path / "my_runs").mkdir()
     shutil.copy(expert_path(), tmp_path / "my_runs/expert.jsonl")
     (tmp_path / "data").mkdir()
     write_predictions(tmp_path / "preds.jsonl")
+    write_runs(tmp_path / "runs")
     judged = EvaluationFolder(tmp_path / "outputs/judged")
     judged.create(load_evaluation("demo", ["tasks.ids=[demo__calc-1]", "judge=[gold]"]))
     for name in ("first", "second"):
@@ -85,6 +105,19 @@ def run_command(command: str, folder: Path) -> None:
     fine = (0, 1) if "harness.doctor" in command else (0,)  # the doctor may find something missing here
     assert done.returncode in fine, (command, done.stderr)
     assert "Traceback" not in done.stderr, command
+
+
+def test_every_format_has_a_page_that_the_overview_links_to() -> None:
+    overview = (ROOT / "docs/trajectories.md").read_text(encoding="utf-8")
+    together = {"s1k": "math"}
+    for name in READERS:
+        page = f"formats/{together.get(name, name)}.md"
+        assert f"`]({page})" in overview, name
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        assert f"--format {name}`" in text, name
+        assert f" runs/{name}/ " in text, name
+    pages = {f"formats/{path.name}" for path in (ROOT / "docs/formats").iterdir()}
+    assert pages <= set(re.findall(r"\]\((formats/[^)]+)\)", overview))
 
 
 def test_links_between_the_docs_lead_somewhere() -> None:

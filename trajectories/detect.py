@@ -6,6 +6,7 @@ from typing import Any
 from trajectories.types import JSON
 
 _LOOKED_AT = 200  # messages that are looked at to tell chat formats apart
+_ITEM_ENDINGS = ("_call", "_call_output")  # of the types of items of the Responses API
 
 
 class UnknownFormat(ValueError):
@@ -46,6 +47,31 @@ def _first(value: JSON) -> JSON:
 
 def _is_store(value: JSON) -> bool:
     return _has(value, schema_version=int, trajectory_id=str, steps=list)
+
+
+def _is_atif(value: JSON) -> bool:
+    return _has(value, schema_version=str, steps=list) and value["schema_version"].startswith("ATIF-")
+
+
+def _is_pivot(value: JSON) -> bool:
+    return _has(value, responses_create_params=dict, expected_action=dict)
+
+
+def _is_responses(value: JSON) -> bool:
+    """A response, a request with one, NeMo Gym's rollout; else told by the types of the items."""
+    items = value
+    if isinstance(value, Mapping):
+        request = value["request"] if _has(value, request=dict) else value
+        response = value["response"] if _has(value, response=dict) else value
+        if _has(value, responses_create_params=dict):
+            return not _is_pivot(value)
+        if _has(response, output=list) and ("input" in request or response.get("object") == "response"):
+            return True
+        items = request.get("input")
+    return isinstance(items, list) and any(
+        isinstance(item, Mapping) and str(item.get("type")).endswith(_ITEM_ENDINGS)
+        for item in items[:_LOOKED_AT]
+    )
 
 
 def _is_swe_agent(value: JSON) -> bool:
@@ -109,12 +135,15 @@ def _is_math(value: JSON) -> bool:
 
 
 _FORMATS: Mapping[str, Callable[[JSON], bool]] = {
+    "atif": _is_atif,
     "claude-code": _is_claude_code,
     "math": _is_math,
     "mini-swe-agent": _is_mini,
     "moatless": _is_moatless,
     "openhands": _is_openhands,
     "openhands-sdk": _is_openhands_sdk,
+    "pivot": _is_pivot,
+    "responses": _is_responses,
     "s1k": _is_s1k,
     "store": _is_store,
     "swe-agent": _is_swe_agent,
@@ -153,7 +182,7 @@ def _marks(message: Mapping[str, Any]) -> set[str]:
     elif message.get("tool_calls") or message.get("role") == "tool":
         marks.add("openai")
     if isinstance(content, Sequence) and not isinstance(content, str):
-        kinds = {block.get("type") for block in content if isinstance(block, Mapping)}
+        kinds = {str(block.get("type")) for block in content if isinstance(block, Mapping)}
         if kinds & {"tool_use", "tool_result"}:
             marks.add("anthropic")
     if message["role"] == "assistant" and isinstance(content, str):

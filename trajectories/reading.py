@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trajectories.detect import UnknownFormat, detect
 from trajectories.ledger import FileLedger, Ledger
-from trajectories.readers import READERS
+from trajectories.readers import READERS, pivot
 from trajectories.sources import DEFAULT_LIMIT, Document, Failure, Item, is_candidate, read_documents
 from trajectories.types import Trajectory
 
@@ -15,7 +15,10 @@ from trajectories.types import Trajectory
 _GROUPED: dict[str, Callable[[Document], str]] = {
     "claude-code": lambda document: document.origin,
     "openhands-sdk": lambda document: document.origin.rpartition("/")[0],
+    "pivot": pivot.same_trajectory,
 }
+# Of these formats the document with the highest number holds what the others of its trajectory hold.
+_LAST_HOLDS_ALL: dict[str, Callable[[Document], int]] = {"pivot": pivot.step_index}
 
 
 def read_trajectories_of(
@@ -80,9 +83,12 @@ class _Session:
             yield from self._read(self.ledger.file(path, name), name, item)
         else:
             # A folder of event files is one account, as an archive is.
-            self.group_path = path if "!" in key[1] or key[1] == item.origin else key[1]
+            one_file = name in _LAST_HOLDS_ALL or "!" in key[1] or key[1] == item.origin
+            self.group_path = path if one_file else key[1]
             self.group_key = key
             self.group.append(item)
+            if name in _LAST_HOLDS_ALL:
+                self.group = [max(self.group, key=_LAST_HOLDS_ALL[name])]
 
     def flush(self) -> Iterator[Found]:
         """Read the group that is complete."""
@@ -92,16 +98,21 @@ class _Session:
         self.group_key = None
         documents, self.group = sorted(self.group, key=lambda d: (d.origin, d.line or 0)), []
         whole = Document(value=[document.value for document in documents], origin=key)
+        if name in _LAST_HOLDS_ALL:
+            (whole,) = documents
         yield from self._read(self.ledger.file(self.group_path, name), name, whole)
 
     def _read(self, account: FileLedger, name: str, document: Document) -> Iterator[Found]:
+        before = account.trajectories.read
         try:
             for trajectory in READERS[name](document, account):
                 yield trajectory, account
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             # A foreign program's document may be wrong in any way; position and error stand in the ledger.
             where = f"{document.position}: {type(error).__name__}: {error}"
             account.trajectory(where, 0, reason="malformed")
+        if account.trajectories.read == before:
+            account.skip("no_trajectory", document.position)
 
     def _format_of(self, origin: str) -> str | None:
         """Format of what came before in this file or member."""

@@ -1,4 +1,4 @@
-"""From paths to JSON documents, one at a time: folders, archives, compression, JSON and JSON Lines."""
+"""From paths to JSON documents, one at a time: folders, archives, compression, JSON, JSON Lines and tables."""
 
 import bz2
 import gzip
@@ -6,20 +6,25 @@ import json
 import lzma
 import os
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from trajectories.archives import Member, is_tar, is_zip, tar_members, zip_members
+from trajectories.tables import TableError, TableRow, hub_rows, is_hub_name, parquet_rows
 from trajectories.types import JSON
 
 DEFAULT_LIMIT = 64 * 2**20  # bytes of one line, or of one document that spans lines
 _CHUNK = 2**20
+_PARQUET = b"PAR1"
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".traj")
-_ARCHIVE_ENDINGS = (".tar", ".tgz", ".txz", ".tbz2")
+_TABLE_ENDINGS = (".parquet",)
+_ARCHIVE_ENDINGS = (".tar", ".tgz", ".txz", ".tbz2", ".zip")
 _COMPRESSION_ENDINGS = (".gz", ".xz", ".bz2")
-_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError)
+_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +33,7 @@ class Document:
 
     value: JSON
     origin: str  # the file, or archive!member
-    line: int | None = None  # from 1, of JSON Lines
+    line: int | None = None  # from 1, of JSON Lines; of a table the row
 
     @property
     def position(self) -> str:
@@ -78,11 +83,15 @@ def strip_endings(name: str) -> str:
 def find_files(paths: Iterable[Path], *, exclude: Iterable[Path] = ()) -> list[Path]:
     """The files under these paths, folders searched recursively in sorted order, none twice.
 
-    Hidden files of folders are left out. Raises FileNotFoundError for a path that does not exist.
+    Hidden files of folders are left out, names of the hub (``hf:owner/name``) stay as they are. Raises
+    FileNotFoundError for a path that does not exist.
     """
     seen = {path.resolve() for path in exclude}
     found = []
     for path in paths:
+        if is_hub_name(path):
+            found.append(path)
+            continue
         if not path.exists():
             raise FileNotFoundError(2, "no such file or folder", str(path))
         for file in _walk(path) if path.is_dir() else [path]:
@@ -102,24 +111,24 @@ def is_candidate(name: str) -> bool:
     """Whether trajectories are stored under such names; asked of what was found, not of what was named."""
     for ending in _COMPRESSION_ENDINGS:
         name = name.removesuffix(ending)
-    return name.endswith(_JSON_ENDINGS + _ARCHIVE_ENDINGS)
+    return name.endswith(_JSON_ENDINGS + _ARCHIVE_ENDINGS + _TABLE_ENDINGS)
 
 
 def read_documents(
     path: Path, *, limit: int = DEFAULT_LIMIT, on_bytes: Callable[[int], None] = lambda position: None
 ) -> Iterator[Item]:
-    """Stream the documents of a file; of a tar archive, of its members.
+    """Stream the documents of a file; of an archive, of its members; of a table, its rows.
 
-    gzip, xz, bzip2 and tar are told by their first bytes. What cannot be read comes as a Failure, and reading
-    goes on behind it where it can. ``on_bytes`` is told the position in the file on disk.
+    gzip, xz, bzip2, tar, zip and Parquet are told by their first bytes. What cannot be read comes as a Failure, and
+    reading goes on behind it where it can. ``on_bytes`` is told the position in the file on disk.
     """
     name = str(path)
+    if is_hub_name(path):
+        yield from _read_rows(hub_rows(path), name, limit)
+        return
     try:
         with path.open("rb") as raw:
-            stream = _decompressed(raw)
-            is_tar = _is_tar(stream)
-            stream.seek(0)
-            for item in _read_tar(stream, name, limit) if is_tar else _read_stream(stream, name, limit):
+            for item in _read_file(raw, name, limit):
                 yield item
                 on_bytes(raw.tell())
     except _DAMAGED as error:
@@ -127,6 +136,39 @@ def read_documents(
         yield Failure(reason="damaged_archive", detail=detail, origin=name)
     except OSError as error:
         yield Failure(reason="unreadable", detail=error.strerror or str(error), origin=name)
+
+
+def _read_file(raw: IO[bytes], name: str, limit: int) -> Iterator[Item]:
+    stream = _decompressed(raw)
+    head = stream.read(512)
+    stream.seek(0)
+    if is_tar(head):
+        yield from _read_members(tar_members(stream), name, limit)
+    elif is_zip(head):
+        yield from _read_members(zip_members(stream), name, limit)
+    elif head.startswith(_PARQUET) and stream is raw:
+        yield from _read_rows(parquet_rows(raw), name, limit)
+    else:
+        yield from _read_stream(stream, name, limit)
+
+
+def _read_rows(rows: Iterator[TableRow], name: str, limit: int) -> Iterator[Item]:
+    """The rows of a table, those of each split of a data set by themselves."""
+    origin, found = name, False
+    try:
+        for row in rows:
+            found = True
+            origin = f"{name}!{row.table}" if row.table else name
+            if row.size > limit:
+                detail = f"{row.size} characters, the limit is {limit}"
+                yield Failure(reason="line_too_long", detail=detail, origin=origin, line=row.number)
+            else:
+                yield Document(value=row.value, origin=origin, line=row.number)
+    except TableError as error:
+        yield Failure(reason="unreadable", detail=str(error), origin=origin)
+        return
+    if not found:
+        yield Failure(reason="empty", detail="", origin=name)
 
 
 def _decompressed(raw: IO[bytes]) -> IO[bytes]:
@@ -141,22 +183,29 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
     return raw
 
 
-def _is_tar(stream: IO[bytes]) -> bool:
-    return stream.read(512)[257:262] == b"ustar"
-
-
-def _read_tar(stream: IO[bytes], name: str, limit: int) -> Iterator[Item]:
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
-        for member in archive:
-            base = PurePosixPath(member.name).name
-            if not member.isfile() or base.startswith("."):
-                continue
-            origin = f"{name}!{member.name}"
-            if not is_candidate(base):
-                yield Failure(reason="not_a_data_file", detail="", origin=origin)
-                continue
-            body = cast(IO[bytes], archive.extractfile(member))
-            yield from _read_member(body, origin, base, limit)
+def _read_members(members: Iterator[Member], name: str, limit: int) -> Iterator[Item]:
+    found = False
+    for member in members:
+        origin = f"{name}!{member.path}"
+        if member.base.startswith("."):
+            continue
+        found = True
+        if not is_candidate(member.base):
+            yield Failure(reason="not_a_data_file", detail="", origin=origin)
+        elif member.body is None:
+            reason, detail = member.problem
+            yield Failure(reason=reason, detail=detail, origin=origin)
+        else:
+            try:
+                yield from _read_member(member.body, origin, member.base, limit)
+            except (*_DAMAGED, OSError) as error:
+                if isinstance(error, OSError) and error.errno:
+                    raise  # of the disk; bzip2 tells damage by an OSError without a number
+                # Of a zip the next member is fine; a tar that ends here says so again when the next one is asked for.
+                detail = f"{type(error).__name__}: {error}; what stood before this was read"
+                yield Failure(reason="damaged_member", detail=detail, origin=origin)
+    if not found:
+        yield Failure(reason="empty", detail="", origin=name)
 
 
 def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterator[Item]:
@@ -179,8 +228,8 @@ def _read_stream(stream: IO[bytes], origin: str, limit: int) -> Iterator[Item]:
     if first.startswith((b"\xff\xfe", b"\xfe\xff")):
         yield Failure(reason="not_utf8", detail="UTF-16 or UTF-32; write it anew as UTF-8", origin=origin)
         return
-    if first.startswith(b"PAR1"):
-        yield Failure(reason="parquet", detail="write it as JSON Lines: Dataset.to_json", origin=origin)
+    if first.startswith(_PARQUET):
+        yield Failure(reason="packed_parquet", detail="unpack it: it is not read as a stream", origin=origin)
         return
     first = first.removeprefix(b"\xef\xbb\xbf")
     if _ending(origin) in (".jsonl", ".ndjson"):

@@ -1,14 +1,14 @@
 """What a stage trains on, and its sampled groups as rows of samples.jsonl."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from harness.config import Stage
 from harness.outcomes.base import VERIFIED, outcome_row
 from harness.stages.base import StageContext
 from harness.step_data import lazy_dataset, reward_columns
-from srl_agent.formats import Message, UnrepresentableActionError
+from harness.step_rows import step_completion
+from srl_agent.formats import Message
 from srl_agent.formats.math_step import solution_prompt, solution_text
 from srl_agent.steps import StepRef
 from srl_agent.training.sampling import Group, population_std
@@ -58,13 +58,8 @@ def _sft_row(ref: StepRef, context: StageContext) -> dict[str, Any]:
 
 
 def _step_target(ref: StepRef, context: StageContext) -> tuple[list[Message], str]:
-    example, settings = context.data.example(ref), context.recipe.sft
-    filled = replace(example.expert, thought=settings.filler)
-    use_expert = settings.thought == "expert" and example.expert.thought.strip()
-    try:
-        return example.prompt, context.data.action_format.render(example.expert if use_expert else filled)
-    except UnrepresentableActionError:  # the thought itself holds a <think> tag
-        return example.prompt, context.data.action_format.render(filled)
+    example = context.data.example(ref)
+    return example.prompt, step_completion(example, context.data.action_format, context.recipe.sft)
 
 
 def _whole_solution(ref: StepRef, context: StageContext) -> tuple[list[Message], str]:

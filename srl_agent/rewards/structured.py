@@ -7,13 +7,13 @@ from typing import Any
 
 from srl_agent.rewards.similarity import similarity
 from trajectories import Action
+from trajectories.vocabulary import EDITORS
 
 # Prose for the reader and harness bookkeeping: what they say changes nothing the action does.
 _PROSE = frozenset({"description", "summary", "security_risk", "explanation", "reason"})
 _PATHS = frozenset({"path", "file_path", "filename", "notebook_path"})
 _OLD_TEXT = frozenset({"old_str", "old_string"})
 _NEW_TEXT = frozenset({"new_str", "new_string", "file_text", "content", "new_source"})
-_EDITORS = frozenset({"str_replace_editor", "str_replace_based_edit_tool", "file_editor"})
 
 
 def structured_similarity(candidate: Sequence[Action], expert: Sequence[Action]) -> float:
@@ -40,7 +40,7 @@ def _call_score(candidate: Action, expert: Action) -> float:
     if candidate.name != expert.name:
         return 0.0
     given, wanted = _scored_arguments(candidate), _scored_arguments(expert)
-    if expert.name in _EDITORS and given.pop("command", None) != wanted.pop("command", None):
+    if expert.name in EDITORS and given.pop("command", None) != wanted.pop("command", None):
         return 0.0
     if "diff" in wanted and not given.get("diff"):
         return 0.0

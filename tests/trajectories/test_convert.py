@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from harness import cli
@@ -111,6 +113,22 @@ def test_wrong_calls_are_exit_2(tmp_path, capsys):
     assert command(data, "--out", tmp_path / "o", "--format", "nonsense").returncode == 2
     assert convert(data, "--out", out, "--force") == 0
     assert len(list(read_trajectories(out))) == 1
+
+
+def test_rows_of_a_table_and_of_a_data_set_are_the_rows_of_the_file(tmp_path, capsys):
+    rows = [row(1), row(2)]
+    write(tmp_path / "in.jsonl", *rows)
+    (tmp_path / "set").mkdir()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "set/train-0.parquet")
+    outs = [tmp_path / f"{name}.store" for name in ("file", "table", "set")]
+    for source, out in zip(
+        (tmp_path / "in.jsonl", tmp_path / "set", f"hf:{tmp_path / 'set'}@train"), outs, strict=True
+    ):
+        assert convert(source, "--out", out, "--force") == 0
+    assert outs[0].read_bytes() == outs[1].read_bytes() == outs[2].read_bytes()
+    capsys.readouterr()
+    assert convert("hf:nobody/nothing", "--out", tmp_path / "none", "--force") == 1
+    assert "unreadable: hf:nobody/nothing: " in capsys.readouterr().err
 
 
 def test_the_store_of_the_last_time_is_no_input(tmp_path):

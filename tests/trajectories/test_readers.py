@@ -578,3 +578,190 @@ def test_a_trajectory_of_prose_has_no_step_with_an_action(name):
         found, ledger = read(values[name], name)
         assert not found
         assert ledger.trajectories.dropped == {"no_step_with_action": 1}
+
+
+# --- OpenAI Responses API
+
+
+def responses_call(name: str, arguments: Any, call_id: str = "c1", **more: Any) -> dict[str, Any]:
+    call = {"type": "function_call", "name": name, "arguments": json.dumps(arguments), "call_id": call_id}
+    return call | more
+
+
+def said(text: str, kind: str = "output_text") -> dict[str, Any]:
+    return {"type": "message", "role": "assistant", "content": [{"type": kind, "text": text}]}
+
+
+def test_responses_items():
+    items = [
+        {"role": "developer", "content": "You are."},
+        {"role": "user", "content": [{"type": "input_text", "text": "Fix it."}]},
+        {"type": "reasoning", "summary": [], "encrypted_content": "x"},
+        said("Look."),
+        responses_call("bash", {"command": "ls"}),
+        responses_call("bash", {"command": "pwd"}, "c2"),
+        {"type": "function_call_output", "call_id": "c2", "output": "/t"},
+        {"type": "function_call_output", "call_id": "c1", "output": [{"type": "input_text", "text": "a.py"}]},
+        {"type": "reasoning", "summary": []},
+        {"type": "custom_tool_call", "name": "apply_patch", "input": "*** Begin", "call_id": "c3"},
+        {"type": "custom_tool_call_output", "call_id": "c3", "output": "ok"},
+        {
+            "type": "local_shell_call",
+            "id": "i",
+            "call_id": "c4",
+            "action": {"type": "exec", "command": ["ls"]},
+        },
+        {"type": "local_shell_call_output", "call_id": "c4", "output": "a.py"},
+        said("Done."),
+    ]
+    trajectory = one({"input": items, "model": "gpt-5", "instance_id": "acme__w-9"})
+    assert (trajectory.source, trajectory.model, trajectory.task) == ("responses", "gpt-5", "Fix it.")
+    assert trajectory.instance_id == "acme__w-9"
+    first, patch, shell, last = trajectory.steps
+    assert first == Step(
+        thought="Look.",
+        actions=(
+            Action(name="bash", arguments={"command": "ls"}),
+            Action(name="bash", arguments={"command": "pwd"}),
+        ),
+        observation="a.py\n/t",
+    )
+    assert (patch.actions, patch.observation) == (
+        (Action(name="apply_patch", arguments={"input": "*** Begin"}),), "ok",
+    )  # fmt: skip
+    assert shell.actions == (Action(name="local_shell", arguments={"type": "exec", "command": ["ls"]}),)
+    assert (last.thought, last.actions) == ("Done.", ())
+    bare = one(items)
+    assert (bare.steps, bare.instance_id) == (trajectory.steps, "acme__w-1")
+
+
+def test_responses_request_with_its_response_and_nemo_gym_rollouts():
+    request = {"input": "Fix it.", "model": "m"}
+    response = {"object": "response", "output": [said("Look."), responses_call("bash", {"command": "ls"})]}
+    whole = one({"request": request, "response": response})
+    assert (whole.task, whole.steps[0].thought, whole.model) == ("Fix it.", "Look.", "m")
+    assert one({"responses_create_params": request, "response": response, "reward": 1.0}) == whole
+    nothing_asked, ledger = read(response)
+    assert nothing_asked == []
+    assert ledger.trajectories.dropped == {"no_task": 1}
+
+
+def test_responses_items_with_traps():
+    items = [
+        {"role": "user", "content": "Fix it."},
+        responses_call("bash", "not an object"),
+        {"type": "function_call_output", "call_id": "c1", "output": "bad arguments"},
+        {
+            "type": "web_search_call",
+            "id": "ws",
+            "action": {"type": "search", "query": "q"},
+            "status": "completed",
+        },
+        {
+            "type": "mcp_call",
+            "id": "m1",
+            "name": "get",
+            "arguments": "{}",
+            "output": "page",
+            "server_label": "s",
+        },
+        {"type": "image_of_the_future", "data": "x"},
+        {"type": "reasoning", "summary": []},
+    ]
+    (trajectory,), ledger = read({"input": items})
+    (step,) = trajectory.steps
+    assert [action.name for action in step.actions] == ["web_search", "get"]
+    assert step.observation == "page"
+    assert ledger.steps.dropped == {"arguments_not_an_object": 1}
+    assert ledger.notes == {"item_not_understood": 1}
+
+
+# --- NeMo Gym pivot rows of others
+
+
+def test_pivot_rows_of_others_are_a_trajectory_each():
+    params = {
+        "input": [
+            {"role": "system", "content": "You are."},
+            {"role": "user", "content": "Fix it."},
+            responses_call("bash", {"command": "ls"}),
+            {"type": "function_call_output", "call_id": "c1", "output": "a.py"},
+            said("Open it."),
+        ],
+        "tools": [],
+    }
+    call = {"type": "function_call", "name": "bash", "arguments": '{"command": "cat a.py"}'}
+    trajectory = one({"responses_create_params": params, "expected_action": call, "instance_id": "i"})
+    assert trajectory.source == "pivot"
+    assert trajectory.steps[1] == Step(
+        thought="Open it.", actions=(Action(name="bash", arguments={"command": "cat a.py"}),), observation=""
+    )
+    batch = one(
+        {
+            "responses_create_params": params,
+            "expected_action": {"type": "function_call_batch", "calls": [call, call]},
+        }
+    )
+    assert len(batch.steps[1].actions) == 2
+    prose = one(
+        {
+            "responses_create_params": params | {"input": params["input"][:4]},
+            "expected_action": {"type": "message", "content": "Done."},
+        }
+    )
+    assert prose.steps[1] == Step(thought="Done.", actions=(), observation="")
+
+
+# --- ATIF of others
+
+
+def atif_call(call_id: str, **arguments: Any) -> dict[str, Any]:
+    return {"tool_call_id": call_id, "function_name": "bash", "arguments": arguments}
+
+
+def atif_document(*steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    numbered = [{"step_id": number, **step} for number, step in enumerate(steps, 1)]
+    agent = {"name": "openhands", "version": "1.0", "model_name": "m"}
+    return {"schema_version": "ATIF-v1.7", "agent": agent, "steps": numbered, "session_id": "s"} | fields
+
+
+def test_atif_of_others():
+    document = atif_document(
+        {"source": "system", "message": "You are."},
+        {"source": "user", "message": [{"type": "text", "text": "Fix it."}]},
+        {
+            "source": "agent", "message": "Look.", "reasoning_content": "private",
+            "tool_calls": [atif_call("a", command="ls"), atif_call("b", command="pwd")],
+            "observation": {"results": [
+                {"source_call_id": "b", "content": "/t"},
+                {"source_call_id": "a", "content": [{"type": "text", "text": "a.py"}]},
+                {"content": "warning"},
+            ]},
+        },
+        {
+            "source": "agent", "message": "Copied.", "is_copied_context": True,
+            "tool_calls": [atif_call("c", command="old")],
+            "observation": {"results": [{"source_call_id": "c", "content": "old"}]},
+        },
+        {"source": "agent", "message": "", "llm_call_count": 0, "tool_calls": [atif_call("d", command="auto")]},
+        {"source": "system", "message": "", "observation": {"results": [{"content": "compacted"}]}},
+        {"source": "agent", "message": "Done."},
+        continued_trajectory_ref="more.json",
+    )  # fmt: skip
+    inner = atif_document(
+        {"source": "user", "message": "Search."},
+        {"source": "agent", "message": "", "tool_calls": [atif_call("a", command="grep x")]},
+        trajectory_id="sub",
+    )
+    found, ledger = read(
+        document | {"subagent_trajectories": [inner]}, origin="job/task__a1/agent/trajectory.json"
+    )
+    outer, sub = found
+    assert (outer.trajectory_id, outer.instance_id, outer.model) == ("s", "task__a1", "m")
+    assert (outer.source, outer.task, outer.metadata["agent"]) == ("atif", "Fix it.", "openhands")
+    assert [step.thought for step in outer.steps] == ["Look.", "Done."]
+    assert outer.steps[0].observation == "a.py\n/t\nwarning\ncompacted"
+    assert [action.arguments["command"] for action in outer.steps[0].actions] == ["ls", "pwd"]
+    assert (sub.trajectory_id, sub.task, len(sub.steps)) == ("s/sub", "Search.", 1)
+    assert ledger.steps.dropped == {"copied_context": 1, "not_of_the_model": 1}
+    assert ledger.notes["continued_in_another_file"] == 1

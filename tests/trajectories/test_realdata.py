@@ -2,11 +2,22 @@
 
 import json
 import os
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.convert import main
+from trajectories import Trajectory
+from trajectories.detect import detect
+from trajectories.ledger import FileLedger
+from trajectories.readers import READERS
+from trajectories.sources import Document
+from trajectories.store import read_trajectories
+from trajectories.vocabulary import canonical, original
+from trajectories.writers import WRITERS
 
 pytestmark = pytest.mark.realdata
 
@@ -58,3 +69,41 @@ def test_set_converts(name, tmp_path):
         assert trajectory["task"]
         assert all(step["actions"] or step["thought"].strip() for step in trajectory["steps"])
         assert all(action["name"] for step in trajectory["steps"] for action in step["actions"])
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_set_survives_the_formats_that_it_can_be_written_in(name, tmp_path):
+    """Each ATIF document gives its trajectory back, each pivot row the trajectory up to its step."""
+    assert main([str(folder(name)), "--out", str(tmp_path / "o.jsonl")]) == 0
+    for trajectory in read_trajectories(tmp_path / "o.jsonl"):
+        (row,) = WRITERS["atif"](trajectory, Counter())
+        assert read_row("atif", row) == trajectory
+        for row in WRITERS["pivot"](trajectory, Counter()):
+            found = read_row("pivot", row)
+            acted = row["srl_agent"]["step_index"] + 1
+            assert found.steps[:acted] == trajectory.steps[:acted]
+        assert found == trajectory
+
+
+def read_row(format_name: str, row: Mapping[str, Any]) -> Trajectory:
+    document = Document(value=json.loads(json.dumps(row)), origin="row.json")
+    assert detect(document.value) == format_name
+    (trajectory,) = READERS[format_name](document, FileLedger("row.json", format_name))
+    return trajectory
+
+
+# Share of the calls that the common vocabulary has a place for; the others are tools of one program alone.
+MAPPED = {"claude_code": 0.95, "moatless_claude35sonnet_lite271": 0.999}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_calls_of_a_set_are_in_the_vocabulary_and_come_back(name, tmp_path):
+    assert main([str(folder(name)), "--out", str(tmp_path / "o.jsonl")]) == 0
+    mapped = total = 0
+    for trajectory in read_trajectories(tmp_path / "o.jsonl"):
+        for action in (action for step in trajectory.steps for action in step.actions):
+            total += 1
+            if (found := canonical(action)) is not None:
+                mapped += 1
+                assert original(found) == action
+    assert mapped / total >= MAPPED.get(name, 1)

@@ -4,8 +4,11 @@ import json
 import lzma
 import os
 import tarfile
+import zipfile
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from trajectories.sources import Document, Failure, find_files, read_documents
@@ -41,7 +44,7 @@ def test_json_and_json_lines_are_told_by_content(tmp_path):
         (b'{\n"a": [1, 2', "not_json"),
         ('{\n"a": "é"}'.encode("latin-1"), "not_utf8"),
         ('{"a": 1}'.encode("utf-16"), "not_utf8"),
-        (b"PAR1....", "parquet"),
+        (b"PAR1....", "unreadable"),
         (b"[" * 100_000, "not_json"),
     ],
 )
@@ -116,3 +119,137 @@ def test_folders_are_searched_sorted_and_no_file_comes_twice(tmp_path):
 def test_names_of_documents(tmp_path):
     assert Document(value=1, origin="x.tar!r/a__b-1.traj.json.gz").name == "a__b-1"
     assert Document(value=1, origin="r/a.jsonl", line=7).name == "a:7"
+
+
+def zipped(path: Path, members: dict[str, bytes], how: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", how) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_zips_are_read_member_by_member_and_no_path_leads_out(tmp_path):
+    path = zipped(
+        tmp_path / "x.zip",
+        {
+            "r/": b"",
+            "r/a.traj": b'{\n"a": 1}',
+            "../../etc/b.jsonl": b'{"a": 2}\nnonsense\n',
+            "/c.json.gz": gzip.compress(b'{"a": 4}'),
+            "r/notes.md": b"# x",
+            "__MACOSX/r/._a.traj": b"junk",
+            "r/in.zip": b"junk",
+            "r/in.tar.gz": b"junk",
+            "r/t.parquet": b"PAR1junk",
+        },
+    )
+    assert positions(path) == [
+        ("x.zip!r/a.traj", {"a": 1}),
+        ("x.zip!../../etc/b.jsonl:1", {"a": 2}),
+        ("x.zip!../../etc/b.jsonl:2", "not_json"),
+        ("x.zip!/c.json.gz", {"a": 4}),
+        ("x.zip!r/notes.md", "not_a_data_file"),
+        ("x.zip!r/in.zip", "nested_archive"),
+        ("x.zip!r/in.tar.gz", "nested_archive"),
+        ("x.zip!r/t.parquet", "packed_parquet"),
+    ]
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["x.zip"]
+
+
+@pytest.mark.parametrize(
+    "how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_a_damaged_member_of_a_zip_costs_that_member(tmp_path, how):
+    lines = "".join(json.dumps({"a": number}) + "\n" for number in range(2000)).encode()
+    path = zipped(tmp_path / "x.zip", {"a.jsonl": lines, "b.json": b'{"b": 1}'}, how)
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"a.jsonl") + 400
+    content[middle : middle + 40] = bytes(40)
+    path.write_bytes(content)
+    items = list(read_documents(path))
+    bad = [item for item in items if isinstance(item, Failure)]
+    assert bad[-1].reason == "damaged_member"
+    assert bad[-1].origin == f"{path}!a.jsonl"
+    assert items[-1] == Document(value={"b": 1}, origin=f"{path}!b.json")
+
+
+def test_encrypted_members_are_named(tmp_path):
+    path = zipped(tmp_path / "x.zip", {"a.json": b'{"a": 1}', "b.json": b'{"b": 1}'})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag in the list of members
+    path.write_bytes(content)
+    assert positions(path) == [("x.zip!a.json", "encrypted"), ("x.zip!b.json", {"b": 1})]
+
+
+def test_zip_bombs_end_at_the_limit(tmp_path):
+    bomb = b"[" + b" " * 3_000_000
+    path = zipped(
+        tmp_path / "x.zip", {"a.json": bomb, "b.jsonl": bomb + b'\n{"b": 1}\n', "c.json": b'{"c": 1}'}
+    )
+    assert path.stat().st_size < 20_000
+    assert positions(path, limit=1000) == [
+        ("x.zip!a.json", "too_large"),
+        ("x.zip!b.jsonl:1", "line_too_long"),
+        ("x.zip!b.jsonl:2", {"b": 1}),
+        ("x.zip!c.json", {"c": 1}),
+    ]
+
+
+def test_zips_wrong_in_any_byte_end_in_failures(tmp_path):
+    """Never in another exception: every byte of the headers and of the list of members, and every length."""
+    members = {"a.jsonl": b'{"a": 1}\n{"a": 2}\n', "b.json": b'{"b": 1}'}
+    whole = zipped(tmp_path / "x.zip", members).read_bytes()
+    path = tmp_path / "y.zip"
+    outcomes = set()
+    for position in range(len(whole)):
+        for wrong in (whole[:position], whole[:position] + b"\xff" + whole[position + 1 :]):
+            path.write_bytes(wrong)
+            outcomes |= {
+                item.reason for item in read_documents(path, limit=1000) if isinstance(item, Failure)
+            }
+    assert {"damaged_archive", "damaged_member", "encrypted", "unknown_compression", "not_json"} <= outcomes
+
+
+def test_parquet_is_read_row_by_row(tmp_path):
+    table = pyarrow.table(
+        {
+            "messages": [[{"role": "user", "content": "x" * size, "calls": calls}] for size, calls in
+                         [(1, None), (5000, [{"a": 1, "b": None}]), (2, [{"a": None, "b": b"\xff"}])]],
+            "none": [None, None, None],
+        }
+    )  # fmt: skip
+    path = tmp_path / "x.parquet"
+    pyarrow.parquet.write_table(table, path, row_group_size=1)
+    assert positions(path, limit=1000) == [
+        ("x.parquet:1", {"messages": [{"role": "user", "content": "x"}]}),
+        ("x.parquet:2", "line_too_long"),
+        ("x.parquet:3", {"messages": [{"role": "user", "content": "xx", "calls": [{"b": "/w=="}]}]}),
+    ]
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + b"\xff" * 40 + content[80:])
+    assert positions(path)[-1] == ("x.parquet", "unreadable")
+    (tmp_path / "x.parquet.gz").write_bytes(gzip.compress(content))
+    assert positions(tmp_path / "x.parquet.gz") == [("x.parquet.gz", "packed_parquet")]
+
+
+def test_a_data_set_is_streamed_split_by_split(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text('{"a": {"x": 1}}\n{"a": {"y": "2"}}\n')
+    (folder / "test.jsonl").write_text('{"a": {"x": 3}}\n')
+    name = Path(f"hf:{folder}")
+    assert find_files([name]) == [name]
+    found = [(item.position, item.value) for item in read_documents(name) if isinstance(item, Document)]
+    train = [(f"{name}!train:1", {"a": {"x": 1}}), (f"{name}!train:2", {"a": {"y": "2"}})]
+    assert found == [*train, (f"{name}!test:1", {"a": {"x": 3}})]
+    (only,) = read_documents(Path(f"{name}@test"))
+    assert isinstance(only, Document)
+    assert (only.position, only.value) == (f"{name}@test!test:1", {"a": {"x": 3}})
+
+
+@pytest.mark.parametrize("name", ["hf:nobody/nothing", "hf:", "hf:nobody/nothing:x@train"])
+def test_a_data_set_that_cannot_be_had_is_a_failure(name):
+    (item,) = read_documents(Path(name))
+    assert isinstance(item, Failure)
+    assert item.reason == "unreadable"
+    assert "without the hub give a local folder or file" in item.detail

@@ -6,6 +6,7 @@ from typing import Protocol
 from trajectories.ledger import FileLedger
 from trajectories.readers import (
     anthropic,
+    atif,
     claude_code,
     math,
     mini_swe_agent,
@@ -14,6 +15,8 @@ from trajectories.readers import (
     openhands,
     openhands_sdk,
     own,
+    pivot,
+    responses,
     swe_agent,
     swe_smith,
     trae,
@@ -33,6 +36,7 @@ class Reader(Protocol):
 
 READERS: Mapping[str, Reader] = {
     "anthropic": anthropic.read,
+    "atif": atif.read,
     "claude-code": claude_code.read,
     "math": math.read_solutions,
     "mini-swe-agent": mini_swe_agent.read,
@@ -40,6 +44,8 @@ READERS: Mapping[str, Reader] = {
     "openai": openai.read,
     "openhands": openhands.read,
     "openhands-sdk": openhands_sdk.read,
+    "pivot": pivot.read,
+    "responses": responses.read,
     "s1k": math.read_s1k,
     "store": own.read,
     "swe-agent": swe_agent.read,

@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Any
 
 from trajectories.ledger import FileLedger
+from trajectories.records import check_record
 from trajectories.solutions import NotInSteps, SolutionStep, split_solution
 from trajectories.sources import Document
 from trajectories.types import Action, Step, Trajectory
@@ -57,18 +58,19 @@ def _read(
         try:
             question = _text(row, next((key for key in _QUESTIONS if row.get(key)), "question"))
             solved = sort_out(row)
-        except (TypeError, AttributeError) as error:
-            ledger.trajectory(f"{position}: {error}", 0, reason="malformed")
-            continue
-        try:
             solution = split_solution(solved.solution)
+            trajectory = _trajectory(row, question, solved, solution.preamble, solution.steps, source)
+            check_record(trajectory)
         except NotInSteps as reason:
             ledger.trajectory(position, 0, reason=str(reason))
+            continue
+        except (TypeError, AttributeError, ValueError) as error:
+            ledger.trajectory(f"{position}: {error}", 0, reason="malformed")
             continue
         ledger.trajectory(position, len(solution.steps))
         if solution.preamble:
             ledger.note("text_before_the_first_step", position)
-        yield _trajectory(row, question, solved, solution.preamble, solution.steps, source)
+        yield trajectory
 
 
 def _trajectory(

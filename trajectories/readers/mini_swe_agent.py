@@ -6,6 +6,7 @@ from typing import Any
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import Message, bash, openai_reply, result_ids, text_of
+from trajectories.readers.responses import response_reply
 from trajectories.readers.turns import (
     NO_BLOCK,
     SEVERAL_BLOCKS,
@@ -85,7 +86,7 @@ def events(messages: Iterable[Message]) -> Iterator[Event]:
 def reply_of(message: Message, extra: Mapping[str, Any]) -> Reply:
     """The model's own text or tool calls; ``extra.actions`` holds what the scaffold made of them."""
     if message.get("object") == "response":
-        return _response_reply(message)
+        return response_reply(message.get("output") or [])
     content = text_of(message.get("content"))
     if message.get("tool_calls"):
         return openai_reply(content, message["tool_calls"])
@@ -98,15 +99,3 @@ def reply_of(message: Message, extra: Mapping[str, Any]) -> Reply:
     if blocks:
         return Reply(thought=content, problem=SEVERAL_BLOCKS)
     return Reply(thought=content, problem=NO_BLOCK if "```" in content else None)
-
-
-def _response_reply(message: Message) -> Reply:
-    """OpenAI's Responses API: an ``output`` list of messages, reasoning and function calls."""
-    output = message.get("output") or []
-    prose = "\n".join(text_of(item.get("content")) for item in output if item.get("type") == "message")
-    calls = [
-        {"name": item.get("name"), "arguments": item.get("arguments"), "id": item.get("call_id")}
-        for item in output
-        if item.get("type") == "function_call"
-    ]
-    return openai_reply(prose, calls)

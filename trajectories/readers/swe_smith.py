@@ -39,6 +39,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     folded = fold(events(messages))
     instance_id = row.get("instance_id") or document.name
     task = issue_text(folded.prompt)
+    resolved = row.get("resolved")
     patch = submitted_diff(folded.steps)
     if patch is None and row.get("patch"):
         # The column belongs to another row in most of the published data; nothing here can confirm it.
@@ -51,7 +52,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
             steps=folded.steps,
             source=SOURCE,
             model=row.get("model"),
-            resolved=row.get("resolved"),
+            resolved=resolved if isinstance(resolved, bool) else None,
             patch=patch,
             metadata={} if task == folded.prompt.strip() else {"prompt": folded.prompt},
         ),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from trajectories.ledger import FileLedger
+from trajectories.records import check_record
 from trajectories.types import Action, Step, Trajectory
 
 NO_ACTION = "no_action"  # an agent turn of prose only
@@ -178,7 +179,11 @@ def issue_text(prompt: str) -> str:
 
 
 def admit(trajectory: Trajectory, folded: Folded, ledger: FileLedger, position: str) -> Iterator[Trajectory]:
-    """Count a trajectory and its turns; give it on unless nothing of it can be used."""
+    """Count a trajectory and its turns; give it on unless nothing of it can be used.
+
+    Raises TypeError or ValueError, before anything is counted, for one with fields that cannot be.
+    """
+    check_record(trajectory)
     for what, times in folded.notes.items():
         ledger.note(what, position, times)
     reason = None

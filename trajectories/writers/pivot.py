@@ -1,0 +1,79 @@
+"""NeMo Gym's pivot rows: one row a step, the history as items of the Responses API, the expert's call beside it.
+
+The shape is that of Gym's server ``single_step_tool_use_with_argument_comparison`` (its ``task_data.py``).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from trajectories.carried import KEY, carried
+from trajectories.types import Action, Step, Trajectory
+from trajectories.writers.tools import tools_of
+
+AGENT = {
+    "type": "responses_api_agents",
+    "name": "single_step_tool_use_with_argument_comparison_agent",
+}
+
+
+def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
+    """A row for each step with an action. The last row and what is carried in it make up the trajectory."""
+    targets = [index for index, step in enumerate(trajectory.steps) if step.actions]
+    left_out["no_action"] += len(trajectory.steps) - len(targets)
+    if not targets:
+        left_out["trajectory_without_action"] += 1
+        return
+    tools = [
+        {"type": "function", "name": name, "parameters": schema, "strict": False}
+        for name, schema in tools_of(trajectory).items()
+    ]
+    common = carried(trajectory)
+    history: list[dict[str, Any]] = [{"type": "message", "role": "user", "content": trajectory.task}]
+    for index, step in enumerate(trajectory.steps):
+        if step.actions:
+            own: dict[str, Any] = {
+                "step_index": index,
+                "steps": len(trajectory.steps),
+                "thought": step.thought,
+                "observation": step.observation,
+            }
+            if index == targets[-1]:
+                own["after"] = [
+                    {"thought": later.thought, "observation": later.observation}
+                    for later in trajectory.steps[index + 1 :]
+                ]
+            yield {
+                "responses_create_params": {"input": list(history), "tools": tools},
+                "expected_action": _expected(step.actions),
+                "agent_ref": AGENT,
+                KEY: common | own,
+            }
+        history += items(index, step)
+
+
+def items(index: int, step: Step) -> Iterator[dict[str, Any]]:
+    """A step as items; their ids say which step they belong to, so that no two steps run into each other."""
+    if step.thought or not step.actions:
+        content = [{"type": "output_text", "text": step.thought, "annotations": []}]
+        message = {"type": "message", "role": "assistant", "content": content}
+        yield {**message, "id": f"msg_{index}", "status": "completed"}
+    for place, action in enumerate(step.actions):
+        yield {**_call(action), "call_id": f"call_{index}_{place}"}
+    for place in range(len(step.actions)):
+        # Our record has one observation a turn: it answers the last call.
+        output = step.observation if place == len(step.actions) - 1 else ""
+        yield {"type": "function_call_output", "call_id": f"call_{index}_{place}", "output": output}
+    if step.observation and not step.actions:
+        yield {"type": "message", "role": "user", "content": step.observation}
+
+
+def _expected(actions: Sequence[Action]) -> dict[str, Any]:
+    if len(actions) == 1:
+        return _call(actions[0])
+    return {"type": "function_call_batch", "calls": [_call(action) for action in actions]}
+
+
+def _call(action: Action) -> dict[str, Any]:
+    return {"type": "function_call", "name": action.name, "arguments": json.dumps(dict(action.arguments))}
