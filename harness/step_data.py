@@ -77,7 +77,7 @@ def load_step_data(recipe: Recipe) -> StepData:
     path = _existing_path(recipe)
     if recipe.steps.show_title and recipe.actions.format != "math-step":
         raise UserError("steps.show_title: only steps of solutions have titles (actions.format: math-step)")
-    action_format, settings = make_format(recipe), _step_settings(recipe)
+    action_format, settings = make_format(recipe), step_settings(recipe)
     index = index_steps(path, settings=settings, action_format=action_format)
     entries, sides = index.entries, _split(recipe, path, index.entries)
     chosen: dict[str, tuple[StepRef, ...]] = {}
@@ -278,7 +278,8 @@ def prompt_digest(data: StepData) -> str:
     return sha256(json.dumps([example.prompt, example.expert_action]).encode()).hexdigest()
 
 
-def _step_settings(recipe: Recipe) -> StepSettings:
+def step_settings(recipe: Recipe) -> StepSettings:
+    """How the recipe makes prompts and targets of steps."""
     steps = recipe.steps
     return StepSettings(
         context_window=None if steps.context_window == "full" else steps.context_window,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.config import Recipe, SftTable
-from harness.step_data import _step_settings, make_format
+from harness.step_data import make_format, step_settings
 from srl_agent.formats import ActionFormat, UnrepresentableActionError
 from srl_agent.steps import StepExample, render_example, select_steps
 from trajectories import Trajectory
@@ -15,7 +15,7 @@ from trajectories.writers import Writer
 
 def prompt_completion(recipe: Recipe) -> Writer:
     """A writer of the rows that the recipe's SFT stage learns from, before any split or selection. Raises UserError."""
-    settings, action_format = _step_settings(recipe), make_format(recipe)
+    settings, action_format = step_settings(recipe), make_format(recipe)
 
     def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[Mapping[str, Any]]:
         refs, reasons = select_steps([trajectory], settings=settings, action_format=action_format)
