@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     contamination = _contamination(recipe)  # before a model is loaded
     job = _prepare(recipe)  # what is wrong is told before a folder is made
     if options.dry_run:
-        return _dry_run(job)
+        return _dry_run(job, contamination)
     folder = EvaluationFolder(new_run(recipe.output, recipe.name))
     folder.create(recipe)
     return _evaluate(job, contamination, folder)
@@ -184,12 +184,15 @@ def load(recipe: "EvaluationRecipe") -> "tuple[tuple[SWETask, ...], dict[str, Pr
         raise UserError(str(error), exit_code=2) from error
 
 
-def _dry_run(job: "_Job | MathJob") -> int:
+def _dry_run(job: "_Job | MathJob", contamination: Mapping[str, Any] | None) -> int:
     import yaml
 
     table = job.recipe.model_dump(mode="json")
     print(yaml.safe_dump(table, sort_keys=False, allow_unicode=True), end="")
     print(f"# {job.describe()}")
+    for cause, count in contamination["causes"].items() if contamination else ():
+        found = f"{count['tasks']} tasks in {count['trained_on']}, {count['not_checked']} not checked"
+        print(f"# trained on, {cause}: {found}")
     print("# nothing was judged: this was a dry run")
     return 0
 

@@ -160,7 +160,9 @@ def test_the_run_keeps_what_was_found(tiny_model: Path, tmp_path: Path) -> None:
     assert "of 42 tasks that are evaluated stand in" in done.stderr
 
 
-def test_an_evaluation_is_refused_by_the_same_gate(tmp_path: Path) -> None:
+def test_an_evaluation_is_refused_by_the_same_gate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     one = "tasks.ids=[demo__calc-1]"
     with pytest.raises(UserError) as refused:
         evaluate([one, f"contamination.train=[{expert_path()}]", f"output={tmp_path}"])
@@ -168,3 +170,4 @@ def test_an_evaluation_is_refused_by_the_same_gate(tmp_path: Path) -> None:
     assert "\n  commit: " in str(refused.value)
     allow = "contamination.allow=[instance,commit,patch,text]"
     assert evaluate([one, f"contamination.train=[{expert_path()}]", allow, "--dry-run"]) == 0
+    assert "# trained on, patch: 1 tasks in 1, 0 not checked" in capsys.readouterr().out
