@@ -183,7 +183,7 @@ def _not_checked(one: Trained) -> set[Cause]:
     lacks: dict[Cause, bool] = {
         "instance": one.instance_id is None,
         "commit": not one.names_base,
-        "patch": not one.patch.strip(),
+        "patch": not patch_keys(one.patch),
         "text": _WORD.search(one.text) is None,
     }
     return {cause for cause, missing in lacks.items() if missing}

@@ -183,7 +183,7 @@ def test_what_cannot_be_checked_is_counted() -> None:
     trained = [
         trained_of(trajectory(), "f:1"),
         trained_of(trajectory(task=f"broken since {BASE}", patch=GOLD), "f:2"),  # a commit, but not its base
-        trained_of(trajectory(metadata={"base_commit": BASE}), "f:3"),
+        trained_of(trajectory(metadata={"base_commit": BASE}, patch="no diff"), "f:3"),
     ]
     found = find_contamination([TASK], trained)
     assert {cause: row["not_checked"] for cause, row in found.by_cause().items()} == {

@@ -13,7 +13,7 @@ from harness.convert import main
 from harness.demo import expert_path
 from harness.inspection.stats import collect, spread
 from harness.inspection.validate import CHECKS, EXAMPLES, validate
-from srl_agent.formats import ActionFormat, get_format
+from srl_agent.formats import ActionFormat, UnrepresentableActionError, get_format
 from srl_agent.formats.xml import XmlSyntax
 from srl_agent.steps import StepSettings
 from trajectories import Action, Step, Trajectory
@@ -253,6 +253,20 @@ def test_an_action_that_is_not_read_back_is_found(tmp_path: Path) -> None:
     assert checked(store(tmp_path / "s.jsonl", trajectory()), deaf) == {"round_trip": 3}
 
 
+def test_a_prompt_longer_than_it_was_said_to_be_is_found(tmp_path: Path) -> None:
+    path = store(tmp_path / "s.jsonl", trajectory())
+    wordy = faulty(lambda prompt, history: prompt[0].update(content="x" * 5000))
+    assert checked(path, wordy) == {}
+    assert checked(path, wordy, max_prompt_chars=4000) == {"renders": 1}
+
+
+def test_a_step_that_was_said_to_be_a_target_and_cannot_be_written_is_found(tmp_path: Path) -> None:
+    def refuse(prompt: list[dict[str, str]], history: list[Step]) -> None:
+        raise UnrepresentableActionError("no way")
+
+    assert checked(store(tmp_path / "s.jsonl", trajectory()), faulty(refuse)) == {"renders": 1}
+
+
 def test_what_a_format_cannot_write_is_counted_and_no_violation() -> None:
     found = validate(expert_path(), settings=StepSettings(), action_format=get_format("bash-block"))
     assert 0 < found.unwritable < found.actions
@@ -265,7 +279,7 @@ def test_broken_records_are_found_and_the_rest_is_read(
     rows = [to_json(trajectory(number)) for number in range(1, 7)]
     rows[1]["trajectory_id"] = "t1"
     rows[2]["steps"][0]["actions"][0]["arguments"] = "ls"
-    rows[3]["task"] = " "
+    rows[3] |= {"task": " ", "resolved": "yes"}
     rows[4]["steps"] = [{"thought": "Hm.", "actions": [], "observation": ""}]
     del rows[5]["steps"]
     path = tmp_path / "s.jsonl"
@@ -276,13 +290,14 @@ def test_broken_records_are_found_and_the_rest_is_read(
         f"{path}:2: t1 is that of line 1",
         f"{path}:3: step 0: the arguments of bash are no object",
         f"{path}:4: task is ' '",
+        f"{path}:4: resolved is 'yes'",
         f"{path}:5: t5",
         f"{path}:6: {path}:6: not a trajectory: KeyError: 'steps'",
         f"{path}:8: {path}:8: not JSON",
     ):
         assert line in told, told
     assert told.startswith(f"{path} as xml (demo): 6 trajectories, ")
-    kinds = {"line": "2", "id": "1", "record": "2", "acts": "1", "renders": "ok", "leak": "ok"}
+    kinds = {"line": "2", "id": "1", "record": "3", "acts": "1", "renders": "ok", "leak": "ok"}
     assert all(f"{count:>6}  {check}: " in told for check, count in kinds.items()), told
 
 
