@@ -1,4 +1,7 @@
-"""``python -m harness.convert PATH… --out FILE``: trajectories of any known format into one store, or into rows."""
+"""``python -m harness.convert PATH… --out FILE``: trajectories of any known format into one store, or into rows.
+
+``python -m harness.convert STORE --stats`` (``--sample``, ``--validate``) looks into one: :mod:`harness.inspection`.
+"""
 
 import argparse
 import json
@@ -18,6 +21,13 @@ from rich.table import Table
 from environments.math.answers import last_box
 from environments.math.verifier import MathVerifier
 from harness.cli import UserError, run
+from harness.inspection.command import (
+    add_inspection_arguments,
+    check_options,
+    inspect,
+    is_asked_for,
+    store_named,
+)
 from trajectories import Trajectory
 from trajectories.detect import FORMAT_NAMES
 from trajectories.ledger import Ledger, Totals
@@ -39,19 +49,23 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "account for what was dropped.",
         epilog=f"Formats: {', '.join(FORMAT_NAMES)}. Files may be .json, .jsonl or .traj, each also .gz, .xz or "
         ".bz2, .parquet, folders of these, .tar and .zip archives, and data sets of the hub (hf:owner/name@split). "
-        "Exit code: 0; 1 if nothing is left; 2 for a wrong call.",
+        "Exit code: 0; 1 if nothing is left, or --validate finds something wrong; 2 for a wrong call.",
     )
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="files, folders, archives, hf:owner/name"
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="files, folders, archives, hf:owner/name; without --out one store to look into",
     )
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="FILE", help="the store to write (JSON Lines)"
-    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the store to write (JSON Lines)")
     parser.add_argument(
         "--to", default="store", choices=(*WRITERS, _PROMPTS), help="what is written (default: %(default)s)"
     )
     parser.add_argument(
-        "--recipe", metavar="NAME", help=f"whose prompts and action format {_PROMPTS} shows (default: demo)"
+        "--recipe",
+        metavar="NAME",
+        help=f"whose prompts and action format {_PROMPTS}, --sample and --validate show",
     )
     parser.add_argument(
         "--format",
@@ -68,6 +82,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="drop lines and documents larger than this (default: %(default)s)",
     )
+    add_inspection_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -79,6 +94,15 @@ def _positive(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
+    check_options(options)
+    if options.out is None:
+        return inspect(options, store_named(options))
+    _convert(options)
+    return inspect(options, options.out)
+
+
+def _convert(options: argparse.Namespace) -> None:
+    """Raises UserError."""
     out: Path = options.out
     ledger_path: Path = options.ledger or out.with_name("ledger.json")
     _check_targets(out, ledger_path, options.force)
@@ -88,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"{error.filename}: {error.strerror}", exit_code=2) from error
     if not files:
         raise UserError(f"no files in {', '.join(map(str, options.paths))}")
-    writer = _writer(options.to, options.recipe)
+    writer = _writer(options.to, None if is_asked_for(options) else options.recipe)
     ledger = Ledger()
     started = time.monotonic()
     rows = convert(
@@ -109,7 +133,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"ledger -> {ledger_path}"
     )
     print(f"{time.monotonic() - started:.1f} s")
-    return 0
 
 
 def _check_targets(out: Path, ledger_path: Path, force: bool) -> None:

@@ -17,7 +17,7 @@ from trajectories.readers.chat import (
 )
 from trajectories.readers.turns import NO_BLOCK, Event, Reply, Result, Said, admit, fold, issue_text
 from trajectories.sources import Document
-from trajectories.types import Step, Trajectory
+from trajectories.types import JSON, Step, Trajectory
 
 SOURCE = "swe-smith"
 EXIT_MARKER = "exit_marker"  # the scaffold's word, not the agent's
@@ -41,6 +41,9 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     instance_id = row.get("instance_id") or document.name
     task = issue_text(folded.prompt)
     resolved = row.get("resolved")
+    metadata: dict[str, JSON] = {} if task == folded.prompt.strip() else {"prompt": folded.prompt}
+    if isinstance(row.get("base_commit"), str):
+        metadata["base_commit"] = row["base_commit"]
     patch = submitted_diff(folded.steps)
     if patch is None and row.get("patch"):
         # The column belongs to another row in most of the published data; nothing here can confirm it.
@@ -55,7 +58,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
             model=row.get("model"),
             resolved=resolved if isinstance(resolved, bool) else None,
             patch=patch,
-            metadata={} if task == folded.prompt.strip() else {"prompt": folded.prompt},
+            metadata=metadata,
         ),
         folded,
         ledger,
