@@ -43,7 +43,7 @@ def to_json(trajectory: Trajectory) -> dict[str, Any]:
 
 
 def unlearned(step: Step) -> dict[str, bool]:
-    """The mark of a step that is context only; none on any other, so that lines without such steps stay as they were."""
+    """The mark of a step that is context only; any other has none, so that its line stays as it was."""
     return {} if step.target else {"target": False}
 
 

@@ -129,9 +129,10 @@ def test_steps_that_nobody_is_to_learn_get_no_row_and_lost_marks_are_counted():
     assert [row["srl_agent"]["step_index"] for row in found] == [0, 3]
     assert +left_out == {"no_action": 2, "context_only": 1}
     none = made(Step(thought="", actions=(LS,), observation="", target=False))
-    assert list(WRITERS["pivot"](none, left_out := Counter())) == []
+    assert list(WRITERS["pivot"](none, left_out)) == []
     assert left_out["trajectory_without_target"] == 1
-    list(WRITERS["trl-messages"](TWO, left_out := Counter()))
+    left_out = Counter()
+    list(WRITERS["trl-messages"](TWO, left_out))
     assert left_out == {"mark_of_a_context_only_step": 1}
 
 
