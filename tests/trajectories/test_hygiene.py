@@ -203,6 +203,14 @@ def test_failed_actions(step: Step) -> None:
         run("grep x a", "<returncode>1</returncode>\n<output>\n</output>"),
         run("ls; diffstat", "a.py\nbash: diffstat: command not found"),
         run("grep -rn Error src", "src/a.py:1: raise Error"),
+        run(
+            "git diff $(git merge-base HEAD origin/HEAD || git rev-parse HEAD~1)",
+            "fatal: Not a valid object name origin/HEAD",
+        ),
+        run("rm a.py b.py", "rm: cannot remove 'b.py': No such file or directory"),
+        run(
+            "cat a; ls", "<returncode>0</returncode>\n<output>\ncat: a: No such file or directory\n</output>"
+        ),
         edit("The file /w/a.py has been edited. ERROR: is in the text"),
         run("true", ""),
         Step(thought="No.", actions=(), observation="ERROR: x"),

@@ -7,7 +7,7 @@ wanted to know.
 import re
 from collections.abc import Collection
 
-from trajectories.hygiene.outcome import Found
+from trajectories.hygiene.outcome import Found, texts
 from trajectories.types import Step, Trajectory
 from trajectories.vocabulary import canonical
 
@@ -64,18 +64,27 @@ def failed_actions(trajectory: Trajectory, *, exit_codes: Collection[int]) -> Fo
 def _failed(step: Step, exit_codes: Collection[int]) -> bool:
     head = step.observation[:_HEAD].lstrip()
     if match := _RETURN_CODE.match(head):
-        if int(match[1]) in exit_codes:
-            return True
+        if (code := int(match[1])) in exit_codes or code == 0:
+            return code in exit_codes
         head = head[match.end() :]
     calls = [canonical(action) for action in step.actions]
     if any(call is not None and call.kind == "run" for call in calls):
-        return len(step.observation) < _HEAD and _only_errors(head)
+        return len(step.observation) < _HEAD and not _has_fallback(step) and _only_errors(head)
     not_found = head.startswith("String '") and "' not found in " in step.observation  # Moatless
     return not_found or _REFUSED.match(head) is not None
+
+
+def _has_fallback(step: Step) -> bool:
+    """`a || b`: what `a` complains of was expected, and `b` was done."""
+    return any("||" in text for action in step.actions for text in texts(action.arguments))
 
 
 def _only_errors(output: str) -> bool:
     """Whether a shell said nothing but that it could not."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     said = [line for line in lines if not _DECORATION.match(line)]
+    if any(
+        "cannot remove" in line for line in said
+    ):  # the others are removed, and this one is not there either
+        return False
     return 0 < len(said) <= _LINES and all(_SHELL.fullmatch(line) for line in said)
