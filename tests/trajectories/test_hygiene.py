@@ -66,6 +66,8 @@ def test_a_step_that_is_found_is_kept_marked_or_dropped() -> None:
     assert [step.target for step in marked.trajectory.steps] == [False, True]
     assert marked.notes == {"context_only:why": 1}
     assert on_steps(first, "context")(marked.trajectory).notes == {}
+    twice = on_steps(lambda t: {1: "other"}, "context")(marked.trajectory)
+    assert [step.target for step in twice.trajectory.steps] == [False, False]
     gone = on_steps(first, "drop_step")(trajectory)
     assert (gone.trajectory.steps, gone.steps) == ((CAT,), {0: "why"})
     assert on_steps(first, "drop_trajectory")(trajectory).dropped == "why"
@@ -214,6 +216,7 @@ def test_failed_actions(step: Step) -> None:
         edit("The file /w/a.py has been edited. ERROR: is in the text"),
         run("true", ""),
         Step(thought="No.", actions=(), observation="ERROR: x"),
+        run("make", "error: a.c: no such option" + "\n" * 1200 + "built"),
     ],
 )
 def test_results_that_tell_something_are_no_failures(step: Step) -> None:
@@ -317,6 +320,15 @@ def test_looking_the_solution_up(command: str, reason: str) -> None:
 )
 def test_ordinary_work_is_no_cheating(command: str) -> None:
     assert cheats(run("git log", LOG), run(command, "fine")) == []
+
+
+def test_what_a_look_into_the_future_showed_is_no_past() -> None:
+    assert cheats(
+        run("git log --all | cat -n | head -90", f"{LOG}\n5555fff fix"), run("git show 5555fff")
+    ) == [
+        "reads_the_future",
+        "reads_the_future",
+    ]
 
 
 def test_what_the_task_gives_may_be_read() -> None:
