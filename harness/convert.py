@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,9 @@ from rich.table import Table
 
 from environments.math.answers import last_box
 from environments.math.verifier import MathVerifier
+from harness.card import Card, card_path
 from harness.cli import UserError, run
+from harness.filters import make_hygiene
 from harness.inspection.command import (
     add_inspection_arguments,
     check_options,
@@ -30,8 +32,9 @@ from harness.inspection.command import (
 )
 from trajectories import Trajectory
 from trajectories.detect import FORMAT_NAMES
+from trajectories.hygiene.pipeline import Hygiene
 from trajectories.ledger import Ledger, Totals
-from trajectories.reading import read_trajectories_of
+from trajectories.reading import read_with_accounts
 from trajectories.sources import DEFAULT_LIMIT, find_files
 from trajectories.store import atomic_write
 from trajectories.writers import WRITERS, Writer
@@ -74,7 +77,17 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="default: told from each document's content",
     )
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="default: ledger.json beside --out")
-    parser.add_argument("--force", action="store_true", help="overwrite --out and the ledger")
+    parser.add_argument(
+        "--filters", metavar="FILE", help="drop, mark and redact by these filters; `clean` comes with us"
+    )
+    parser.add_argument("--licence", metavar="NAME", help="of the data, for metadata.licence of each row")
+    parser.add_argument(
+        "--card",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="describe the data set in NAME.card.md beside --out (default: yes)",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite --out, the ledger and the card")
     parser.add_argument(
         "--max-mb",
         type=_positive,
@@ -97,22 +110,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_options(options)
     if options.out is None:
         return inspect(options, store_named(options))
-    _convert(options)
+    _convert(options, command=sys.argv[1:] if arguments is None else arguments)
     return inspect(options, options.out)
 
 
-def _convert(options: argparse.Namespace) -> None:
-    """Raises UserError."""
+def _convert(options: argparse.Namespace, *, command: Sequence[str]) -> None:
+    """``command``: the words of it, for the card. Raises UserError."""
     out: Path = options.out
     ledger_path: Path = options.ledger or out.with_name("ledger.json")
-    _check_targets(out, ledger_path, options.force)
+    written = (out, ledger_path, *((card_path(out),) if options.card else ()))
+    _check_targets(written, options.force)
     try:
-        files = find_files(options.paths, exclude=(out, ledger_path))
+        files = find_files(options.paths, exclude=(out, ledger_path, card_path(out)))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: {error.strerror}", exit_code=2) from error
     if not files:
         raise UserError(f"no files in {', '.join(map(str, options.paths))}")
     writer = _writer(options.to, None if is_asked_for(options) else options.recipe)
+    hygiene, filters = make_hygiene(options.filters, options.licence)
+    card = Card(paths=options.paths, written_as=options.to, filters=filters)
     ledger = Ledger()
     started = time.monotonic()
     rows = convert(
@@ -124,7 +140,11 @@ def _convert(options: argparse.Namespace) -> None:
         limit=options.max_mb * _MEGABYTE,
         named=options.paths,
         writer=writer,
+        hygiene=hygiene,
+        on_kept=card.add,
     )
+    if options.card:
+        card.write(out, ledger, rows=rows, command=command)
     Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(summary(ledger))
     total = ledger.total()
     as_rows = "" if options.to == "store" else f" as {rows} rows ({options.to})"
@@ -135,10 +155,10 @@ def _convert(options: argparse.Namespace) -> None:
     print(f"{time.monotonic() - started:.1f} s")
 
 
-def _check_targets(out: Path, ledger_path: Path, force: bool) -> None:
-    if out.absolute() == ledger_path.absolute():
-        raise UserError(f"--out and the ledger are the same file: {out}", exit_code=2)
-    for path in (out, ledger_path):
+def _check_targets(written: Sequence[Path], force: bool) -> None:
+    if len({path.absolute() for path in written}) < len(written):
+        raise UserError(f"of {', '.join(map(str, written))} two are the same file", exit_code=2)
+    for path in written:
         if path.is_dir():
             raise UserError(f"{path} is a folder; name a file", exit_code=2)
         if path.exists() and not force:
@@ -167,15 +187,22 @@ def convert(
     limit: int,
     named: Sequence[Path],
     writer: Writer,
+    hygiene: Hygiene | None = None,
+    on_kept: Callable[[Trajectory], None] = lambda trajectory: None,
 ) -> int:
     """Write the store and its ledger; with no row left, the ledger only, and raise UserError. Number of rows."""
     rows, left_out = 0, Counter[str]()
     try:
         with atomic_write(out) as store, _progress(files) as on_bytes, AnswerCheck() as answers:
-            for trajectory in read_trajectories_of(
+            for trajectory, account in read_with_accounts(
                 files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
             ):
-                for row in writer(answers.check(trajectory), left_out):
+                judged = answers.check(trajectory)
+                kept = judged if hygiene is None else hygiene.clean(judged, account)
+                if kept is None:
+                    continue
+                on_kept(kept)
+                for row in writer(kept, left_out):
                     # ASCII only: lone surrogates of broken sources survive.
                     store.write(json.dumps(row) + "\n")
                     rows += 1

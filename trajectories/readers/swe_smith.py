@@ -26,7 +26,7 @@ MADE_UP_SUBMIT = "made_up_submit"
 # SWE-agent writes this as the agent's last reply when it stops a run; SWE-smith rewrites the one about the
 # cost limit into a submit that the agent never made (train/traj_mgr/utils.py).
 EXIT = re.compile(r"\AExit(?:ed|ing)? (?:due to|forced)\b")
-_MADE_UP = "Since we have successfully fixed the issue and verified it works, let's submit the changes:"
+MADE_UP = "Since we have successfully fixed the issue and verified it works, let's submit the changes:"
 
 # On a line of its own: the review message also says "Use below <diff> to find the files you need to revert".
 _DIFF = re.compile(r"^<diff>\r?\n(.*?)\r?\n?</diff>", re.DOTALL | re.MULTILINE)
@@ -92,7 +92,7 @@ def reply_of(message: Message) -> Reply:
         return openai_reply(prose, message["tool_calls"])
     if EXIT.match(content):
         return Reply(thought=content, problem=EXIT_MARKER)
-    if content.startswith(_MADE_UP):
+    if content.startswith(MADE_UP):
         return Reply(thought=content, problem=MADE_UP_SUBMIT)
     if isinstance(message.get("action"), str):  # SWE-agent's text formats: the action is a shell line
         action: str = message["action"]
