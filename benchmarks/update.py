@@ -13,7 +13,6 @@ beside it) at the rate of a plain matrix product, measured here too; --checkpoin
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -186,9 +185,19 @@ def _peak(trainer: Any, inputs: dict[str, torch.Tensor]) -> float:
         before = torch.cuda.memory_allocated()
         update(trainer, inputs)
         return float(torch.cuda.max_memory_allocated() - before) / 2**20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    reset.write_text(
+        "5"
+    )  # the peak begins anew; getrusage's would be that of the process that started this one
+    before = _peak_resident(status)
     update(trainer, inputs)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return (_peak_resident(status) - before) / 1024
+
+
+def _peak_resident(status: Path) -> int:
+    """In kilobytes."""
+    lines = status.read_text(encoding="utf-8").splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
 
 def main() -> None:
