@@ -239,6 +239,8 @@ def main() -> None:
             size = len(rows) if options.only == "ours" else options.rows_at_once
             print(_peak(trainer, batch(rows[-size:], trainer.model.device)))
             return
+        # Memory before this process has any of its own.
+        memory = {kind: peak_megabytes(kind, sys.argv[1:]) for kind in ("stock", "ours")}
         # Stock first: ours has TRL score completions only on a CPU, which is part of what is measured.
         stock = make_trainer("stock", options, Path(folder) / "stock")
         wanted, stock_seconds = _stock(stock, rows, options)
@@ -249,7 +251,6 @@ def main() -> None:
     difference = float((runs[0][1] - wanted).norm() / wanted.norm())
     seconds = statistics.median(run[0] for run in runs)
     unique, whole = count_tokens(build_trees(rows), rows)
-    memory = {kind: peak_megabytes(kind, sys.argv[1:]) for kind in ("stock", "ours")}
     result = {
         "rows": len(rows), "longest_prompt": max(len(row.prompt) for row in rows),
         "tokens_stock": whole, "tokens_ours": unique, "token_ratio": round(whole / unique, 2),
