@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.cli import UserError
+from harness.contamination import Cause
 
 Stage = Literal["sft", "srl", "rlvr"]
 Metric = Literal["step_reward", "accuracy"]
@@ -202,6 +203,22 @@ class OutcomesTable(Table):
     max_file_chars: int = Field(default=80_000, ge=1)  # swe: of the files that a prompt shows
 
 
+class ContaminationTable(Table):
+    """What counts as trained on, and what of it is allowed: the same in training and in evaluation."""
+
+    words: int = Field(default=8, ge=1)  # of a run
+    share: float = Field(default=0.5, gt=0, le=1)  # of a task's runs that one training text holds
+    # Causes that are no reason to refuse: instance, commit, patch, text. What they found is reported all the same.
+    allow: tuple[Cause, ...] = ()
+
+
+class AgainstTable(ContaminationTable):
+    """What the trained policy will be evaluated on, to be held against what it is trained on."""
+
+    # demo, math-demo, verified, lite, full, amc23, aime24, aime25, math500, gsm8k, minerva, a hub name, or a file
+    against: tuple[str, ...] = ()
+
+
 class StudyTable(Table):
     """Several runs of one recipe, to be compared: each arm with each seed."""
 
@@ -230,6 +247,7 @@ class Recipe(Table):
     srl: GrpoTable = GrpoTable()
     rlvr: GrpoTable = GrpoTable()
     outcomes: OutcomesTable | None = None
+    contamination: AgainstTable = AgainstTable()
     study: StudyTable | None = None
 
     @model_validator(mode="after")

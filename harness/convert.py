@@ -1,11 +1,14 @@
-"""``python -m harness.convert PATH… --out FILE``: trajectories of any known format into one store, or into rows."""
+"""``python -m harness.convert PATH… --out FILE``: trajectories of any known format into one store, or into rows.
+
+``python -m harness.convert STORE --stats`` (``--sample``, ``--validate``) looks into one: :mod:`harness.inspection`.
+"""
 
 import argparse
 import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,11 +20,21 @@ from rich.table import Table
 
 from environments.math.answers import last_box
 from environments.math.verifier import MathVerifier
+from harness.card import Card, card_path
 from harness.cli import UserError, run
+from harness.filters import make_hygiene
+from harness.inspection.command import (
+    add_inspection_arguments,
+    check_options,
+    inspect,
+    is_asked_for,
+    store_named,
+)
 from trajectories import Trajectory
 from trajectories.detect import FORMAT_NAMES
+from trajectories.hygiene.pipeline import Hygiene
 from trajectories.ledger import Ledger, Totals
-from trajectories.reading import read_trajectories_of
+from trajectories.reading import read_with_accounts
 from trajectories.sources import DEFAULT_LIMIT, find_files
 from trajectories.store import atomic_write
 from trajectories.writers import WRITERS, Writer
@@ -39,19 +52,23 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "account for what was dropped.",
         epilog=f"Formats: {', '.join(FORMAT_NAMES)}. Files may be .json, .jsonl or .traj, each also .gz, .xz or "
         ".bz2, .parquet, folders of these, .tar and .zip archives, and data sets of the hub (hf:owner/name@split). "
-        "Exit code: 0; 1 if nothing is left; 2 for a wrong call.",
+        "Exit code: 0; 1 if nothing is left, or --validate finds something wrong; 2 for a wrong call.",
     )
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="files, folders, archives, hf:owner/name"
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="files, folders, archives, hf:owner/name; without --out one store to look into",
     )
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="FILE", help="the store to write (JSON Lines)"
-    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the store to write (JSON Lines)")
     parser.add_argument(
         "--to", default="store", choices=(*WRITERS, _PROMPTS), help="what is written (default: %(default)s)"
     )
     parser.add_argument(
-        "--recipe", metavar="NAME", help=f"whose prompts and action format {_PROMPTS} shows (default: demo)"
+        "--recipe",
+        metavar="NAME",
+        help=f"whose prompts and action format {_PROMPTS}, --sample and --validate show",
     )
     parser.add_argument(
         "--format",
@@ -60,7 +77,17 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="default: told from each document's content",
     )
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="default: ledger.json beside --out")
-    parser.add_argument("--force", action="store_true", help="overwrite --out and the ledger")
+    parser.add_argument(
+        "--filters", metavar="FILE", help="drop, mark and redact by these filters; `clean` comes with us"
+    )
+    parser.add_argument("--licence", metavar="NAME", help="of the data, for metadata.licence of each row")
+    parser.add_argument(
+        "--card",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="describe the data set in NAME.card.md beside --out (default: yes)",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite --out, the ledger and the card")
     parser.add_argument(
         "--max-mb",
         type=_positive,
@@ -68,6 +95,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="drop lines and documents larger than this (default: %(default)s)",
     )
+    add_inspection_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -79,16 +107,28 @@ def _positive(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
+    check_options(options)
+    if options.out is None:
+        return inspect(options, store_named(options))
+    _convert(options, command=sys.argv[1:] if arguments is None else arguments)
+    return inspect(options, options.out)
+
+
+def _convert(options: argparse.Namespace, *, command: Sequence[str]) -> None:
+    """``command``: the words of it, for the card. Raises UserError."""
     out: Path = options.out
     ledger_path: Path = options.ledger or out.with_name("ledger.json")
-    _check_targets(out, ledger_path, options.force)
+    written = (out, ledger_path, *((card_path(out),) if options.card else ()))
+    _check_targets(written, options.force)
     try:
-        files = find_files(options.paths, exclude=(out, ledger_path))
+        files = find_files(options.paths, exclude=(out, ledger_path, card_path(out)))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: {error.strerror}", exit_code=2) from error
     if not files:
         raise UserError(f"no files in {', '.join(map(str, options.paths))}")
-    writer = _writer(options.to, options.recipe)
+    writer = _writer(options.to, None if is_asked_for(options) else options.recipe)
+    hygiene, filters = make_hygiene(options.filters, options.licence)
+    card = Card(paths=options.paths, written_as=options.to, filters=filters)
     ledger = Ledger()
     started = time.monotonic()
     rows = convert(
@@ -100,7 +140,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         limit=options.max_mb * _MEGABYTE,
         named=options.paths,
         writer=writer,
+        hygiene=hygiene,
+        on_kept=card.add,
     )
+    if options.card:
+        card.write(out, ledger, rows=rows, command=command)
     Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(summary(ledger))
     total = ledger.total()
     as_rows = "" if options.to == "store" else f" as {rows} rows ({options.to})"
@@ -109,13 +153,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"ledger -> {ledger_path}"
     )
     print(f"{time.monotonic() - started:.1f} s")
-    return 0
 
 
-def _check_targets(out: Path, ledger_path: Path, force: bool) -> None:
-    if out.absolute() == ledger_path.absolute():
-        raise UserError(f"--out and the ledger are the same file: {out}", exit_code=2)
-    for path in (out, ledger_path):
+def _check_targets(written: Sequence[Path], force: bool) -> None:
+    if len({path.absolute() for path in written}) < len(written):
+        raise UserError(f"of {', '.join(map(str, written))} two are the same file", exit_code=2)
+    for path in written:
         if path.is_dir():
             raise UserError(f"{path} is a folder; name a file", exit_code=2)
         if path.exists() and not force:
@@ -144,15 +187,22 @@ def convert(
     limit: int,
     named: Sequence[Path],
     writer: Writer,
+    hygiene: Hygiene | None = None,
+    on_kept: Callable[[Trajectory], None] = lambda trajectory: None,
 ) -> int:
     """Write the store and its ledger; with no row left, the ledger only, and raise UserError. Number of rows."""
     rows, left_out = 0, Counter[str]()
     try:
         with atomic_write(out) as store, _progress(files) as on_bytes, AnswerCheck() as answers:
-            for trajectory in read_trajectories_of(
+            for trajectory, account in read_with_accounts(
                 files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
             ):
-                for row in writer(answers.check(trajectory), left_out):
+                judged = answers.check(trajectory)
+                kept = judged if hygiene is None else hygiene.clean(judged, account)
+                if kept is None:
+                    continue
+                on_kept(kept)
+                for row in writer(kept, left_out):
                     # ASCII only: lone surrogates of broken sources survive.
                     store.write(json.dumps(row) + "\n")
                     rows += 1

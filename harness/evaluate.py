@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     contamination = _contamination(recipe)  # before a model is loaded
     job = _prepare(recipe)  # what is wrong is told before a folder is made
     if options.dry_run:
-        return _dry_run(job)
+        return _dry_run(job, contamination)
     folder = EvaluationFolder(new_run(recipe.output, recipe.name))
     folder.create(recipe)
     return _evaluate(job, contamination, folder)
@@ -51,27 +51,15 @@ def _contamination(recipe: "EvaluationRecipe") -> dict[str, Any] | None:
     table = recipe.contamination
     if not table.train:
         return None
-    from harness.contamination import overlaps
+    from harness.contamination_gate import check_evaluation
     from harness.evaluation.tasks import math_tasks
-    from trajectories.store import read_trajectories
 
     files = [Path(name).expanduser() for name in table.train]
     for file in files:
         if not file.is_file():
             raise UserError(f"contamination.train: no file {file}", exit_code=2)
-    if recipe.domain == "math":
-        texts = {task.instance_id: task.problem for task in math_tasks(recipe.tasks)}
-    else:
-        texts = {task.instance_id: task.problem_statement for task in load(recipe)[0]}
-    trained = ((t.trajectory_id, t.task) for file in files for t in read_trajectories(file))
-    found = overlaps(texts, trained, words=table.words, share=table.share)
-    if found and not table.allow:
-        shown = "".join(f"\n  {one.test}: {one.share:.0%} of it in {one.train}" for one in found[:10])
-        raise UserError(
-            f"{len(found)} of {len(texts)} tasks were trained on (at most 10 are shown):{shown}\n"
-            "leave them out of the training set or of the tasks, or set contamination.allow=true"
-        )
-    return {**table.model_dump(mode="json"), "overlaps": [asdict(one) for one in found]}
+    tasks = math_tasks(recipe.tasks) if recipe.domain == "math" else load(recipe)[0]
+    return {**table.model_dump(mode="json"), **check_evaluation(tasks, files, table).as_table()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,12 +184,15 @@ def load(recipe: "EvaluationRecipe") -> "tuple[tuple[SWETask, ...], dict[str, Pr
         raise UserError(str(error), exit_code=2) from error
 
 
-def _dry_run(job: "_Job | MathJob") -> int:
+def _dry_run(job: "_Job | MathJob", contamination: Mapping[str, Any] | None) -> int:
     import yaml
 
     table = job.recipe.model_dump(mode="json")
     print(yaml.safe_dump(table, sort_keys=False, allow_unicode=True), end="")
     print(f"# {job.describe()}")
+    for cause, count in contamination["causes"].items() if contamination else ():
+        found = f"{count['tasks']} tasks in {count['trained_on']}, {count['not_checked']} not checked"
+        print(f"# trained on, {cause}: {found}")
     print("# nothing was judged: this was a dry run")
     return 0
 

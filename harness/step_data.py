@@ -279,6 +279,7 @@ def prompt_digest(data: StepData) -> str:
 
 
 def step_settings(recipe: Recipe) -> StepSettings:
+    """How the recipe makes prompts and targets of steps."""
     steps = recipe.steps
     return StepSettings(
         context_window=None if steps.context_window == "full" else steps.context_window,

@@ -55,12 +55,14 @@ def _parser() -> argparse.ArgumentParser:
 def _dry_run(recipe: Recipe) -> int:
     import yaml
 
+    from harness.contamination_gate import check_training, summary
     from harness.outcomes import describe_outcomes
     from harness.step_data import load_step_data, make_rewards
     from srl_agent.models import ModelError, check_model
 
     check_trl_keys(recipe)
     data = load_step_data(recipe)
+    contamination = check_training(recipe, data)
     make_rewards(recipe, data.action_format)
     try:
         model = check_model(recipe.model.name)
@@ -80,6 +82,10 @@ def _dry_run(recipe: Recipe) -> int:
         print(f"# {side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories{left_out}")
     if tasks:
         print(f"# verified tasks: {tasks}")
+    for line in summary(contamination).splitlines() if contamination else ():
+        print(f"# contamination: {line}")
+    for match in contamination.matches if contamination else ():
+        print(f"# contamination, allowed: {match}")
     if recipe.study:
         print(f"# study: {len(recipe.study.arms)} arms x {len(recipe.study.seeds)} seeds")
     print("# nothing was trained: this was a dry run")
@@ -106,6 +112,7 @@ def _study(recipe: Recipe, folder: RunFolder) -> int:
 def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
     check_trl_keys(recipe)
     from harness.console import Teller
+    from harness.contamination_gate import check_training, summary
     from harness.step_data import load_step_data
 
     _quiet_libraries()
@@ -120,6 +127,7 @@ def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
     run_folder = RunFolder(path, writes=process.is_main_process)
     teller = Teller(speaks=process.is_main_process)
     data = load_step_data(recipe)
+    contamination = None if resume else check_training(recipe, data)  # before a folder is made
     if resume:
         _check_same_data(run_folder, data.digest, data.path)
     elif process.is_main_process:
@@ -128,6 +136,9 @@ def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
     started = time.monotonic()
     if process.is_main_process:
         _begin_manifest(recipe, run_folder, data, resume)
+        if contamination is not None:
+            teller.say(summary(contamination))
+            run_folder.write_json(run_folder.path / "contamination.json", contamination.as_table())
     try:
         _run(recipe, run_folder, data, teller)
     except BaseException as error:

@@ -2,7 +2,8 @@
 
 For a trajectory of N steps the paper makes N−1 instances (arXiv 2510.25992, section 3): the task and the first
 k−1 steps are the prompt, step k is the target; the last step is never a target. Steps without an action (prose, or
-a call that the scaffold refused) are context only and do not count. A step is stored as (trajectory,
+a call that the scaffold refused) are context only and do not count. Steps that nobody is to learn
+(``Step.target``) are no targets either, but count: their actions were made. A step is stored as (trajectory,
 index) and rendered when it is needed, so that storage grows with the trajectories and not with their prefixes.
 """
 
@@ -78,7 +79,8 @@ def truncate_middle(text: str, limit: int | None) -> str:
 def target_indices(trajectory: Trajectory, settings: StepSettings) -> list[int]:
     """Indices of the steps that are targets, before any is left out for its content."""
     acting = _acting_steps(trajectory.steps)
-    return acting if settings.include_last_step else acting[:-1]
+    candidates = acting if settings.include_last_step else acting[:-1]
+    return [index for index in candidates if trajectory.steps[index].target]
 
 
 def _acting_steps(steps: Sequence[Step]) -> list[int]:
@@ -160,10 +162,12 @@ def _title(step: Step, settings: StepSettings) -> str:
 TARGET = "t"
 _LAST = "l"  # has an action, and is never a target
 _NO_ACTION = "n"
+_CONTEXT_ONLY = "c"
 _UNREPRESENTABLE = "u"
 _LONG_ACTION = "a"
 _LONG_PROMPT = "p"
 _REASONS = {
+    _CONTEXT_ONLY: "context only (a filter of harness.convert)",
     _UNREPRESENTABLE: "not representable as {format}",
     _LONG_ACTION: "expert action over max_action_chars",
     _LONG_PROMPT: "prompt over max_prompt_chars",
@@ -175,13 +179,17 @@ def step_fates(trajectory: Trajectory, *, settings: StepSettings, action_format:
     steps = trajectory.steps
     acting = _acting_steps(steps)
     fates = [_LAST if step.actions else _NO_ACTION for step in steps]
+    candidates = acting if settings.include_last_step else acting[:-1]
+    for index in candidates:
+        fates[index] = _CONTEXT_ONLY
     spans = [
         Span(
             start=_first_shown(acting, before, index, settings.context_window),
             end=index,
             title=_title(steps[index], settings),
         )
-        for before, index in enumerate(target_indices(trajectory, settings))
+        for before, index in enumerate(candidates)
+        if steps[index].target
     ]
     task, shown = _as_shown(trajectory.task, steps, settings)
     lengths = action_format.prompt_lengths(task, shown, spans)

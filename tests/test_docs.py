@@ -50,6 +50,12 @@ def write_predictions(path: Path) -> None:
     path.write_text(json.dumps(row) + "\n")
 
 
+def write_task(path: Path) -> None:
+    """An instance that nobody was trained on."""
+    keys = ("instance_id", "repo", "base_commit", "problem_statement", "patch")
+    path.write_text(json.dumps(dict.fromkeys(keys, "acme__w-1")) + "\n")
+
+
 def write_runs(folder: Path) -> None:
     """A file of each format, an archive and a table."""
     for name in (*SEEDS, "packed", "table"):
@@ -70,6 +76,7 @@ def user_folder(tmp_path: Path, finished: Path) -> Path:
     shutil.copy(expert_path(), tmp_path / "my_runs/expert.jsonl")
     (tmp_path / "data").mkdir()
     write_predictions(tmp_path / "preds.jsonl")
+    write_task(tmp_path / "my_tasks.jsonl")
     write_runs(tmp_path / "runs")
     judged = EvaluationFolder(tmp_path / "outputs/judged")
     judged.create(load_evaluation("demo", ["tasks.ids=[demo__calc-1]", "judge=[gold]"]))

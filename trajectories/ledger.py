@@ -68,6 +68,16 @@ class FileLedger:
             self.steps.dropped[reason] += left
             self._example("steps", reason, position)
 
+    def drop_kept(
+        self, position: str, turns: int, drops: Sequence[tuple[str, int]] = (), reason: str | None = None
+    ) -> None:
+        """Of a trajectory that counts as kept, with so many turns, take back what a filter drops."""
+        self.trajectories.read -= 1
+        self.trajectories.kept -= 1
+        self.steps.read -= turns
+        self.steps.kept -= turns
+        self.trajectory(position, turns, drops, reason)
+
     def skip(self, reason: str, position: str) -> None:
         """Count a file, or a member of an archive, that is not read as trajectories."""
         self.skipped[reason] += 1

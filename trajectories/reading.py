@@ -35,6 +35,25 @@ def read_trajectories_of(
     ``format_name``: None detects the format of each document. ``limit``: bytes of a line or a document.
     ``named``: files that are opened whatever their names are. ``on_bytes(path, position)`` reports progress.
     """
+    found = read_with_accounts(
+        files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
+    )
+    return (trajectory for trajectory, _ in found)
+
+
+Found = tuple[Trajectory, FileLedger]
+
+
+def read_with_accounts(
+    files: Iterable[Path],
+    ledger: Ledger,
+    *,
+    format_name: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+    named: Iterable[Path] = (),
+    on_bytes: Callable[[Path, int], None] = lambda path, position: None,
+) -> Iterator[Found]:
+    """:func:`read_trajectories_of`, each with the account of the ledger that has it as kept."""
     seen: Counter[str] = Counter()
     named = set(named)
     session = _Session(ledger, format_name)
@@ -44,12 +63,9 @@ def read_trajectories_of(
             continue
         for item in read_documents(path, limit=limit, on_bytes=lambda at, path=path: on_bytes(path, at)):  # type: ignore[misc]
             for trajectory, account in session.take(str(path), item):
-                yield _unique(trajectory, seen, account)
+                yield _unique(trajectory, seen, account), account
     for trajectory, account in session.flush():
-        yield _unique(trajectory, seen, account)
-
-
-Found = tuple[Trajectory, FileLedger]
+        yield _unique(trajectory, seen, account), account
 
 
 class _Session:

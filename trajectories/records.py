@@ -17,6 +17,7 @@ def check_record(trajectory: Trajectory) -> None:
     for number, step in enumerate(trajectory.steps, 1):
         _check(f"thought of step {number}", step.thought, str)
         _check(f"observation of step {number}", step.observation, str)
+        _check(f"target of step {number}", step.target, bool)
         for action in step.actions:
             _check(f"an action's name in step {number}", action.name, str)
             _check(f"an action's arguments in step {number}", action.arguments, dict)

@@ -33,12 +33,18 @@ def to_json(trajectory: Trajectory) -> dict[str, Any]:
                 "thought": step.thought,
                 "actions": [{"name": a.name, "arguments": dict(a.arguments)} for a in step.actions],
                 "observation": step.observation,
+                **unlearned(step),
             }
             for step in trajectory.steps
         ],
         "patch": trajectory.patch,
         "metadata": dict(trajectory.metadata),
     }
+
+
+def unlearned(step: Step) -> dict[str, bool]:
+    """The mark of a step that is context only; any other has none, so that its line stays as it was."""
+    return {} if step.target else {"target": False}
 
 
 def from_json(row: Mapping[str, Any]) -> Trajectory:
@@ -55,6 +61,7 @@ def from_json(row: Mapping[str, Any]) -> Trajectory:
                 thought=step["thought"],
                 actions=tuple(Action(name=a["name"], arguments=a["arguments"]) for a in step["actions"]),
                 observation=step["observation"],
+                target=step.get("target", True),
             )
             for step in row["steps"]
         )

@@ -26,6 +26,17 @@ class TaskError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What there is to know of an instance without a way to run it, with SWE-bench's own names."""
+
+    instance_id: str
+    repo: str  # owner/name
+    base_commit: str
+    problem_statement: str
+    patch: str  # the reference fix
+
+
+@dataclass(frozen=True, kw_only=True)
 class SWETask:
     """One instance, with SWE-bench's own names."""
 
@@ -88,6 +99,18 @@ def load_tasks(source: str, *, split: str = "test", columns_from: str | None = N
             raise TaskError(f"{source}: {task.instance_id} is there twice")
         seen.add(task.instance_id)
     return tasks
+
+
+def load_references(source: str, *, split: str = "test") -> tuple[Reference, ...]:
+    """The instances of a source, as :func:`load_tasks` takes it, of either shape of rows. Raises TaskError."""
+    names = tuple(Reference.__dataclass_fields__)
+    found = []
+    for row, where in _rows(source, split):
+        for key in names:
+            if row.get(key) is None:
+                raise TaskError(f"{where}: the row has no {key}; it has {', '.join(sorted(row))}")
+        found.append(Reference(**{key: str(row[key]) for key in names}))
+    return tuple(found)
 
 
 class _Named(Protocol):

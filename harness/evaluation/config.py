@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from harness.config import (
     ActionsTable,
+    ContaminationTable,
     LimitsTable,
     Table,
     TasksTable,
@@ -38,13 +39,10 @@ class ScaffoldTable(Table):
     oracle: bool = False  # tell it which files the reference patch touches (oracle-edit needs it)
 
 
-class ContaminationTable(Table):
+class TrainedTable(ContaminationTable):
     """What the policy was trained on, to be held against the tasks."""
 
     train: tuple[str, ...] = ()  # files of `python -m harness.convert`
-    words: int = Field(default=8, ge=1)  # of a run
-    share: float = Field(default=0.5, gt=0, le=1)  # of a task's runs that one training text holds
-    allow: bool = False  # evaluate all the same; the report names the tasks
 
 
 class EvaluationRecipe(Table):
@@ -56,7 +54,7 @@ class EvaluationRecipe(Table):
     tasks: TasksTable = (
         TasksTable()
     )  # math: amc23, aime24, aime25, math500, gsm8k, minerva, a hub name, or a file
-    contamination: ContaminationTable = ContaminationTable()
+    contamination: TrainedTable = TrainedTable()
     predictions: str | None = (
         None  # a file of predictions, .jsonl or .json; in their stead a policy makes them
     )

@@ -71,10 +71,10 @@ def print_math_report(report: Mapping[str, Any], path: Path) -> None:
 
 
 def _print_contamination(console: Console, report: Mapping[str, Any]) -> None:
-    if (found := report.get("contamination")) and found["overlaps"]:
-        names = ", ".join(overlap["test"] for overlap in found["overlaps"][:10])
+    if (found := report.get("contamination")) and found["matches"]:
+        names = list(dict.fromkeys(match["instance"] for match in found["matches"]))
         console.print(
-            f"trained on: {len(found['overlaps'])} of {report['total_instances']} tasks ({names})",
+            f"trained on: {len(names)} of {report['total_instances']} tasks ({', '.join(names[:10])})",
             soft_wrap=True,
         )
 

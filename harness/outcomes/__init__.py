@@ -1,10 +1,16 @@
 """Tasks whose answers are verified: from a verdict of an environment to a reward, and to held-out accuracy."""
 
+from typing import TYPE_CHECKING
+
 from harness.cli import UserError
 from harness.config import Recipe
 from harness.console import Teller
-from harness.outcomes.base import Outcome, Outcomes, VerifiedReward
+from harness.outcomes.base import Outcome, Outcomes, Sides, VerifiedReward
 from harness.step_data import StepData
+
+if TYPE_CHECKING:
+    from environments.math.tasks import MathTask
+    from environments.swe.tasks import SWETask
 
 
 def make_outcomes(recipe: Recipe, data: StepData, teller: Teller) -> Outcomes | None:
@@ -25,22 +31,41 @@ def make_outcomes(recipe: Recipe, data: StepData, teller: Teller) -> Outcomes | 
         raise UserError(f"outcomes.tasks: {error}", exit_code=2) from error
 
 
-def describe_outcomes(recipe: Recipe, data: StepData) -> str | None:
-    """What make_outcomes would make, in words; nothing is started. Raises UserError."""
+def outcome_tasks(recipe: Recipe, data: StepData) -> "Sides[MathTask] | Sides[SWETask] | None":
+    """The tasks that make_outcomes would take; nothing is started. Raises UserError."""
     if recipe.outcomes is None:
         return None
     if recipe.outcomes.domain == "math":
-        made = make_outcomes(recipe, data, Teller(speaks=False))
-        assert made is not None
-        made.close()
-        return f"{len(made.train)} problems to train on, {len(made.validation)} held out"
+        from harness.outcomes.math import math_sides
+
+        return math_sides(recipe.outcomes, data, seed=recipe.split_seed)
     from environments.swe.tasks import TaskError
-    from harness.evaluation.tasks import load_swe_tasks
+    from harness.outcomes.swe import swe_sides
 
     try:
-        return f"{len(load_swe_tasks(recipe.outcomes.tasks))} SWE tasks, judged in containers"
+        return swe_sides(recipe.outcomes, recipe.data, seed=recipe.split_seed)
     except TaskError as error:
         raise UserError(f"outcomes.tasks: {error}", exit_code=2) from error
 
 
-__all__ = ["Outcome", "Outcomes", "VerifiedReward", "describe_outcomes", "make_outcomes"]
+def describe_outcomes(recipe: Recipe, data: StepData) -> str | None:
+    """What make_outcomes would make, in words. Raises UserError."""
+    if recipe.outcomes is None:
+        return None
+    sides = outcome_tasks(recipe, data)
+    assert sides is not None
+    what, judged = (
+        ("problems", "") if recipe.outcomes.domain == "math" else ("SWE tasks", ", judged in containers")
+    )
+    return f"{len(sides.train)} {what} to train on, {len(sides.validation)} held out{judged}"
+
+
+__all__ = [
+    "Outcome",
+    "Outcomes",
+    "Sides",
+    "VerifiedReward",
+    "describe_outcomes",
+    "make_outcomes",
+    "outcome_tasks",
+]

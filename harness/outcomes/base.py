@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from harness.config import OutcomesTable
 from harness.pivots import Choice, select
@@ -91,6 +91,16 @@ class _Named(Protocol):
 
 
 T = TypeVar("T", bound=_Named)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides(Generic[T]):
+    """The tasks of the table, split; nothing is started for them."""
+
+    train: Sequence[T]
+    validation: Sequence[T]
+    selection: tuple[Choice, ...]
+    of_data: bool = False  # they are the problems of the trajectories, on the sides that these are on
 
 
 def pivots(tasks: Sequence[T], table: OutcomesTable) -> tuple[Sequence[T], tuple[Choice, ...]]:

@@ -8,7 +8,7 @@ from environments.math.tasks import MathTask, MathTaskError, load_math_tasks
 from environments.math.verifier import MathVerifier, extract_answer
 from harness.cli import UserError
 from harness.config import OutcomesTable
-from harness.outcomes.base import Outcome, pivots
+from harness.outcomes.base import Outcome, Sides, pivots
 from harness.pivots import Choice
 from harness.step_data import StepData, evenly
 from srl_agent.formats import Message
@@ -48,6 +48,18 @@ class MathOutcomes:
 
 
 def math_outcomes(table: OutcomesTable, data: StepData, *, seed: int) -> MathOutcomes:
+    """Raises UserError."""
+    sides = math_sides(table, data, seed=seed)
+    return MathOutcomes(
+        tasks={task.instance_id: task for task in (*sides.train, *sides.validation)},
+        train=tuple(task.instance_id for task in sides.train),
+        validation=tuple(task.instance_id for task in sides.validation),
+        verifier=MathVerifier(seconds=table.seconds, workers=table.workers),
+        selection=sides.selection,
+    )
+
+
+def math_sides(table: OutcomesTable, data: StepData, *, seed: int) -> Sides[MathTask]:
     """The problems of the trajectories on their side of the split, or those of a file. Raises UserError."""
     if table.source == "data":
         sides = [
@@ -70,13 +82,11 @@ def math_outcomes(table: OutcomesTable, data: StepData, *, seed: int) -> MathOut
                 "answers, or name a file of problems (outcomes.source)"
             )
     candidates, selection = pivots(sides[0], table)
-    train, validation = evenly(candidates, table.train_tasks), evenly(sides[1], table.validation_tasks)
-    return MathOutcomes(
-        tasks={task.instance_id: task for task in (*train, *validation)},
-        train=tuple(task.instance_id for task in train),
-        validation=tuple(task.instance_id for task in validation),
-        verifier=MathVerifier(seconds=table.seconds, workers=table.workers),
+    return Sides(
+        train=evenly(candidates, table.train_tasks),
+        validation=evenly(sides[1], table.validation_tasks),
         selection=selection,
+        of_data=table.source == "data",
     )
 
 

@@ -17,7 +17,7 @@ from harness.evaluation.runner import Verdicts
 from harness.evaluation.tasks import load_swe_tasks
 from harness.evaluation.work import Item, Worker
 from harness.evaluation.workers import Attempt, box_limits
-from harness.outcomes.base import Outcome, pivots
+from harness.outcomes.base import Outcome, Sides, pivots
 from harness.pivots import Choice
 from harness.step_data import evenly
 from srl_agent.formats import Message
@@ -92,22 +92,9 @@ class SWEOutcomes:
 
 
 def swe_outcomes(table: OutcomesTable, data: DataTable, *, seed: int, teller: Teller) -> SWEOutcomes:
-    """The tasks of the table, split by repository or instance as the steps are. Raises UserError, TaskError."""
-    tasks = load_swe_tasks(table.tasks)
-    try:
-        split = split_groups(
-            [task.repo if data.split_by == "repository" else task.instance_id for task in tasks],
-            by=data.split_by,
-            fraction=table.validation_fraction,
-            held_out=data.held_out,
-            seed=seed,
-        )
-    except ValueError as error:
-        raise UserError(f"outcomes: {error}") from error
-    candidates, selection = pivots([tasks[i] for i in split.train], table)
-    train = evenly(candidates, table.train_tasks)
-    validation = evenly([tasks[i] for i in split.validation], table.validation_tasks)
-    wanted = [*train, *validation]
+    """Raises UserError, TaskError."""
+    sides = swe_sides(table, data, seed=seed)
+    wanted = [*sides.train, *sides.validation]
     try:
         connect()  # in the main thread, where signals can be taken over
         provide_images(table.tasks.source, wanted, teller)
@@ -116,8 +103,8 @@ def swe_outcomes(table: OutcomesTable, data: DataTable, *, seed: int, teller: Te
     limits, verdicts = box_limits(table.limits), Verdicts()
     return SWEOutcomes(
         tasks={task.instance_id: task for task in wanted},
-        train=tuple(task.instance_id for task in train),
-        validation=tuple(task.instance_id for task in validation),
+        train=tuple(task.instance_id for task in sides.train),
+        validation=tuple(task.instance_id for task in sides.validation),
         attempt=Attempt(
             policy=ScriptedPolicy(lambda prompt: ""),
             scaffold=OracleEdit(max_file_chars=table.max_file_chars),
@@ -131,5 +118,26 @@ def swe_outcomes(table: OutcomesTable, data: DataTable, *, seed: int, teller: Te
         ),
         workers=table.workers,
         verdicts=verdicts,
+        selection=sides.selection,
+    )
+
+
+def swe_sides(table: OutcomesTable, data: DataTable, *, seed: int) -> Sides[SWETask]:
+    """The tasks of the table, split by repository or instance as the steps are. Raises UserError, TaskError."""
+    tasks = load_swe_tasks(table.tasks)
+    try:
+        split = split_groups(
+            [task.repo if data.split_by == "repository" else task.instance_id for task in tasks],
+            by=data.split_by,
+            fraction=table.validation_fraction,
+            held_out=data.held_out,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise UserError(f"outcomes: {error}") from error
+    candidates, selection = pivots([tasks[i] for i in split.train], table)
+    return Sides(
+        train=evenly(candidates, table.train_tasks),
+        validation=evenly([tasks[i] for i in split.validation], table.validation_tasks),
         selection=selection,
     )

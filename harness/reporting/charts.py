@@ -12,7 +12,7 @@ from matplotlib.ticker import AutoLocator, MaxNLocator
 
 INK, PALE, GRID = "#1f2933", "#9aa5b1", "#e4e7eb"
 COLOURS = ("#2563a8", "#c2571a", "#2f8f6b", "#8a4fa3", "#b08a00", "#b5344d")  # distinguishable in grey, too
-_STYLE = {
+STYLE = {
     "svg.fonttype": "none",  # text stays text: searchable, and in the page's font
     "axes.edgecolor": PALE,
     "axes.labelcolor": INK,
@@ -39,7 +39,7 @@ def reward_chart(report: Mapping[str, Any]) -> str | None:
     if not held_out and not any("reward" in curve for curve in training.values()):
         return None
     offsets = stage_offsets(report)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _figure(9.2, 3.9)
         for stage, curve in training.items():
             if "reward" in curve:
@@ -73,7 +73,7 @@ def kind_chart(report: Mapping[str, Any]) -> str | None:
     kinds = [k for k in after if after[k]["mean"] is not None and before.get(k, {}).get("mean") is not None]
     if not kinds:
         return None
-    with rc_context(_STYLE | {"axes.grid.axis": "x"}):
+    with rc_context(STYLE | {"axes.grid.axis": "x"}):
         figure, axes = _figure(9.2, 0.75 + 0.36 * len(kinds))
         axes.xaxis.set_major_locator(AutoLocator())
         heights = list(range(len(kinds)))[::-1]
@@ -99,7 +99,7 @@ def small_chart(report: Mapping[str, Any], curve: str, percent: bool) -> str | N
     if not stages:
         return None
     offsets = stage_offsets(report)
-    with rc_context(_STYLE | {"font.size": 9.0}):
+    with rc_context(STYLE | {"font.size": 9.0}):
         figure, axes = _figure(4.4, 2.0)
         for index, (stage, values) in enumerate(stages.items()):
             steps = [offsets[stage] + step for step in values["step"]]
@@ -121,7 +121,7 @@ def comparison_chart(reports: Mapping[str, Mapping[str, Any]]) -> str | None:
     """The held-out curves of several runs in one frame."""
     if not any(report["curves"]["held_out"] for report in reports.values()):
         return None
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _figure(9.2, 3.9)
         for index, (label, report) in enumerate(reports.items()):
             offsets, points = stage_offsets(report), report["curves"]["held_out"]

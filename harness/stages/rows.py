@@ -39,6 +39,8 @@ def sft_targets(context: StageContext) -> tuple[StepRef, ...]:
     """What SFT trains on, in the order of its rows."""
     data, targets = context.data, context.recipe.sft.targets
     whole = [StepRef(trajectory=position, step=WHOLE) for position in data.train_trajectories]
+    if "solutions" in targets:
+        whole = [ref for ref in whole if all(step.target for step in data.trajectory(ref.trajectory).steps)]
     return (*(data.train if "steps" in targets else ()), *(whole if "solutions" in targets else ()))
 
 

@@ -387,15 +387,15 @@ def test_problems_that_were_trained_on_are_refused_and_named(tmp_path: Path) -> 
     train = "contamination.train=[train.jsonl]"
     done = command(tmp_path, "math_demo", *KNOWN, TEN, train, "contamination.share=0.9", "name=run")
     assert done.returncode == 1
-    assert "2 of 10 tasks were trained on" in done.stderr
+    assert "2 of 10 tasks that are evaluated stand in 2 of 202 " in done.stderr
     name = json.loads(lines[2])["trajectory_id"]
-    assert f"problems-share-2: 100% of it in {name}" in done.stderr
-    assert "problems-perimeter-3: 100%" in done.stderr
-    assert "contamination.allow=true" in done.stderr
+    assert f"problems-share-2 (tasks): 100% of its text in {name} (train.jsonl:1)" in done.stderr
+    assert "problems-perimeter-3 (tasks): 100% of its text in" in done.stderr
+    assert "contamination.allow=[text]" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "outputs").exists()
     clean = evaluate(tmp_path, "tasks.slice=0:2", train, "contamination.share=0.9", "samples=0", name="clean")
-    assert report_of(tmp_path, "clean")["contamination"]["overlaps"] == []
+    assert report_of(tmp_path, "clean")["contamination"]["matches"] == []
     assert "trained on" not in clean.stdout
 
 
@@ -404,12 +404,15 @@ def test_what_was_trained_on_is_named_where_it_is_allowed(tmp_path: Path) -> Non
         tmp_path,
         "tasks.slice=0:12",
         f"contamination.train=[{solved_path()}]",
-        "contamination.allow=true",
+        "contamination.allow=[text]",
         "samples=0",
     )
     contamination = report_of(tmp_path)["contamination"]
-    assert (len(contamination["overlaps"]), contamination["words"], contamination["allow"]) == (12, 8, True)
-    assert {overlap["share"] for overlap in contamination["overlaps"]} == {1.0}
+    assert (contamination["words"], contamination["allow"]) == (8, ["text"])
+    assert contamination["causes"]["text"]["tasks"] == 12
+    own = [match for match in contamination["matches"] if match["share"] == 1.0]
+    assert len({match["instance"] for match in own}) == 12
+    assert {tuple(match["causes"]) for match in own} == {("text",)}
     assert "trained on: 12 of 12 tasks (problems-boxes-0, " in done.stdout
     assert "contamination" not in load_evaluation("math_demo").model_fields_set
 

@@ -63,6 +63,25 @@ def test_steps_without_an_action_are_context_and_do_not_count() -> None:
     assert floor_step("repeat_last_action", mixed, 5).actions == b.actions
 
 
+def test_a_step_that_nobody_is_to_learn_is_shown_and_counts_but_is_no_target() -> None:
+    marked = trajectory()
+    marked = replace(
+        marked, steps=(*marked.steps[:2], replace(marked.steps[2], target=False), *marked.steps[3:])
+    )
+    assert target_indices(marked, StepSettings()) == [0, 1, 3]
+    refs, left_out = select_steps([marked], settings=StepSettings(), action_format=XML)
+    assert [ref.step for ref in refs] == [0, 1, 3]
+    assert left_out == {"context only (a filter of harness.convert)": 1}
+    for index in (3, 4):
+        settings = StepSettings(context_window=1)
+        before, now = (
+            render_example(t, index, settings=settings, action_format=XML) for t in (trajectory(), marked)
+        )
+        assert before == now
+    last = replace(marked, steps=(*marked.steps[:4], replace(marked.steps[4], target=False)))
+    assert target_indices(last, StepSettings(include_last_step=True)) == [0, 1, 3]
+
+
 @pytest.mark.parametrize(
     ("window", "shown"), [(2, ["echo 2", "echo 3"]), (None, [f"echo {i}" for i in range(4)]), (0, [])]
 )

@@ -15,7 +15,13 @@ VALUES = st.recursive(
 )
 OBJECTS = st.dictionaries(TEXT, VALUES, max_size=4)
 ACTIONS = st.builds(Action, name=TEXT, arguments=OBJECTS)
-STEPS = st.builds(Step, thought=TEXT, actions=st.lists(ACTIONS, max_size=3).map(tuple), observation=TEXT)
+STEPS = st.builds(
+    Step,
+    thought=TEXT,
+    actions=st.lists(ACTIONS, max_size=3).map(tuple),
+    observation=TEXT,
+    target=st.sampled_from([True, True, False]),
+)
 TRAJECTORIES = st.builds(
     Trajectory,
     trajectory_id=TEXT,

@@ -492,6 +492,8 @@ def test_openhands_v0_events():
     assert ledger.notes == {"final_message": 1}
     row = {"instance_id": "acme__w-3", "history": [[events[2], events[3]]], "instruction": "Go"}
     assert one(row).task == "Go"
+    instance = {"repo": "acme/w", "base_commit": "1a2b3c4", "version": "1"}
+    assert one(row | {"instance": instance}).metadata == {"repo": "acme/w", "base_commit": "1a2b3c4"}
 
 
 def test_openhands_shell_results_say_how_the_command_ended():
@@ -846,3 +848,17 @@ def test_atif_of_others():
     assert (sub.trajectory_id, sub.task, len(sub.steps)) == ("s/sub", "Search.", 1)
     assert ledger.steps.dropped == {"copied_context": 1, "not_of_the_model": 1}
     assert ledger.notes["continued_in_another_file"] == 1
+
+
+# --- What rows say of the task's commit
+
+
+def test_the_base_commit_of_a_row_is_kept():
+    messages = [
+        {"role": "user", "content": "Go"},
+        {"role": "assistant", "tool_calls": [openai_call("ls", {})]},
+    ]
+    row = {"messages": messages, "instance_id": "acme__w-1", "base_commit": "1a2b3c4"}
+    assert one(row, "openai").metadata["base_commit"] == "1a2b3c4"
+    assert one(smith(messages, base_commit="1a2b3c4"), "swe-smith").metadata["base_commit"] == "1a2b3c4"
+    assert "base_commit" not in one(row | {"base_commit": None}, "openai").metadata

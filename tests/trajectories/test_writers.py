@@ -33,6 +33,7 @@ def made(*steps: Step, **fields: Any) -> Trajectory:
 TWO = made(
     Step(thought="Look.", actions=(LS, CAT), observation="a\nx"),
     Step(thought="Hm.", actions=(), observation="Go on."),
+    Step(thought="", actions=(LS,), observation="", target=False),
     Step(thought="", actions=(LS,), observation=""),
     Step(thought="Done.", actions=(), observation=""),
     model="m", resolved=False, patch="diff --git", metadata={"prompt": "p"},
@@ -68,7 +69,7 @@ def test_any_trajectory_comes_back_identical(name, tmp_path):
     @given(TRAJECTORIES)
     def holds(trajectory: Trajectory) -> None:
         found, ledger = back(rows(trajectory, name), tmp_path)
-        acts = any(step.actions for step in trajectory.steps)
+        acts = any(step.actions and step.target for step in trajectory.steps)
         assert found == ([trajectory] if acts or name == "atif" else [])
         assert ledger.total().trajectories.kept == len(found)
 
@@ -97,7 +98,8 @@ def test_pivot_rows_hold_the_history_and_the_experts_calls():
     ]  # fmt: skip
     kinds = [item.get("role") or item["type"] for item in second["responses_create_params"]["input"]]
     calls = ["function_call"] * 2 + ["function_call_output"] * 2
-    assert kinds == ["user", "assistant", *calls, "assistant", "user"]
+    not_learned = ["function_call", "function_call_output"]
+    assert kinds == ["user", "assistant", *calls, "assistant", "user", *not_learned]
     assert second["expected_action"] == {
         "type": "function_call", "name": "bash", "arguments": '{"command": "ls"}',
     }  # fmt: skip
@@ -118,7 +120,25 @@ def test_pivot_rows_are_valid_by_the_types_of_the_api():
 def test_the_rows_that_are_left_of_a_trajectory_are_its_beginning(tmp_path):
     (found,), ledger = back(rows(TWO, "pivot")[:1], tmp_path)
     assert found.steps == TWO.steps[:1]
-    assert ledger.total().notes == {"later_steps_not_in_the_rows": 3}
+    assert ledger.total().notes == {"later_steps_not_in_the_rows": 4}
+
+
+def test_steps_that_nobody_is_to_learn_get_no_row_and_lost_marks_are_counted():
+    left_out = Counter[str]()
+    found = list(WRITERS["pivot"](TWO, left_out))
+    assert [row["srl_agent"]["step_index"] for row in found] == [0, 3]
+    assert +left_out == {"no_action": 2, "context_only": 1}
+    none = made(Step(thought="", actions=(LS,), observation="", target=False))
+    assert list(WRITERS["pivot"](none, left_out)) == []
+    assert left_out["trajectory_without_target"] == 1
+    left_out = Counter()
+    list(WRITERS["trl-messages"](TWO, left_out))
+    assert left_out == {"mark_of_a_context_only_step": 1}
+
+
+def test_the_mark_stands_only_on_lines_that_need_it():
+    line = rows(TWO, "store")[0]
+    assert [step.get("target") for step in line["steps"]] == [None, None, False, None, None]
 
 
 @pytest.mark.parametrize("step_index", [0, 3, -1, 10**30, None, "2"])

@@ -51,6 +51,7 @@ def _line(step: Mapping[str, Any]) -> dict[str, Any]:
             for call in step.get("tool_calls") or []
         ],
         "observation": "\n".join(text for _, text in _results(step) if text),
+        "target": (carried_in(step.get("extra")) or {}).get("target", True),
     }
 
 

@@ -17,7 +17,9 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     task = issue_text(folded.prompt)
     instance_id = row.get("instance_id") or document.name
     resolved = row.get("resolved")
-    metadata: dict[str, JSON] = {key: row[key] for key in ("agent", "repo") if isinstance(row.get(key), str)}
+    metadata: dict[str, JSON] = {
+        key: row[key] for key in ("agent", "repo", "base_commit") if isinstance(row.get(key), str)
+    }
     if task != folded.prompt.strip():
         metadata["prompt"] = folded.prompt
     yield from admit(

@@ -25,11 +25,13 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     row = document.value if isinstance(document.value, Mapping) else {"history": document.value}
     folded = fold(_events(_flat(row["history"])))
     issue = row.get("issue") or {}
+    instance = row.get("instance") or {}  # the row of the benchmark
     prompt = folded.prompt or text_of(row.get("instruction"))
     instance_id = row.get("instance_id") or _issue_id(issue) or document.name
     config = (row.get("metadata") or {}).get("llm_config") or {}
     task = issue_text(prompt)
     metadata: dict[str, JSON] = {} if task == prompt.strip() else {"prompt": prompt}
+    metadata |= {key: instance[key] for key in ("repo", "base_commit") if isinstance(instance.get(key), str)}
     if issue:
         metadata["repo"] = f"{issue.get('owner')}/{issue.get('repo')}"
     yield from admit(

@@ -61,7 +61,7 @@ def _ours(
     document: Document,
     ledger: FileLedger,
 ) -> Iterator[Trajectory]:
-    """The trajectory up to the row's step, and the steps without an action behind it."""
+    """The trajectory up to the row's step, and the steps behind it that got no row."""
     action = row["expected_action"]
     calls = action["calls"] if action["type"] == "function_call_batch" else [action]
     own = {
@@ -69,8 +69,11 @@ def _ours(
         "actions": [_action(call) for call in calls],
         "observation": ours["observation"],
     }
-    after = [{**step, "actions": []} for step in ours.get("after") or []]
-    steps = [*_history(items[1:], ours["step_index"]), own, *after]
+    after = [{"actions": [], **step} for step in ours.get("after") or []]
+    before = _history(items[1:], ours["step_index"])
+    for index in ours.get("context_only") or []:
+        before[index]["target"] = False
+    steps = [*before, own, *after]
     trajectory = checked({**ours, "task": items[0]["content"], "steps": steps})
     if len(steps) < ours["steps"]:
         ledger.note("later_steps_not_in_the_rows", document.position, ours["steps"] - len(steps))

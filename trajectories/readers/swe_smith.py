@@ -17,7 +17,7 @@ from trajectories.readers.chat import (
 )
 from trajectories.readers.turns import NO_BLOCK, Event, Reply, Result, Said, admit, fold, issue_text
 from trajectories.sources import Document
-from trajectories.types import Step, Trajectory
+from trajectories.types import JSON, Step, Trajectory
 
 SOURCE = "swe-smith"
 EXIT_MARKER = "exit_marker"  # the scaffold's word, not the agent's
@@ -26,7 +26,7 @@ MADE_UP_SUBMIT = "made_up_submit"
 # SWE-agent writes this as the agent's last reply when it stops a run; SWE-smith rewrites the one about the
 # cost limit into a submit that the agent never made (train/traj_mgr/utils.py).
 EXIT = re.compile(r"\AExit(?:ed|ing)? (?:due to|forced)\b")
-_MADE_UP = "Since we have successfully fixed the issue and verified it works, let's submit the changes:"
+MADE_UP = "Since we have successfully fixed the issue and verified it works, let's submit the changes:"
 
 # On a line of its own: the review message also says "Use below <diff> to find the files you need to revert".
 _DIFF = re.compile(r"^<diff>\r?\n(.*?)\r?\n?</diff>", re.DOTALL | re.MULTILINE)
@@ -41,6 +41,9 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     instance_id = row.get("instance_id") or document.name
     task = issue_text(folded.prompt)
     resolved = row.get("resolved")
+    metadata: dict[str, JSON] = {} if task == folded.prompt.strip() else {"prompt": folded.prompt}
+    if isinstance(row.get("base_commit"), str):
+        metadata["base_commit"] = row["base_commit"]
     patch = submitted_diff(folded.steps)
     if patch is None and row.get("patch"):
         # The column belongs to another row in most of the published data; nothing here can confirm it.
@@ -55,7 +58,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
             model=row.get("model"),
             resolved=resolved if isinstance(resolved, bool) else None,
             patch=patch,
-            metadata={} if task == folded.prompt.strip() else {"prompt": folded.prompt},
+            metadata=metadata,
         ),
         folded,
         ledger,
@@ -89,7 +92,7 @@ def reply_of(message: Message) -> Reply:
         return openai_reply(prose, message["tool_calls"])
     if EXIT.match(content):
         return Reply(thought=content, problem=EXIT_MARKER)
-    if content.startswith(_MADE_UP):
+    if content.startswith(MADE_UP):
         return Reply(thought=content, problem=MADE_UP_SUBMIT)
     if isinstance(message.get("action"), str):  # SWE-agent's text formats: the action is a shell line
         action: str = message["action"]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trajectories.carried import KEY, carried
+from trajectories.store import unlearned
 from trajectories.types import Step, Trajectory
 from trajectories.writers.tools import tools_of
 
@@ -48,4 +49,6 @@ def _step(number: int, step: Step) -> dict[str, Any]:
         # Our record has one observation a turn: it answers the last call.
         answered = {"source_call_id": f"call_{number}_{len(step.actions)}"} if step.actions else {}
         row["observation"] = {"results": [{**answered, "content": step.observation}]}
+    if not step.target:
+        row["extra"] = {KEY: unlearned(step)}
     return row

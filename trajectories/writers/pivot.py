@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trajectories.carried import KEY, carried
+from trajectories.store import unlearned
 from trajectories.types import Action, Step, Trajectory
 from trajectories.writers.tools import tools_of
 
@@ -19,11 +20,13 @@ AGENT = {
 
 
 def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
-    """A row for each step with an action. The last row and what is carried in it make up the trajectory."""
-    targets = [index for index, step in enumerate(trajectory.steps) if step.actions]
-    left_out["no_action"] += len(trajectory.steps) - len(targets)
+    """A row for each step to learn. The last row and what is carried in it make up the trajectory."""
+    acting = [index for index, step in enumerate(trajectory.steps) if step.actions]
+    targets = [index for index in acting if trajectory.steps[index].target]
+    left_out["no_action"] += len(trajectory.steps) - len(acting)
+    left_out["context_only"] += len(acting) - len(targets)
     if not targets:
-        left_out["trajectory_without_action"] += 1
+        left_out["trajectory_without_target" if acting else "trajectory_without_action"] += 1
         return
     tools = [
         {"type": "function", "name": name, "parameters": schema, "strict": False}
@@ -32,18 +35,17 @@ def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[dict[str, 
     common = carried(trajectory)
     history: list[dict[str, Any]] = [{"type": "message", "role": "user", "content": trajectory.task}]
     for index, step in enumerate(trajectory.steps):
-        if step.actions:
+        if step.actions and step.target:
             own: dict[str, Any] = {
                 "step_index": index,
                 "steps": len(trajectory.steps),
                 "thought": step.thought,
                 "observation": step.observation,
             }
+            if not_learned := [place for place, s in enumerate(trajectory.steps[:index]) if not s.target]:
+                own["context_only"] = not_learned
             if index == targets[-1]:
-                own["after"] = [
-                    {"thought": later.thought, "observation": later.observation}
-                    for later in trajectory.steps[index + 1 :]
-                ]
+                own["after"] = [_later(later) for later in trajectory.steps[index + 1 :]]
             yield {
                 "responses_create_params": {"input": list(history), "tools": tools},
                 "expected_action": _expected(step.actions),
@@ -51,6 +53,13 @@ def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[dict[str, 
                 KEY: common | own,
             }
         history += items(index, step)
+
+
+def _later(step: Step) -> dict[str, Any]:
+    """A step behind the last row: one without an action, or that nobody is to learn."""
+    acted = [{"name": action.name, "arguments": dict(action.arguments)} for action in step.actions]
+    said = {"thought": step.thought, "observation": step.observation}
+    return said | ({"actions": acted} if acted else {}) | unlearned(step)
 
 
 def items(index: int, step: Step) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,11 @@ from trajectories.writers.tools import tools_of
 
 
 def write_messages(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
-    """One row a trajectory. Arguments and tools are JSON strings: Arrow would fill dicts of them up with nulls."""
+    """One row a trajectory. Arguments and tools are JSON strings: Arrow would fill dicts of them up with nulls.
+
+    Messages cannot say that a turn is context only: the marks that are lost are counted.
+    """
+    left_out["mark_of_a_context_only_step"] += sum(not step.target for step in trajectory.steps)
     tools = [
         {"type": "function", "function": {"name": name, "parameters": schema}}
         for name, schema in tools_of(trajectory).items()
