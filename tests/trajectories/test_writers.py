@@ -141,15 +141,15 @@ def test_the_mark_stands_only_on_lines_that_need_it():
     assert [step.get("target") for step in line["steps"]] == [None, None, False, None, None]
 
 
-@pytest.mark.parametrize("step_index", [0, 3, -1, 10**30, None, "2"])
+@pytest.mark.parametrize("step_index", [0, 2, -1, 10**30, None, "2"])
 def test_a_history_that_is_not_the_one_before_the_step_is_found(step_index, tmp_path):
     row = rows(TWO, "pivot")[1]
-    assert row["srl_agent"]["step_index"] == 2
+    assert row["srl_agent"]["step_index"] == 3
     row["srl_agent"]["step_index"] = step_index
     found, ledger = back([row], tmp_path)
     assert found == []
     (position,) = ledger.files[0].examples("trajectories")["malformed"]
-    assert f"2 steps in the input, and step_index is {step_index!r}" in position
+    assert f"3 steps in the input, and step_index is {step_index!r}" in position
 
 
 def test_items_that_are_lost_from_a_history_are_missed(tmp_path):
