@@ -186,9 +186,8 @@ def _peak(trainer: Any, inputs: dict[str, torch.Tensor]) -> float:
         update(trainer, inputs)
         return float(torch.cuda.max_memory_allocated() - before) / 2**20
     status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    reset.write_text(
-        "5"
-    )  # the peak begins anew; getrusage's would be that of the process that started this one
+    # The peak begins anew; getrusage's would be that of the process that started this one.
+    reset.write_text("5")
     before = _peak_resident(status)
     update(trainer, inputs)
     return (_peak_resident(status) - before) / 1024

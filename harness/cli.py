@@ -33,6 +33,13 @@ def add_recipe_arguments(parser: argparse.ArgumentParser, *, example: str) -> No
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, e.g. outputs/mine")
 
 
+def positive(text: str) -> int:
+    """A whole number of a command line that is at least 1. Raises ArgumentTypeError."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
 def resumed_run(options: argparse.Namespace) -> Path | None:
     """The folder of the run to go on with, if one is named. Raises UserError if anything else is."""
     if not options.resume:

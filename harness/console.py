@@ -1,5 +1,6 @@
 """What a person sees while a command runs; standard error, so that standard output stays for results."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,13 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+_WIDTH = 120  # of tables where standard output is no terminal
+
+
+def table_console() -> Console:
+    """For tables that are results: on standard output."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 
 @dataclass(frozen=True, kw_only=True)

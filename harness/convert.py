@@ -21,7 +21,8 @@ from rich.table import Table
 from environments.math.answers import last_box
 from environments.math.verifier import MathVerifier
 from harness.card import Card, card_path
-from harness.cli import UserError, run
+from harness.cli import UserError, positive, run
+from harness.console import table_console
 from harness.filters import make_hygiene
 from harness.inspection.command import (
     add_inspection_arguments,
@@ -42,7 +43,6 @@ from trajectories.writers import WRITERS, Writer
 _MEGABYTE = 2**20
 _SOLUTIONS = frozenset({"math", "s1k"})  # formats whose trajectories are solutions of problems
 _PROMPTS = "trl-prompt-completion"  # the output whose prompts are those of a recipe
-_WIDTH = 120  # of the table where stdout is no terminal
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -90,19 +90,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--force", action="store_true", help="overwrite --out, the ledger and the card")
     parser.add_argument(
         "--max-mb",
-        type=_positive,
+        type=positive,
         default=DEFAULT_LIMIT // _MEGABYTE,
         metavar="N",
         help="drop lines and documents larger than this (default: %(default)s)",
     )
     add_inspection_arguments(parser)
     return parser.parse_args(arguments)
-
-
-def _positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,7 +139,7 @@ def _convert(options: argparse.Namespace, *, command: Sequence[str]) -> None:
     )
     if options.card:
         card.write(out, ledger, rows=rows, command=command)
-    Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(summary(ledger))
+    table_console().print(summary(ledger))
     total = ledger.total()
     as_rows = "" if options.to == "store" else f" as {rows} rows ({options.to})"
     print(

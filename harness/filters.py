@@ -92,9 +92,8 @@ class LabelsTable(FilterTable):
 
 
 class DuplicatesTable(FilterTable):
-    near: float | None = Field(
-        default=0.9, ge=0.7, le=1
-    )  # similarity that is too much; null: exact ones only
+    # Similarity that is too much; null: exact ones only.
+    near: float | None = Field(default=0.9, ge=0.7, le=1)
 
     def make(self) -> Filter:
         return Duplicates(near=self.near)

@@ -21,9 +21,8 @@ from trajectories import Trajectory
 from trajectories.store import atomic_write, parse_line, read_lines
 
 SCHEMA_VERSION = 1
-WORTH_KEEPING = (
-    16 * 2**20
-)  # bytes of a file from which on its index is kept: a smaller one is read in a moment
+# Bytes of a file from which on its index is kept: a smaller one is read in a moment.
+WORTH_KEEPING = 16 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)

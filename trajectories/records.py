@@ -14,14 +14,14 @@ def check_record(trajectory: Trajectory) -> None:
     _check("resolved", trajectory.resolved, bool, None)
     _check("metadata", trajectory.metadata, dict)
     _check_depth("metadata", trajectory.metadata)
-    for number, step in enumerate(trajectory.steps, 1):
-        _check(f"thought of step {number}", step.thought, str)
-        _check(f"observation of step {number}", step.observation, str)
-        _check(f"target of step {number}", step.target, bool)
+    for number, step in enumerate(trajectory.steps, 1):  # as the ledger counts them
+        _check(f"thought of turn {number}", step.thought, str)
+        _check(f"observation of turn {number}", step.observation, str)
+        _check(f"target of turn {number}", step.target, bool)
         for action in step.actions:
-            _check(f"an action's name in step {number}", action.name, str)
-            _check(f"an action's arguments in step {number}", action.arguments, dict)
-            _check_depth(f"arguments in step {number}", action.arguments)
+            _check(f"an action's name in turn {number}", action.name, str)
+            _check(f"an action's arguments in turn {number}", action.arguments, dict)
+            _check_depth(f"arguments in turn {number}", action.arguments)
 
 
 def _check(name: str, value: object, kind: type, *others: None) -> None:

@@ -38,12 +38,10 @@ class Canonical:
     kind: str  # one of KINDS
     arguments: Mapping[str, JSON]  # by the names of the kind
     tool: str  # as the source calls it
-    command: str | None = (
-        None  # of an editor, or the first word of a shell line that is a tool of its scaffold
-    )
-    rest: Mapping[str, JSON] = field(
-        default_factory=dict
-    )  # arguments that the kind has no name for, and nulls
+    # Of an editor; or the first word of a shell line that is a tool of its scaffold.
+    command: str | None = None
+    # Arguments that the kind has no name for, and nulls.
+    rest: Mapping[str, JSON] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

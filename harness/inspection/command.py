@@ -2,17 +2,13 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from harness.cli import UserError
+from harness.cli import UserError, positive
+from harness.console import table_console
 from trajectories.store import atomic_write, read_trajectories
-
-_WIDTH = 120  # of tables where stdout is no terminal
 
 
 def add_inspection_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +20,7 @@ def add_inspection_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tokenizer", metavar="MODEL", help="--stats: lengths in its tokens, too")
     group.add_argument(
         "--sample",
-        type=_natural,
+        type=positive,
         metavar="N",
         help="print N trajectories; with --recipe N training rows as its policy sees them",
     )
@@ -34,12 +30,6 @@ def add_inspection_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="check every row as --recipe (default: demo) makes it; exit code 1 if one is wrong",
     )
-
-
-def _natural(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 def is_asked_for(options: argparse.Namespace) -> bool:
@@ -99,7 +89,7 @@ def _stats(store: Path, tokenizer: str | None) -> None:
         json.dump(table, out, indent=2)
         out.write("\n")
     draw(found.total, picture)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    console = table_console()
     total = found.total
     console.print(
         f"{total.trajectories:,} trajectories ({total.resolved['yes']:,} resolved, {total.resolved['no']:,} not, "
@@ -122,9 +112,8 @@ def _token_counter(name: str) -> Callable[[Sequence[str]], Sequence[int]]:
         raise UserError(f"--tokenizer {name}: {' '.join(str(error).split())[:200]}", exit_code=2) from error
 
     def count(texts: Sequence[str]) -> list[int]:
-        clean = [
-            text.encode("utf-8", "replace").decode() for text in texts
-        ]  # no tokenizer takes lone surrogates
+        # No tokenizer takes lone surrogates.
+        clean = [text.encode("utf-8", "replace").decode() for text in texts]
         return [len(ids) for ids in tokenizer(clean, add_special_tokens=False)["input_ids"]] if clean else []
 
     return count

@@ -17,6 +17,7 @@ from srl_agent.steps import (
     window_start,
 )
 from trajectories import Step, Trajectory
+from trajectories.records import check_record
 from trajectories.store import Line, StoreError, parse_line, read_lines
 
 EXAMPLES = 5  # positions shown of each kind of violation
@@ -88,7 +89,7 @@ def _line(
     try:
         trajectory = parse_line(path, line)
     except StoreError as error:
-        yield Violation(check="line", where=where, detail=str(error))
+        yield Violation(check="line", where=where, detail=str(error).removeprefix(f"{where}: "))
         return
     found.trajectories += 1
     if wrong := wrong_fields(trajectory):
@@ -109,24 +110,22 @@ def _line(
 
 
 def wrong_fields(trajectory: Trajectory) -> list[str]:
-    """What of a record is not of its type; a store says nothing of types."""
-    wrong = [
+    """What of a record is not of its type (the first one), or blank where it may not be."""
+    try:
+        check_record(trajectory)
+    except (TypeError, ValueError) as error:
+        return [str(error)]
+    blank = [
         f"{name} is {value!r}"[:100]
-        for name, value in (("trajectory_id", trajectory.trajectory_id), ("instance_id", trajectory.instance_id),
-                            ("task", trajectory.task))
-        if not isinstance(value, str) or not value.strip()
-    ]  # fmt: skip
-    if trajectory.resolved not in (None, True, False):
-        wrong.append(f"resolved is {trajectory.resolved!r}"[:100])
-    for index, step in enumerate(trajectory.steps):
-        if not isinstance(step.thought, str) or not isinstance(step.observation, str):
-            wrong.append(f"step {index}: thought or observation is no text")
-        for action in step.actions:
-            if not isinstance(action.name, str) or not action.name.strip():
-                wrong.append(f"step {index}: the name of a call is {action.name!r}"[:100])
-            if not isinstance(action.arguments, dict):
-                wrong.append(f"step {index}: the arguments of {action.name} are no object"[:100])
-    return wrong
+        for name in ("trajectory_id", "instance_id", "task")
+        if not (value := getattr(trajectory, name)).strip()
+    ]
+    return blank + [
+        f"step {index}: the name of a call is {action.name!r}"[:100]
+        for index, step in enumerate(trajectory.steps)
+        for action in step.actions
+        if not action.name.strip()
+    ]
 
 
 def _actions(

@@ -279,7 +279,7 @@ def test_broken_records_are_found_and_the_rest_is_read(
     rows = [to_json(trajectory(number)) for number in range(1, 7)]
     rows[1]["trajectory_id"] = "t1"
     rows[2]["steps"][0]["actions"][0]["arguments"] = "ls"
-    rows[3] |= {"task": " ", "resolved": "yes"}
+    rows[3] |= {"task": " ", "instance_id": ""}
     rows[4]["steps"] = [{"thought": "Hm.", "actions": [], "observation": ""}]
     del rows[5]["steps"]
     path = tmp_path / "s.jsonl"
@@ -288,12 +288,12 @@ def test_broken_records_are_found_and_the_rest_is_read(
     told = capsys.readouterr().out
     for line in (
         f"{path}:2: t1 is that of line 1",
-        f"{path}:3: step 0: the arguments of bash are no object",
+        f"{path}:3: an action's arguments in turn 1 is of type str",
         f"{path}:4: task is ' '",
-        f"{path}:4: resolved is 'yes'",
+        f"{path}:4: instance_id is ''",
         f"{path}:5: t5",
-        f"{path}:6: {path}:6: not a trajectory: KeyError: 'steps'",
-        f"{path}:8: {path}:8: not JSON",
+        f"{path}:6: not a trajectory: KeyError: 'steps'",
+        f"{path}:8: not JSON",
     ):
         assert line in told, told
     assert told.startswith(f"{path} as xml (demo): 6 trajectories, ")

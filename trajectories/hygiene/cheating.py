@@ -195,9 +195,8 @@ class _Watcher:
         self.searches_left -= 1
         *folders, name = path.split("/")
         in_folder = f"{folders[-1]}/{name}" if folders and folders[-1].strip(".") else None
-        alone = re.compile(
-            rf"(?<![\w./-]){re.escape(name)}"
-        )  # another one's name in another folder is no sign of it
+        # Another one's name in another folder is no sign of it.
+        alone = re.compile(rf"(?<![\w./-]){re.escape(name)}")
         for step in self.steps[:index]:
             if any(name in text for action in step.actions for text in texts(action.arguments)):
                 return False
@@ -211,9 +210,8 @@ class _Watcher:
         if not isinstance(old, str) or not isinstance(new, str) or "test" not in path.rpartition("/")[2]:
             return False
         theirs = [line for line in _asserts(old) if line not in self.written]
-        more_tests = max(
-            new.count("def test") - old.count("def test"), 0
-        )  # a new test may be skipped somewhere
+        # A new test may be skipped somewhere.
+        more_tests = max(new.count("def test") - old.count("def test"), 0)
         return len(_asserts(new)) < len(theirs) or _skips(new) > _skips(old) + more_tests
 
 

@@ -83,8 +83,7 @@ def _only_errors(output: str) -> bool:
     """Whether a shell said nothing but that it could not."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     said = [line for line in lines if not _DECORATION.match(line)]
-    if any(
-        "cannot remove" in line for line in said
-    ):  # the others are removed, and this one is not there either
+    # What rm did not find is not there either; the others are removed.
+    if any("cannot remove" in line for line in said):
         return False
     return 0 < len(said) <= _LINES and all(_SHELL.fullmatch(line) for line in said)

@@ -31,9 +31,8 @@ _NOBODY = frozenset(
      "jovyan", "admin", "git", "me", "you", "name", "foo", "bar", "test", "linuxbrew", "vagrant", "synthetic",
      "shared", "your-username", "yourname", "openhands"}
 )  # fmt: skip
-_NO_DOMAINS = frozenset(
-    {"example", "test", "invalid", "localhost", "internal", "local"}
-)  # RFC 2606, and machines
+# RFC 2606, and machines.
+_NO_DOMAINS = frozenset({"example", "test", "invalid", "localhost", "internal", "local"})
 _EXAMPLE_LOCAL = frozenset({"git", "noreply", "no-reply", "donotreply"})
 # Domains that mails of people have; a Python decorator behind a word (`x@pytest.fixture`) has none of them.
 _TLD = (
