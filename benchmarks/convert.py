@@ -23,10 +23,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from copies import measured, peak_megabytes, read_originals, write_copies
+from copies import data_parser, measured, peak_megabytes, read_originals, write_copies
 
 from harness.convert import main as convert
-from harness.demo import expert_path
 from trajectories.detect import detect
 from trajectories.ledger import FileLedger
 from trajectories.readers import READERS
@@ -77,14 +76,8 @@ def compare(source: Path, trajectories: int, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("source", nargs="?", type=Path, default=expert_path())
-    parser.add_argument("--sizes", nargs="+", type=int, default=[50, 500, 5000], help="trajectories")
-    parser.add_argument("--only", choices=("stock", "ours"), help=argparse.SUPPRESS)
+    parser = data_parser(__doc__)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--started", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
         print(json.dumps(measure(options.only, options.source, options.out)))

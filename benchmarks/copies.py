@@ -3,6 +3,7 @@
 Copies of a trajectory are as long as it is, so that the figures of many are figures of real ones.
 """
 
+import argparse
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from harness.demo import expert_path
 from trajectories.detect import UnknownFormat, detect
 from trajectories.ledger import FileLedger
 from trajectories.readers import READERS
@@ -91,6 +93,18 @@ def _in_turn(originals: Sequence[Original]) -> Iterator[tuple[Original, int]]:
     for number in count(1):
         for original in originals:
             yield original, number
+
+
+def data_parser(description: str) -> argparse.ArgumentParser:
+    """The arguments of a benchmark of data: what is replicated, to which sizes, and what :func:`measured` says."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", nargs="?", type=Path, default=expert_path())
+    parser.add_argument("--sizes", nargs="+", type=int, default=[50, 500, 5000], help="trajectories")
+    parser.add_argument("--only", choices=("stock", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--started", type=float, help=argparse.SUPPRESS)
+    return parser
 
 
 def measured(script: str, *words: object) -> dict[str, Any]:

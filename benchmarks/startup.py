@@ -15,7 +15,6 @@ The files were just written, so both read them from the page cache. The last lin
 over ours.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -28,11 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from copies import measured, peak_megabytes, read_originals, write_copies
+from copies import data_parser, measured, peak_megabytes, read_originals, write_copies
 
 from harness.config import load_recipe
 from harness.convert import main as convert
-from harness.demo import expert_path
 from harness.step_data import lazy_dataset, load_step_data
 from srl_agent.formats import UnrepresentableActionError, get_format
 from srl_agent.steps import StepSettings, render_example, target_indices
@@ -132,14 +130,8 @@ def training_imports() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("source", nargs="?", type=Path, default=expert_path())
-    parser.add_argument("--sizes", nargs="+", type=int, default=[50, 500, 5000], help="trajectories")
+    parser = data_parser(__doc__)
     parser.add_argument("--window", default="2", help="(action, observation) pairs in a prompt, or full")
-    parser.add_argument("--only", choices=("stock", "ours"), help=argparse.SUPPRESS)
-    parser.add_argument("--started", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
         print(json.dumps(measure(options.only, options.source, options.window, options.started)))

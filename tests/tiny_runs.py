@@ -62,6 +62,21 @@ def run(*words: str, slow: float = 0.0) -> subprocess.CompletedProcess[str]:
     )
 
 
+def launched(processes: int, *words: str) -> subprocess.CompletedProcess[str]:
+    """A module in so many processes, a thread each: ``module argument…``."""
+    launch = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    done = subprocess.run(
+        [sys.executable, "-m", *launch, "-m", *words],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
 def whole_lines(path: Path) -> list[dict]:
     rows = []
     for line in path.read_text().splitlines():

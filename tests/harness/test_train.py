@@ -5,13 +5,12 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.tiny_runs import ROOT, command, recipe, run, whole_lines
+from tests.tiny_runs import ROOT, command, launched, recipe, run, whole_lines
 
 
 def kill_when(words: list[str], metrics: Path, stage: str, step: int) -> None:
@@ -127,16 +126,7 @@ def test_lora_bfloat16_checkpointing_and_the_last_step(tiny_model: Path, tmp_pat
 
 def test_two_processes_fill_every_batch_and_agree(tiny_model: Path, tmp_path: Path) -> None:
     path = recipe(tmp_path, tiny_model, stages=["srl"], name="run-{time}")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
-    done = subprocess.run(
-        [*launch, "harness.train", str(path), "srl.trl.max_steps=2"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    launched(2, "harness.train", str(path), "srl.trl.max_steps=2")
     (folder,) = tmp_path.glob("run-2*")  # one folder, whatever the clocks of the processes say
     rows = whole_lines(folder / "metrics.jsonl")
     trained = [row for row in rows if row["stage"] == "srl" and row["kind"] == "train"]

@@ -1,8 +1,5 @@
 """SRLTrainer on a real model: equal to TRL where nothing is dropped, undiluted where something is."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +13,8 @@ from srl_agent.rewards import WeightedRewards
 from srl_agent.training.sampling import Group, SamplingSettings
 from srl_agent.training.srl import SRLTrainer
 from tests.plugin_rewards import letters, letters_of_even_steps, unjudged_on_odd_steps
+from tests.tiny_runs import launched
 
-ROOT = Path(__file__).parents[2]
 ROWS = 8
 
 
@@ -132,23 +129,7 @@ def test_shared_prefixes_give_the_same_updates(
 
 def train_on_fixed_samples(model: Path, folder: Path, processes: int, rows: int, shares: str) -> Any:
     out = folder / f"{processes}-{shares}.pt"
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc_per_node={processes}",
-        "-m",
-    ]
-    done = subprocess.run(
-        [*launch, "tests.train_on_fixed_samples", str(model), str(out), str(rows), shares],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=200,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    launched(processes, "tests.train_on_fixed_samples", str(model), str(out), str(rows), shares)
     return torch.load(out)
 
 

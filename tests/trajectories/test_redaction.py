@@ -55,14 +55,12 @@ def test_secrets_are_replaced_and_counted(rule: str, text: str, clean: str) -> N
         "ubuntu@ip-172-31-16-122.ec2.internal",
         "http://user:pass@example.com, ftp://user:p%40ss@host.net",
         "/home/ubuntu/x /home/runner/w /root/y",
-        "router.get('/home/index', show) # var/home/x",
+        "router.get('/home', show) # var/home/x",
         "eyJ is not a token",
         "Authorization: Bearer <token>",
     ],
 )
 def test_what_is_nobodys_stays(text: str) -> None:
-    if "/home/index" in text:
-        text = text.replace("/home/index", "/home")
     assert redact(text) == text
 
 
