@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+TEST_PROCESSES ?= 2
 # torch first and by itself: CPU-only indexes and GPU builds then both satisfy what follows.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 .DEFAULT_GOAL := help
@@ -40,7 +41,7 @@ check: $(VENV)/.installed-dev
 
 test: check
 	@sh tests/start_engine.sh $(BIN)/python
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""Shared: a real, tiny, randomly initialised model with a tokenizer of its own."""
+"""Shared: a real, tiny, randomly initialised model with a tokenizer of its own; which tests run side by side."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,17 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 hypothesis.settings.register_profile("busy-machine", deadline=None)  # a slow example is no failure
 hypothesis.settings.load_profile("busy-machine")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For ``pytest -n``: the tests with containers share an engine and run one by one, other files side by side."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        group = "engine" if "image" in getattr(item, "fixturenames", ()) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
