@@ -25,7 +25,7 @@ from harness.step_data import load_step_data, make_rewards, score_examples
 from srl_agent.models import load_policy, load_tokenizer, resolve_model
 from srl_agent.policies.base import Sampling
 from srl_agent.training.generation import complete, tokenize_prompt
-from srl_agent.training.lm_head import score_labels_only_on_cpu
+from srl_agent.training.lm_head import fit_lm_head_to_cpu
 from srl_agent.training.prefix_tree import Row
 from srl_agent.training.sampling import population_std
 from srl_agent.training.shared_prefix import add_shared_prefix
@@ -87,7 +87,7 @@ def main() -> None:
     best = str(folder.stage_dir(options.stage) / Path(ended).name)  # wherever the run was moved to
     name = resolve_model(recipe.model.name)
     lora = recipe.model.lora is not None
-    score_labels_only_on_cpu()
+    fit_lm_head_to_cpu()
     model = load_policy(
         name if lora else best, dtype=recipe.model.dtype, lora=None, adapter=best if lora else None
     )

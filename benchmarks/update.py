@@ -118,8 +118,8 @@ def make_trainer(kind: str, options: argparse.Namespace, folder: Path) -> Any:
     return trainer
 
 
-def update(trainer: Any, inputs: dict[str, torch.Tensor]) -> tuple[float, torch.Tensor]:
-    """Seconds of loss and backward pass, and the gradient."""
+def update(trainer: Any, inputs: dict[str, torch.Tensor]) -> float:
+    """Seconds of loss and backward pass."""
     trainer.model.zero_grad()
     if trainer.model.device.type == "cuda":
         torch.cuda.synchronize()
@@ -127,10 +127,12 @@ def update(trainer: Any, inputs: dict[str, torch.Tensor]) -> tuple[float, torch.
     trainer._compute_loss(trainer.model, inputs).backward()
     if trainer.model.device.type == "cuda":
         torch.cuda.synchronize()
-    seconds = time.perf_counter() - started
-    return seconds, torch.cat(
-        [p.grad.flatten().float() for p in trainer.model.parameters() if p.grad is not None]
-    )
+    return time.perf_counter() - started
+
+
+def gradient(trainer: Any) -> torch.Tensor:
+    """Of the last update, as one vector."""
+    return torch.cat([p.grad.flatten().float() for p in trainer.model.parameters() if p.grad is not None])
 
 
 def flops(model: Any, rows: list[Row], *, checkpointing: bool) -> float:
@@ -244,11 +246,12 @@ def main() -> None:
         stock = make_trainer("stock", options, Path(folder) / "stock")
         wanted, stock_seconds = _stock(stock, rows, options)
         ours = make_trainer("ours", options, Path(folder) / "ours")
-        runs = [update(ours, batch(rows, ours.model.device)) for _ in range(options.repeat)]
+        seconds = statistics.median(
+            update(ours, batch(rows, ours.model.device)) for _ in range(options.repeat)
+        )
+        difference = float((gradient(ours) - wanted).norm() / wanted.norm())
         rate = matmul_rate(ours.model)
         limit = flops(ours.model, rows, checkpointing=options.checkpointing) / rate
-    difference = float((runs[0][1] - wanted).norm() / wanted.norm())
-    seconds = statistics.median(run[0] for run in runs)
     unique, whole = count_tokens(build_trees(rows), rows)
     result = {
         "rows": len(rows), "longest_prompt": max(len(row.prompt) for row in rows),
@@ -279,15 +282,18 @@ def scaling(options: argparse.Namespace, tokenizer: Any) -> None:
         for steps in (1, 2, 4, 8, 16):
             part = rows[: steps * options.group]
             inputs = batch(part, trainer.model.device)
-            seconds = statistics.median(update(trainer, inputs)[0] for _ in range(options.repeat))
+            seconds = statistics.median(update(trainer, inputs) for _ in range(options.repeat))
             unique, whole = count_tokens(build_trees(part), part)
-            table.append({"steps": steps, "tokens_stock": whole, "tokens_ours": unique, "seconds": seconds})
-    for row in table:
-        each = 1000 * row["seconds"] / row["tokens_ours"]
-        print(
-            f"{row['steps']:3d} steps  {row['tokens_stock']:7d} tokens of all rows  {row['tokens_ours']:6d} unique  "
-            f"{row['seconds']:7.2f} s  {each:.2f} ms a token"
-        )
+            work = flops(trainer.model, part, checkpointing=options.checkpointing)
+            table.append(
+                {"steps": steps, "tokens_stock": whole, "tokens_ours": unique, "teraflops": round(work / 1e12, 2),
+                 "seconds": round(seconds, 2)}
+            )  # fmt: skip
+            print(
+                f"{steps:3d} steps  {whole:7d} tokens of all rows  {unique:6d} unique  {work / 1e12:6.2f} TFLOP  "
+                f"{seconds:7.2f} s  {1000 * seconds / unique:.2f} ms a token",
+                flush=True,
+            )
     print(json.dumps(table))
 
 
@@ -300,12 +306,16 @@ def _stock(trainer: Any, rows: list[Row], options: argparse.Namespace) -> tuple[
         part = batch(rows[start : start + size], trainer.model.device)
         part["advantages"] = whole["advantages"][start : start + size]
         chunks.append(part)
-    totals, gradient = [], torch.zeros(0)
-    for _ in range(options.repeat):
-        made = [update(trainer, part) for part in chunks]
-        totals.append(sum(seconds for seconds, _ in made))
-        gradient = sum(g for _, g in made) / len(made)
-    return gradient, statistics.median(totals)
+    totals, mean = [], torch.zeros(())
+    for turn in range(options.repeat):
+        seconds = 0.0
+        for part in chunks:
+            seconds += update(trainer, part)
+            if turn == 0:  # one gradient in memory, and their sum: rows of long prompts need the rest
+                mean = mean + gradient(trainer) / len(chunks)
+        totals.append(seconds)
+    trainer.model.zero_grad()
+    return mean, statistics.median(totals)
 
 
 if __name__ == "__main__":

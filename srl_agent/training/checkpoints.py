@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from srl_agent.training.lm_head import score_labels_only_on_cpu
+from srl_agent.training.lm_head import fit_lm_head_to_cpu
 
 COMPLETE = "complete.json"  # written last; a checkpoint without it was cut off
 
@@ -31,7 +31,7 @@ class CheckpointMixin:
     validate: Callable[[Any], dict[str, float]] | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        score_labels_only_on_cpu()
+        fit_lm_head_to_cpu()
         super().__init__(*args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:

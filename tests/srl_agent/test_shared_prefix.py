@@ -21,7 +21,7 @@ from transformers import (
 from trl.trainer.utils import add_fused_lm_head
 
 from srl_agent.training.kept_keys import why_not
-from srl_agent.training.lm_head import score_labels_only_on_cpu
+from srl_agent.training.lm_head import fit_lm_head_to_cpu
 from srl_agent.training.prefix_tree import Node, Row, build_trees, count_tokens, rows_of
 from srl_agent.training.shared_labels import add_shared_labels, is_worth_it, rows_of_labels
 from srl_agent.training.shared_prefix import TOKENS_PER_CALL, Scores, add_shared_prefix
@@ -53,7 +53,7 @@ def make(
     tokens_per_call: int = TOKENS_PER_CALL,
     outputs: tuple[str, ...] = ("log_probs", "entropy"),
 ) -> Any:
-    score_labels_only_on_cpu()
+    fit_lm_head_to_cpu()
     torch.manual_seed(0)
     base = AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation=attention).to(dtype)
     assert why_not(base) is None

@@ -108,10 +108,18 @@ def test_only_the_rules_that_are_asked_for() -> None:
     assert redacted(rules=("home",))(trajectory).trajectory.task == "ann@acme.com /home/[USER]/x"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["/Users/bob/home/k", "a@acme.com+x@acme.com", f"-home-{'a' * 32}-home-b", "/home/a-home-b/home/c"],
+)
+def test_a_second_run_finds_nothing_behind_a_mark(text: str) -> None:
+    assert redact(redact(text)) == redact(text) != text
+
+
 PIECES = st.sampled_from(
     [text for _, text, _ in SECRETS]
     + [rule.mark for rule in RULES.values()]
-    + ["@", ".", "/", "-", ":", "://", "a", "com", "/home/", "~2", "\\", "\n", " ", "eyJ", "sk-"]
+    + [*"@./-+:a\\\n ", "://", "com", "/home/", "-home-", "~2", "eyJ", "sk-"]
 )
 
 

@@ -1,7 +1,8 @@
 """Secrets and personal data, replaced by a mark that says what stood there.
 
 Each pattern takes time linear in the text: it begins with fixed characters, or where a word begins, and every
-repeat is bounded or ends at the next such place.
+repeat is bounded or ends at the next such place. Nothing is found directly behind a mark that was not found behind
+what stood there, so that a second run changes nothing.
 """
 
 import re
@@ -122,7 +123,7 @@ RULES: Mapping[str, Rule] = {
     "email": Rule(
         hints=("@",),
         pattern=re.compile(
-            rf"(?<![\w.+%-])[\w.+-]{{1,64}}@(?:[A-Za-z0-9-]{{1,63}}\.){{1,4}}(?:{_TLD})(?![\w(=-])(?!\.\w)",
+            rf"(?<![\w.+%-])(?<!\[EMAIL\])[\w.+-]{{1,64}}@(?:[A-Za-z0-9-]{{1,63}}\.){{1,4}}(?:{_TLD})(?![\w(=-])(?!\.\w)",
             re.ASCII,
         ),
         mark="[EMAIL]",
@@ -131,7 +132,7 @@ RULES: Mapping[str, Rule] = {
     "home": Rule(
         hints=("/home/", "/Users/", "\\Users\\", "-home-", "-Users-"),
         pattern=re.compile(
-            r"(?:(?<![\w.-])/(?:home|Users)/|[A-Za-z]:\\{1,4}Users\\{1,4}|(?<![\w-])-(?:home|Users)-)"
+            r"(?:(?<!\[USER\])(?:(?<![\w.-])/(?:home|Users)/|(?<![\w-])-(?:home|Users)-)|[A-Za-z]:\\{1,4}Users\\{1,4})"
             r"(?P<secret>[A-Za-z](?:[A-Za-z0-9_]|-(?!-)){0,31})(?![A-Za-z0-9_.-]*[(])"
         ),
         mark="[USER]",
