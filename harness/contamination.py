@@ -119,8 +119,9 @@ def find_contamination(
     count = 0
     for one in trained:
         count += 1
-        not_checked.update(_not_checked(one) & index.causes)
-        for position, same in sorted(index.look_up(one, share).items()):
+        keys = patch_keys(one.patch)
+        not_checked.update(_not_checked(one, keys) & index.causes)
+        for position, same in sorted(index.look_up(one, keys, share).items()):
             task = held[position]
             if task.evaluation == one.split_from:
                 continue
@@ -179,11 +180,11 @@ def patch_keys(patch: str) -> frozenset[str]:
     return frozenset(keys)
 
 
-def _not_checked(one: Trained) -> set[Cause]:
+def _not_checked(one: Trained, keys: frozenset[str]) -> set[Cause]:
     lacks: dict[Cause, bool] = {
         "instance": one.instance_id is None,
         "commit": not one.names_base,
-        "patch": not patch_keys(one.patch),
+        "patch": not keys,
         "text": _WORD.search(one.text) is None,
     }
     return {cause for cause, missing in lacks.items() if missing}
@@ -221,14 +222,13 @@ class _Index:
         }
         self.causes = {cause for cause, found in there.items() if found}
 
-    def look_up(self, one: Trained, share: float) -> dict[int, _Same]:
-        """Positions of the tasks that it is the same as, with the causes."""
+    def look_up(self, one: Trained, keys: frozenset[str], share: float) -> dict[int, _Same]:
+        """Positions of the tasks that it is the same as, with the causes; ``keys``: of its patch."""
         found: dict[int, _Same] = {}
         for position in self._ids.get((one.instance_id or "").casefold(), ()):
             found.setdefault(position, _Same()).causes.add("instance")
         for position in self._at_commits(one):
             found.setdefault(position, _Same()).causes.add("commit")
-        keys = patch_keys(one.patch)
         for position, needed in self._patches if keys else ():
             if needed <= keys:
                 found.setdefault(position, _Same()).causes.add("patch")

@@ -35,7 +35,7 @@ from trajectories import Trajectory
 from trajectories.detect import FORMAT_NAMES
 from trajectories.hygiene.pipeline import Hygiene
 from trajectories.ledger import Ledger, Totals
-from trajectories.reading import read_with_accounts
+from trajectories.reading import read_trajectories_of
 from trajectories.sources import DEFAULT_LIMIT, find_files
 from trajectories.store import atomic_write
 from trajectories.writers import WRITERS, Writer
@@ -188,7 +188,7 @@ def convert(
     rows, left_out = 0, Counter[str]()
     try:
         with atomic_write(out) as store, _progress(files) as on_bytes, AnswerCheck() as answers:
-            for trajectory, account in read_with_accounts(
+            for trajectory, account in read_trajectories_of(
                 files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
             ):
                 judged = answers.check(trajectory)

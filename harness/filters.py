@@ -1,5 +1,6 @@
 """``--filters``: which filters of trajectories.hygiene run, in which order, with which settings."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -24,8 +25,8 @@ class FilterTable(Table):
 
     name: str
 
-    def make(self) -> Filter:
-        raise NotImplementedError
+    @abstractmethod
+    def make(self) -> Filter: ...
 
 
 class StepsTable(FilterTable):

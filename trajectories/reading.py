@@ -21,6 +21,9 @@ _GROUPED: dict[str, Callable[[Document], str]] = {
 _LAST_HOLDS_ALL: dict[str, Callable[[Document], int]] = {"pivot": pivot.step_index}
 
 
+Found = tuple[Trajectory, FileLedger]
+
+
 def read_trajectories_of(
     files: Iterable[Path],
     ledger: Ledger,
@@ -29,31 +32,13 @@ def read_trajectories_of(
     limit: int = DEFAULT_LIMIT,
     named: Iterable[Path] = (),
     on_bytes: Callable[[Path, int], None] = lambda path, position: None,
-) -> Iterator[Trajectory]:
+) -> Iterator[Found]:
     """Stream the trajectories of these files, ids made unique, one document (or group) in memory at a time.
 
+    Each comes with the account of the ledger that has it as kept.
     ``format_name``: None detects the format of each document. ``limit``: bytes of a line or a document.
     ``named``: files that are opened whatever their names are. ``on_bytes(path, position)`` reports progress.
     """
-    found = read_with_accounts(
-        files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
-    )
-    return (trajectory for trajectory, _ in found)
-
-
-Found = tuple[Trajectory, FileLedger]
-
-
-def read_with_accounts(
-    files: Iterable[Path],
-    ledger: Ledger,
-    *,
-    format_name: str | None = None,
-    limit: int = DEFAULT_LIMIT,
-    named: Iterable[Path] = (),
-    on_bytes: Callable[[Path, int], None] = lambda path, position: None,
-) -> Iterator[Found]:
-    """:func:`read_trajectories_of`, each with the account of the ledger that has it as kept."""
     seen: Counter[str] = Counter()
     named = set(named)
     session = _Session(ledger, format_name)

@@ -53,7 +53,7 @@ def test_it_solves_a_demo_task_and_its_own_file_reads_as_the_same_steps(tmp_path
     assert (rollout.status, rollout.error) == ("submitted", None)
     assert rollout.trajectory.patch == task.patch  # what it printed: patch.txt itself is not in it
     assert resolves(source, rollout.trajectory.patch)
-    (read,) = read_trajectories_of([saved], Ledger())
+    ((read, _),) = read_trajectories_of([saved], Ledger())
     assert rollout.trajectory.steps == read.steps
     assert rollout.trajectory.task == read.task == source.issue
     assert [step.actions[0].name for step in read.steps] == ["bash"] * 4

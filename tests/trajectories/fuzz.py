@@ -127,7 +127,8 @@ def check(case: Case, folder: Path) -> Counter[str]:
     path = folder / "case.jsonl"
     path.write_bytes(case.content)
     ledger = Ledger()
-    found = list(read_trajectories_of([path], ledger, format_name=case.named, limit=LIMIT))
+    read = read_trajectories_of([path], ledger, format_name=case.named, limit=LIMIT)
+    found = [trajectory for trajectory, _ in read]
     ledger.to_json()
     total = ledger.total()
     assert total.trajectories.kept == len(found), "the ledger does not count what was given on"

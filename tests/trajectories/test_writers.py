@@ -50,7 +50,7 @@ def back(lines: list[Any], folder: Path) -> tuple[list[Trajectory], Ledger]:
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     ledger = Ledger()
-    found = list(read_trajectories_of([path], ledger))
+    found = [trajectory for trajectory, _ in read_trajectories_of([path], ledger)]
     ledger.check()
     return found, ledger
 
