@@ -109,7 +109,11 @@ def make_trainer(kind: str, options: argparse.Namespace, folder: Path) -> Any:
     else:
         rewards = WeightedRewards(functions={"r": nothing}, weights={"r": 1.0})
         trainer = SRLTrainer(
-            rewards=rewards, sampling=SamplingSettings(), format_error=lambda text: None, **shared
+            rewards=rewards,
+            sampling=SamplingSettings(),
+            format_error=lambda text: None,
+            tokens_per_call=options.tokens_per_call,
+            **shared,
         )
     trainer.model.train()
     if options.checkpointing:
@@ -223,6 +227,7 @@ def main() -> None:
         action="store_true",
         help="recompute activations in the backward pass, on both sides",
     )
+    parser.add_argument("--tokens-per-call", type=int, help="see docs/speed.md")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument(
         "--scaling", action="store_true", help="what an update costs by the steps of a trajectory"

@@ -139,7 +139,8 @@ class StageTable(Table):
     keep: Literal["best", "last"] = "best"
     share_prefixes: bool = True  # forward what prompts have in common once; the same loss and gradient
     # Tokens in a call where prompts are shared; with trl.gradient_checkpointing it bounds the memory of activations.
-    tokens_per_call: int = Field(default=1024, ge=1)
+    # null: 1,024 on a CPU, 4,096 on a GPU.
+    tokens_per_call: int | None = Field(default=None, ge=1)
     trl: dict[str, Any] = Field(default_factory=dict)  # SFTConfig, or GRPOConfig
 
 

@@ -39,6 +39,8 @@ SEAMS = {
     "srl_agent/training/srl.py",
     "srl_agent/training/shared_prefix.py",
     "srl_agent/training/kept_keys.py",
+    "srl_agent/training/packed_attention.py",
+    "srl_agent/training/reordered_weights.py",
     "srl_agent/training/shared_labels.py",
     "srl_agent/training/decoding.py",
     "srl_agent/training/sft.py",

@@ -23,6 +23,7 @@ from transformers.generation.stopping_criteria import EosTokenCriteria, StopStri
 
 from srl_agent.training.kept_keys import Keys, first, forward_tokens, why_not
 from srl_agent.training.prefix_tree import Node, Row, build_trees
+from srl_agent.training.reordered_weights import reordered
 
 _BLOCK = 64  # tokens by which the room for new keys grows
 _NAME = "shared_prompts"
@@ -149,7 +150,7 @@ def decode(
     positions = torch.tensor([len(prompts[row]) - 1 for row in order], device=model.device)
     so_far = tokens.new_zeros(len(order), 0)
     new: list[list[int]] = [[] for _ in prompts]
-    with _attending(model):
+    with _attending(model), reordered(model, len(order)):
         for _ in range(max_new_tokens):
             state.begin_token(queries, weight.dtype)
             hidden = model.base_model(

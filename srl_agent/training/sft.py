@@ -10,7 +10,7 @@ from srl_agent.training.batches import EpochSampler
 from srl_agent.training.checkpoints import CheckpointMixin
 from srl_agent.training.sampling import shuffled_rows
 from srl_agent.training.shared_labels import add_shared_labels
-from srl_agent.training.shared_prefix import TOKENS_PER_CALL, prepare_sharing
+from srl_agent.training.shared_prefix import prepare_sharing
 
 
 class StepSFTTrainer(CheckpointMixin, SFTTrainer):
@@ -28,7 +28,7 @@ class StepSFTTrainer(CheckpointMixin, SFTTrainer):
         trajectories: Sequence[str] = (),
         steps_per_trajectory: int = 1,
         share_prefixes: bool = True,
-        tokens_per_call: int = TOKENS_PER_CALL,
+        tokens_per_call: int | None = None,
         **kwargs: Any,
     ) -> None:
         self.validate = validate

@@ -18,10 +18,12 @@ from torch.utils.checkpoint import checkpoint
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from srl_agent.training.kept_keys import Keys, cache_of, first, forward_tokens, why_not
+from srl_agent.training.packed_attention import attending, who_sees_what
 from srl_agent.training.prefix_tree import Node, Row, build_trees
 
-# Tokens in a call: the attention of packed completions is dense in them, but each call writes gradients of all weights.
-TOKENS_PER_CALL = 1024
+# Tokens in a call. On a CPU the attention of packed completions is dense in them; a GPU waits between small kernels.
+_TOKENS_PER_CALL = {"cpu": 1024}
+_TOKENS_PER_CALL_ELSEWHERE = 4096
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ class Scores(NamedTuple):
     is_top1: torch.Tensor | None = None  # whether no token is likelier
 
 
-def prepare_sharing(trainer: Any, *models: Any, tokens_per_call: int = TOKENS_PER_CALL) -> bool:
+def prepare_sharing(trainer: Any, *models: Any, tokens_per_call: int | None = None) -> bool:
     """:func:`add_shared_prefix` for the models of a TRL trainer; False, with a line in the log, where it cannot be."""
     bases = [model.get_base_model() if hasattr(model, "get_base_model") else model for model in models]
     reasons = [reason for base in bases if (reason := why_not(base))]
@@ -55,7 +57,7 @@ def prepare_sharing(trainer: Any, *models: Any, tokens_per_call: int = TOKENS_PE
     return True
 
 
-def add_shared_prefix(model: Any, *, tokens_per_call: int = TOKENS_PER_CALL) -> None:
+def add_shared_prefix(model: Any, *, tokens_per_call: int | None = None) -> None:
     """Let ``model(shared_rows=rows)`` return the scores of rows; without that argument nothing changes.
 
     ``model`` has TRL's fused LM head already. As a forward of its own it passes through what wraps a model (PEFT,
@@ -74,11 +76,12 @@ def add_shared_prefix(model: Any, *, tokens_per_call: int = TOKENS_PER_CALL) -> 
 class _Scorer:
     """Scores the rows of one batch."""
 
-    def __init__(self, model: Any, forward: Any, rows: Sequence[Row], tokens_per_call: int) -> None:
+    def __init__(self, model: Any, forward: Any, rows: Sequence[Row], tokens_per_call: int | None) -> None:
         self._model = model
         self._forward = forward  # with the fused LM head
         self._rows = rows
-        self._size = tokens_per_call
+        usual = _TOKENS_PER_CALL.get(model.device.type, _TOKENS_PER_CALL_ELSEWHERE)
+        self._size = usual if tokens_per_call is None else tokens_per_call
         self._recomputes = torch.is_grad_enabled() and model.training and model.is_gradient_checkpointing
         empty = torch.zeros(0, device=model.device)
         self._scores: dict[int, Scores] = {
@@ -132,21 +135,20 @@ class _Scorer:
     def _teeth(self, ends: Mapping[int, int], seen: int, kept: list[Keys]) -> dict[int, Scores]:
         """Scores of rows whose prompts end at ``ends`` of a path: their completions in one row over its keys."""
         model, rows = self._model, [self._rows[index] for index in ends]
-        sizes = [len(row.tooth) for row in rows]
-        lengths = torch.tensor(sizes)
-        start = torch.tensor(list(ends.values())).repeat_interleave(lengths).to(model.device)
-        owner = torch.arange(len(rows)).repeat_interleave(lengths).to(model.device)
-        offset = torch.cat([torch.arange(size) for size in sizes]).to(model.device)
-        own = (owner[:, None] == owner) & (offset[:, None] >= offset)
-        allowed = torch.cat([torch.arange(seen, device=model.device) < start[:, None], own], dim=1)
-        output = self._forward(
-            input_ids=torch.tensor([[token for row in rows for token in row.tooth]], device=model.device),
-            attention_mask=_mask(allowed, model),
-            position_ids=(start + offset)[None],
-            past_key_values=cache_of(_joined(kept), model) if seen else None,
-            shift_labels=torch.tensor([[t for row in rows for t in row.completion]], device=model.device),
-            fused_lm_head=True,
-        )
+        prompts, sizes = list(ends.values()), [len(row.tooth) for row in rows]
+        positions = [
+            start + place for start, size in zip(prompts, sizes, strict=True) for place in range(size)
+        ]
+        sees = who_sees_what(prompts, sizes, seen, model.device)
+        with attending(model, sees, len(positions), seen + len(positions)) as mask:
+            output = self._forward(
+                input_ids=torch.tensor([[token for row in rows for token in row.tooth]], device=model.device),
+                attention_mask=mask,
+                position_ids=torch.tensor([positions], device=model.device),
+                past_key_values=cache_of(_joined(kept), model) if seen else None,
+                shift_labels=torch.tensor([[t for row in rows for t in row.completion]], device=model.device),
+                fused_lm_head=True,
+            )
         fields = (output.log_probs, output.entropy, output.is_top1)
         by_row = [[None] * len(sizes) if field is None else field[0].split(sizes) for field in fields]
         return dict(zip(ends, map(Scores, *by_row), strict=True))
@@ -190,14 +192,6 @@ def _joined(pieces: Sequence[Keys]) -> Keys:
         (torch.cat([key for key, _ in layer], dim=2), torch.cat([value for _, value in layer], dim=2))
         for layer in zip(*pieces, strict=True)
     ]
-
-
-def _mask(allowed: torch.Tensor, model: Any) -> torch.Tensor:
-    """What a query may see, (queries, keys), as the model's attention wants it."""
-    if model.config._attn_implementation == "sdpa":
-        return allowed[None, None]
-    dtype = model.get_input_embeddings().weight.dtype
-    return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)[None, None]
 
 
 @contextmanager

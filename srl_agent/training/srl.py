@@ -31,7 +31,7 @@ from srl_agent.training.sampling import (
     rows_for_refill,
     shuffled_rows,
 )
-from srl_agent.training.shared_prefix import TOKENS_PER_CALL, padded, prepare_sharing
+from srl_agent.training.shared_prefix import padded, prepare_sharing
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         on_groups: Callable[[int, Sequence[Group]], None] | None = None,
         trajectories: Sequence[str] | None = None,
         share_prefixes: bool = True,
-        tokens_per_call: int = TOKENS_PER_CALL,
+        tokens_per_call: int | None = None,
         args: GRPOConfig,
         **kwargs: Any,
     ) -> None:

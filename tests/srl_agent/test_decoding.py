@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2
 
 from srl_agent.models import load_policy, load_tokenizer
 from srl_agent.training.decoding import add_decoding, decode, read_prompts
+from srl_agent.training.reordered_weights import reordered
 
 SIZES: dict[str, Any] = {
     "vocab_size": 60,
@@ -196,3 +197,20 @@ def test_a_loaded_policy_decodes_so(tiny_model: Path, lora: Any) -> None:
     found = model.generate(**inputs, max_new_tokens=12, do_sample=False)
     own = type(base).generate(base, **inputs, max_new_tokens=12, do_sample=False)
     assert torch.equal(found, own)
+
+
+@pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bfloat16 in this CPU's oneDNN"
+)
+@torch.no_grad()
+def test_reordered_weights_make_the_same_products_and_are_gone_afterwards() -> None:
+    model = make(plain=True).to(torch.bfloat16)
+    layers = [module for module in model.modules() if type(module) is torch.nn.Linear]
+    inputs = torch.arange(24).view(3, 8)
+    before = model(input_ids=inputs).logits
+    with reordered(model, rows=3):
+        assert all("forward" in vars(layer) for layer in layers)
+        torch.testing.assert_close(model(input_ids=inputs).logits, before, rtol=2e-2, atol=2e-2)
+    assert not any("forward" in vars(layer) for layer in layers)
+    with reordered(model.float(), rows=3):
+        assert not any("forward" in vars(layer) for layer in layers)

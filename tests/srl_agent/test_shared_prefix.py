@@ -20,11 +20,13 @@ from transformers import (
 )
 from trl.trainer.utils import add_fused_lm_head
 
+from srl_agent.training import packed_attention
 from srl_agent.training.kept_keys import why_not
 from srl_agent.training.lm_head import fit_lm_head_to_cpu
+from srl_agent.training.packed_attention import who_sees_what
 from srl_agent.training.prefix_tree import Node, Row, build_trees, count_tokens, rows_of
 from srl_agent.training.shared_labels import add_shared_labels, is_worth_it, rows_of_labels
-from srl_agent.training.shared_prefix import TOKENS_PER_CALL, Scores, add_shared_prefix
+from srl_agent.training.shared_prefix import Scores, add_shared_prefix
 
 VOCABULARY = 200
 SIZES: dict[str, Any] = {
@@ -50,12 +52,13 @@ def make(
     attention: str = "sdpa",
     lora: bool = False,
     dtype: Any = torch.float32,
-    tokens_per_call: int = TOKENS_PER_CALL,
+    tokens_per_call: int | None = None,
     outputs: tuple[str, ...] = ("log_probs", "entropy"),
+    device: str = "cpu",
 ) -> Any:
     fit_lm_head_to_cpu()
     torch.manual_seed(0)
-    base = AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation=attention).to(dtype)
+    base = AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation=attention).to(device, dtype)
     assert why_not(base) is None
     add_fused_lm_head(base, temperature=0.7, outputs=outputs)
     model = base
@@ -84,7 +87,7 @@ def plain(model: Any, rows: Sequence[Row]) -> list[Scores]:
     """TRL's own way, one row at a time."""
     scores = []
     for row in rows:
-        ids = torch.tensor([[*row.prompt, *row.completion]])
+        ids = torch.tensor([[*row.prompt, *row.completion]], device=model.device)
         labels = ids.clone()
         labels[:, : len(row.prompt)] = -100
         output = model(input_ids=ids, labels=labels, fused_lm_head=True)
@@ -96,7 +99,7 @@ def plain(model: Any, rows: Sequence[Row]) -> list[Scores]:
 
 def gradient(model: Any, scores: Sequence[Scores], seed: int) -> torch.Tensor:
     torch.manual_seed(seed)
-    loss = sum((s * torch.randn(len(s))).sum() + 0.1 * e.sum() for s, e, _ in scores)
+    loss = sum((s * torch.randn(len(s)).to(s.device)).sum() + 0.1 * e.sum() for s, e, _ in scores)
     model.zero_grad()
     assert isinstance(loss, torch.Tensor)
     loss.backward()
@@ -125,6 +128,39 @@ def test_scores_and_gradients_equal_those_of_plain_rows(name: str, attention: st
         check(model, seed)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_so_they_do_on_a_gpu(name: str, checkpointing: bool) -> None:
+    model = make(name, device="cuda", tokens_per_call=300)
+    for seed in range(4):
+        check(model, seed, checkpointing=checkpointing)
+
+
+@torch.no_grad()
+def test_flex_attention_sees_what_the_mask_in_memory_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward only: backward it has no way on a CPU."""
+    model = make()
+    for seed in range(4):
+        rows = random_rows(random.Random(seed))
+        wanted = model(shared_rows=rows)
+        with monkeypatch.context() as patch:
+            patch.setattr(packed_attention, "_has_flex_attention", lambda model: True)
+            found = model(shared_rows=rows)
+        for (score, *_), (other, *_) in zip(wanted, found, strict=True):
+            torch.testing.assert_close(other, score, rtol=1e-5, atol=1e-5)
+
+
+def test_a_completion_sees_its_prompt_and_itself() -> None:
+    sees = who_sees_what(prompts=[3, 5], completions=[2, 1], kept=5, device="cpu")
+    seen = sees(None, None, torch.arange(3)[:, None], torch.arange(8))
+    assert [row.nonzero()[:, 0].tolist() for row in seen] == [
+        [0, 1, 2, 5],
+        [0, 1, 2, 5, 6],
+        [0, 1, 2, 3, 4, 7],
+    ]
+
+
 def test_so_they_do_where_completions_need_many_calls() -> None:
     for seed in range(6):
         check(make(tokens_per_call=40), seed)
@@ -141,9 +177,9 @@ def test_a_trajectory_is_one_call_for_its_prompts_and_one_for_its_completions() 
     assert calls == [198, 120]
 
 
-@pytest.mark.parametrize("tokens_per_call", [40, TOKENS_PER_CALL])
+@pytest.mark.parametrize("tokens_per_call", [40, None])
 @pytest.mark.parametrize("name", ["qwen2", "llama"])
-def test_so_they_do_where_gradients_are_recomputed(name: str, tokens_per_call: int) -> None:
+def test_so_they_do_where_gradients_are_recomputed(name: str, tokens_per_call: int | None) -> None:
     for seed in range(4):
         check(make(name, tokens_per_call=tokens_per_call), seed, checkpointing=True)
 
