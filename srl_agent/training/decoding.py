@@ -36,9 +36,10 @@ _UNDERSTOOD = frozenset(
 
 
 def add_decoding(model: Any) -> None:
-    """Let ``model.generate`` decode so, where it can: greedily or by sampling, with the usual settings.
+    """Let ``model.generate`` decode so on a CPU: greedily or by sampling, with the usual settings.
 
-    All else, and every argument that is not understood here, goes to the model's own ``generate``.
+    All else, and every argument that is not understood here, goes to the model's own ``generate``. So does a GPU,
+    which would wait for the kernels of each prompt's attention (docs/benchmarks.md).
     """
     generate = model.generate
 
@@ -46,7 +47,7 @@ def add_decoding(model: Any) -> None:
         ids = kwargs.pop("input_ids", inputs)
         mask, tokenizer = kwargs.pop("attention_mask", None), kwargs.pop("tokenizer", None)
         settings = _settings(self, generation_config, kwargs) if mask is not None else None
-        if settings is None or _is_sharded(self):
+        if settings is None or self.device.type != "cpu" or _is_sharded(self):
             given = {"attention_mask": mask, "tokenizer": tokenizer}
             kwargs |= {key: value for key, value in given.items() if value is not None}
             return generate(input_ids=ids, generation_config=generation_config, **kwargs)
