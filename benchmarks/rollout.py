@@ -1,6 +1,6 @@
 """What G completions of a prompt cost: the prompt read once, against stock ``generate``.
 
-    python benchmarks/rollout.py [--group 8] [--prompt-tokens 1000] [--completion-tokens 128]
+    python benchmarks/rollout.py [--prompts 2] [--group 8] [--prompt-tokens 1000] [--completion-tokens 128]
 
 Prompts are text of the embedded demo's trajectories. Both sides decode greedily to the same length with the same
 weights, in turn; a row is compared up to its first difference. --device cuda runs it on a GPU. The last line is one
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--dtype", default="bfloat16", choices=("float32", "bfloat16"))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--prompts", type=int, default=1, help="in a batch")
+    parser.add_argument("--prompts", type=int, default=2, help="in a batch; no recipe has fewer")
     parser.add_argument("--group", type=int, default=8, help="completions a prompt")
     parser.add_argument("--prompt-tokens", type=int, default=1000)
     parser.add_argument("--completion-tokens", type=int, default=128)
