@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--dtype", default="bfloat16", choices=("float32", "bfloat16"))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--prompts", type=int, default=2, help="in a batch; the demo samples so many")
+    parser.add_argument("--prompts", type=int, default=2, help="in a batch; no training recipe has fewer")
     parser.add_argument("--group", type=int, default=8, help="completions a prompt")
     parser.add_argument("--prompt-tokens", type=int, default=1000)
     parser.add_argument("--completion-tokens", type=int, default=128)

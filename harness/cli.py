@@ -70,6 +70,7 @@ def run(main: Callable[[], int | None]) -> int:
     Ctrl-C prints ``interrupted`` and gives 130. Any other exception is a fault of ours and propagates.
     A command ends with ``if __name__ == "__main__": sys.exit(run(main))``.
     """
+    _let_idle_threads_sleep()
     try:
         code = main()
         sys.stdout.flush()  # a closed pipe shows here, not at interpreter exit
@@ -85,6 +86,16 @@ def run(main: Callable[[], int | None]) -> int:
         return _fail(f"error: {error}", 1)
     except OSError as error:
         return _fail(f"error: {describe_os_error(error)}", 1)
+
+
+def _let_idle_threads_sleep() -> None:
+    """Bound how long threads of GNU OpenMP spin while they wait. It counts only before torch is imported.
+
+    A waiting thread spins for milliseconds by default, on a core that another process may need, and a model on a CPU
+    waits thousands of times a second (docs/benchmarks.md has figures). Who sets one of the variables decides.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "1000"
 
 
 def describe_os_error(error: OSError) -> str:

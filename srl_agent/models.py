@@ -170,6 +170,7 @@ def load_policy(
     import torch
     from transformers import AutoModelForCausalLM
 
+    from srl_agent.training.cpu_attention import use_blocked_attention
     from srl_agent.training.decoding import add_decoding
 
     try:
@@ -177,6 +178,8 @@ def load_policy(
     except (OSError, ValueError) as error:
         raise ModelError(f"model {path!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     model.config.use_cache = True
+    if not torch.accelerator.is_available():
+        use_blocked_attention(model)
     add_decoding(model)
     if adapter is not None:
         from peft import PeftModel

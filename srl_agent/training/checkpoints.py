@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_agent.training.lm_head import fit_lm_head_to_cpu
+from srl_agent.training.lora_product import fuse_lora
 
 COMPLETE = "complete.json"  # written last; a checkpoint without it was cut off
 
@@ -33,6 +34,8 @@ class CheckpointMixin:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         fit_lm_head_to_cpu()
         super().__init__(*args, **kwargs)
+        trainer: Any = self
+        fuse_lora(trainer.model)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Our validation in place of the trainer's; it logs and selects the best checkpoint as usual."""

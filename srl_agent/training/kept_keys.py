@@ -7,11 +7,13 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from srl_agent.training.cpu_attention import BLOCKED
+
 Keys = Sequence[tuple[torch.Tensor, torch.Tensor]]  # by layer: keys and values, (1, heads, length, size)
 
 # Decoder-only models whose attention sees all that came before, by their rotary positions.
 FAMILIES = frozenset({"llama", "qwen2", "qwen3", "mistral", "smollm3"})
-_ATTENTION = frozenset({"sdpa", "eager"})
+_ATTENTION = frozenset({"sdpa", "eager", BLOCKED})
 
 
 def why_not(model: Any) -> str | None:

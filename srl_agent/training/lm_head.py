@@ -1,4 +1,4 @@
-"""TRL's fused LM head on a CPU: completion positions only, and tiles that stay in the cache.
+"""TRL's fused LM head on a CPU: completion positions only, and a backward pass in the dtype of the model.
 
 TRL projects every position, the prompt's too, onto the vocabulary where it has no Triton kernels, so that
 accelerators which compile per shape see fixed shapes. A CPU compiles nothing: leaving out the positions without a
@@ -6,14 +6,19 @@ label gives the same loss and gradient for a fraction of the work (a third of al
 
 Its tiles are 32,768 words of the vocabulary wide, as one kernel on a GPU wants them; torch's operations, one after the
 other, write each of a dozen temporaries of that size to fresh memory. In narrow tiles they take a third of the time.
+
+Its backward pass adds up the tiles' products in float32, and multiplies them in float32 on a CPU. Here a few positions
+are taken over the whole vocabulary instead: one product, whose sum is in float32 inside, and no tiles to add.
 """
 
 from typing import Any
 
 import torch
 import trl.trainer.utils as trl_utils
+from trl.kernels import ChunkedLogProbFunction
 
-_TILE = 2048  # words of the vocabulary
+_TILE = 2048  # words of the vocabulary, forward
+_ROWS = 256  # positions, backward
 
 
 def fit_lm_head_to_cpu() -> None:
@@ -27,5 +32,35 @@ def fit_lm_head_to_cpu() -> None:
 
     compact.covers_cpu = True  # type: ignore[attr-defined]
     trl_utils._use_triton = compact
+    trl_utils._ChunkedLogProbFunction = _CpuLogProbFunction
     if not torch.accelerator.is_available():
         trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE = _TILE
+
+
+class _CpuLogProbFunction(ChunkedLogProbFunction):  # type: ignore[misc]
+    """TRL's function; its backward pass is ours for a frozen head on a CPU and a loss of log-probabilities."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: Any, *arguments: Any) -> Any:
+        outputs = ChunkedLogProbFunction.forward(ctx, hidden, weight, bias, *arguments)
+        has_softcap = ctx.kernel_args["HAS_SOFTCAP"]
+        ctx.is_plain = hidden.device.type == "cpu" and bias is None and not has_softcap
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, grad_logprobs: Any, grad_entropy: Any, *more: Any) -> Any:
+        if not ctx.is_plain or ctx.needs_input_grad[1] or grad_logprobs is None or grad_entropy is not None:
+            return ChunkedLogProbFunction.backward(ctx, grad_logprobs, grad_entropy, *more)
+        hidden, weight, _, targets, log_z, _ = ctx.saved_tensors
+        scale = ctx.kernel_args["inv_t"] * ctx.kernel_args["logit_scale"]
+        gradient, weight = torch.empty_like(hidden), weight.to(ctx.compute_dtype)
+        for start in range(0, len(hidden), _ROWS):
+            rows = slice(start, start + _ROWS)
+            logits = hidden[rows].to(ctx.compute_dtype) @ weight.t()
+            target = targets[rows, None]
+            # d(log p_target) / dz_j = 1[j = target] - p_j: the target's is exact, also where its p is nearly 1.
+            of_target = torch.expm1(logits.gather(1, target).float() * scale - log_z[rows, None])
+            scaled = logits if scale == 1 else logits.float().mul_(scale)  # never rounded twice
+            of_logits = scaled.softmax(dim=1).to(logits.dtype).scatter_(1, target, of_target.to(logits.dtype))
+            gradient[rows] = (of_logits @ weight).float() * (-scale * grad_logprobs[rows, None].float())
+        return gradient, *[None] * 8

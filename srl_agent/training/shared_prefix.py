@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from srl_agent.training.kept_keys import Keys, cache_of, first, forward_tokens, why_not
-from srl_agent.training.packed_attention import attending, who_sees_what
+from srl_agent.training.packed_attention import Packing, use_packed_attention
 from srl_agent.training.prefix_tree import Node, Row, build_trees
 
 # Tokens in a call. On a CPU the attention of packed completions is dense in them; a GPU waits between small kernels.
@@ -139,11 +139,11 @@ class _Scorer:
         positions = [
             start + place for start, size in zip(prompts, sizes, strict=True) for place in range(size)
         ]
-        sees = who_sees_what(prompts, sizes, seen, model.device)
-        with attending(model, sees, len(positions), seen + len(positions)) as mask:
+        packing = Packing(prompts=prompts, completions=sizes, kept=seen)
+        with use_packed_attention(model, packing) as attention:
             output = self._forward(
                 input_ids=torch.tensor([[token for row in rows for token in row.tooth]], device=model.device),
-                attention_mask=mask,
+                **attention,
                 position_ids=torch.tensor([positions], device=model.device),
                 past_key_values=cache_of(_joined(kept), model) if seen else None,
                 shift_labels=torch.tensor([[t for row in rows for t in row.completion]], device=model.device),

@@ -8,8 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 from srl_agent.models import load_policy, load_tokenizer
-from srl_agent.training.decoding import add_decoding, decode, read_prompts
-from srl_agent.training.reordered_weights import reordered
+from srl_agent.training.decoding import add_decoding, decode, draw_tokens, read_prompts
+from srl_agent.training.sampling_weights import sampling_weights
 
 SIZES: dict[str, Any] = {
     "vocab_size": 60,
@@ -72,8 +72,34 @@ def test_greedy_completions_are_those_of_generate(name: str) -> None:
     assert len(lengths) > 3  # rows ended at different times
 
 
-def test_samples_are_drawn_from_the_same_distribution_token_for_token() -> None:
+def draw_by_ours(probabilities: torch.Tensor, num_samples: int) -> torch.Tensor:
+    """In the place of ``torch.multinomial``: both sides then use up the same random numbers."""
+    assert num_samples == 1
+    return draw_tokens(probabilities)[:, None]
+
+
+def test_tokens_are_drawn_by_their_probabilities() -> None:
+    torch.manual_seed(0)
+    probabilities = torch.tensor([[0.0, 0.5, 0.0, 0.3, 0.2, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
+    drawn = torch.stack([draw_tokens(probabilities) for _ in range(20_000)])
+    shares = torch.bincount(drawn[:, 0], minlength=6) / len(drawn)
+    torch.testing.assert_close(shares, probabilities[0], atol=0.015, rtol=0)  # 4 standard deviations
+    assert (shares[probabilities[0] == 0] == 0).all()
+    assert (drawn[:, 1] == 0).all()
+
+
+def test_an_unlikely_word_behind_many_is_drawn_as_often_as_it_should_be() -> None:
+    """One in a thousand, behind 5,000 words that share the rest."""
+    torch.manual_seed(0)
+    probabilities = torch.full((1000, 5_001), 0.999 / 5_000)
+    probabilities[:, -1] = 0.001
+    drawn = torch.cat([draw_tokens(probabilities) for _ in range(20)])
+    assert 2 <= int((drawn == 5_000).sum()) <= 42  # 20 expected, 4 standard deviations are 18
+
+
+def test_samples_are_drawn_by_the_same_settings_token_for_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """With equal rows none ends alone, so both draw the same numbers; then by the settings that change the scores."""
+    monkeypatch.setattr(torch, "multinomial", draw_by_ours)
     stock, ours = make(plain=True), make()
     for model in (stock, ours):
         model.generation_config.eos_token_id = None
@@ -120,15 +146,18 @@ def test_rows_of_a_prompt_share_its_keys_and_their_own_count_apart() -> None:
     kept: list[int] = []
 
     def look(module: Any, args: Any, kwargs: Any) -> None:
-        for prompt in getattr(kwargs.get("shared_prompts"), "prompts", ()):
-            kept.append(prompt.bias.shape[1])
+        for group in getattr(kwargs.get("shared_prompts"), "groups", ()):
+            kept.append(group.bias.shape[-1])
 
     model.base_model.register_forward_pre_hook(look, with_kwargs=True)
     model.generate(**batch([[9, 10, 11] * 20] * 5), max_new_tokens=3, do_sample=False, eos_token_id=None)
     assert kept == [59 + 5, 59 + 10, 59 + 15]
 
 
-def test_rows_end_at_a_stop_string_and_what_stands_there_is_a_completion(tiny_model: Path) -> None:
+def test_rows_end_at_a_stop_string_and_what_stands_there_is_a_completion(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "multinomial", draw_by_ours)
     tokenizer = load_tokenizer(str(tiny_model))
     model = load_policy(str(tiny_model), dtype="float32", lora=None).eval()
     stock = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
@@ -208,9 +237,9 @@ def test_reordered_weights_make_the_same_products_and_are_gone_afterwards() -> N
     layers = [module for module in model.modules() if type(module) is torch.nn.Linear]
     inputs = torch.arange(24).view(3, 8)
     before = model(input_ids=inputs).logits
-    with reordered(model, rows=3):
+    with sampling_weights(model, rows=3):
         assert all("forward" in vars(layer) for layer in layers)
         torch.testing.assert_close(model(input_ids=inputs).logits, before, rtol=2e-2, atol=2e-2)
     assert not any("forward" in vars(layer) for layer in layers)
-    with reordered(model.float(), rows=3):
+    with sampling_weights(model.float(), rows=3):
         assert not any("forward" in vars(layer) for layer in layers)

@@ -23,7 +23,7 @@ from trl.trainer.utils import add_fused_lm_head
 from srl_agent.training import packed_attention
 from srl_agent.training.kept_keys import why_not
 from srl_agent.training.lm_head import fit_lm_head_to_cpu
-from srl_agent.training.packed_attention import who_sees_what
+from srl_agent.training.packed_attention import Packing, packed_mask_fn
 from srl_agent.training.prefix_tree import Node, Row, build_trees, count_tokens, rows_of
 from srl_agent.training.shared_labels import add_shared_labels, is_worth_it, rows_of_labels
 from srl_agent.training.shared_prefix import Scores, add_shared_prefix
@@ -152,7 +152,7 @@ def test_flex_attention_sees_what_the_mask_in_memory_shows(monkeypatch: pytest.M
 
 
 def test_a_completion_sees_its_prompt_and_itself() -> None:
-    sees = who_sees_what(prompts=[3, 5], completions=[2, 1], kept=5, device="cpu")
+    sees = packed_mask_fn(Packing(prompts=[3, 5], completions=[2, 1], kept=5), device="cpu")
     seen = sees(None, None, torch.arange(3)[:, None], torch.arange(8))
     assert [row.nonzero()[:, 0].tolist() for row in seen] == [
         [0, 1, 2, 5],

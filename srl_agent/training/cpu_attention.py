@@ -1,0 +1,139 @@
+"""Attention in bfloat16 on a CPU, by plain matrix products over blocks of queries.
+
+torch 2.13's flash attention for a CPU takes more than twice as long as the products that it is made of, forward and
+backward, for sequences of a few hundred tokens. Here, too, no scores are kept for the backward pass, and keys that no
+query of a block sees are left out.
+"""
+
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+BLOCKED = "blocked_cpu"  # a value of ``attn_implementation``
+_BLOCK = 128  # queries
+
+
+def use_blocked_attention(model: Any) -> None:
+    """Let a model whose attention is ``sdpa`` compute bfloat16 on a CPU in blocks; all else stays with ``sdpa``."""
+    if model.config._attn_implementation == "sdpa":
+        model.config._attn_implementation = BLOCKED
+
+
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor, scaling: float
+) -> torch.Tensor:
+    """Attention of T queries (B, H, T, D), the last of K ≥ T positions, to keys and values (B, H / R, K, D).
+
+    ``bias`` (B or 1, 1, T, K) is added to the scores. It has to hide every key that stands behind its query.
+    """
+    if query.device.type == "cpu" and query.dtype == key.dtype == value.dtype == torch.bfloat16:
+        return _BlockedAttention.apply(query, key, value, bias, scaling)  # type: ignore[no-any-return, no-untyped-call]
+    return scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scaling, enable_gqa=True)
+
+
+def hidden_as_bias(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A bias that hides what is not seen. It is finite: queries of padding see nothing, and must not become NaN."""
+    return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
+
+
+class _BlockedAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        q = q * scaling
+        output = torch.empty_like(q, memory_format=torch.contiguous_format)
+        for block in _blocks(q, k):
+            values = block.keys(v)
+            output[:, :, block.rows] = block.as_queries(torch.bmm(block.weights(q, k, bias), values))
+        ctx.save_for_backward(q, k, v, bias, output)
+        ctx.scaling = scaling
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        """Of P = softmax(S), O = P V: dV = Pᵀ dO, dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O)), dQ = dS K, dK = dSᵀ Q."""
+        q, k, v, bias, output = ctx.saved_tensors
+        of_q = torch.empty_like(q)
+        blocks = _blocks(q, k)
+        # Several blocks add to the gradient of the same keys: in float32, as a product adds up inside.
+        of_k, of_v = (torch.zeros(x.shape, dtype=torch.float32 if len(blocks) > 1 else x.dtype) for x in (k, v))
+        inner = (gradient * output).sum(dim=-1, keepdim=True, dtype=torch.float32).to(q.dtype)
+        for block in blocks:
+            weights, of_output = block.weights(q, k, bias), block.queries(gradient)
+            of_v[:, :, : block.seen] += block.as_keys(torch.bmm(weights.transpose(1, 2), of_output))
+            of_scores = torch.bmm(of_output, block.keys(v).transpose(1, 2))
+            of_scores.sub_(block.queries(inner)).mul_(weights)
+            of_q[:, :, block.rows] = block.as_queries(torch.bmm(of_scores, block.keys(k)))
+            of_k[:, :, : block.seen] += block.as_keys(torch.bmm(of_scores.transpose(1, 2), block.queries(q)))
+        return of_q.mul_(ctx.scaling), of_k.to(k.dtype), of_v.to(v.dtype), None, None
+
+
+class _Block:
+    """Queries ``start`` to ``end``; query heads that share keys are stacked, (B H / R, R t, D), to one product."""
+
+    def __init__(self, start: int, end: int, q: torch.Tensor, k: torch.Tensor) -> None:
+        self.rows = slice(start, end)
+        self.seen = k.shape[2] - q.shape[2] + end  # keys up to the last query
+        self._batch, self._heads = q.shape[0], k.shape[1]
+        self._repeats = q.shape[1] // self._heads
+
+    def queries(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, H, T, D) -> (B H / R, R t, D)."""
+        part = x[:, :, self.rows]
+        return part.reshape(self._batch * self._heads, -1, part.shape[3])
+
+    def as_queries(self, x: torch.Tensor) -> torch.Tensor:
+        """(B H / R, R t, D) -> (B, H, t, D)."""
+        return x.view(self._batch, self._heads * self._repeats, -1, x.shape[2])
+
+    def keys(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, H / R, K, D) -> (B H / R, seen, D)."""
+        return x[:, :, : self.seen].reshape(self._batch * self._heads, self.seen, -1)
+
+    def as_keys(self, x: torch.Tensor) -> torch.Tensor:
+        """(B H / R, seen, D) -> (B, H / R, seen, D)."""
+        return x.view(self._batch, self._heads, self.seen, -1)
+
+    def weights(self, q: torch.Tensor, k: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """The softmax of the scores, (B H / R, R t, seen)."""
+        scores = torch.bmm(self.queries(q), self.keys(k).transpose(1, 2))
+        by_head = scores.view(self._batch, self._heads, self._repeats, -1, self.seen)
+        by_head += bias[:, :, None, self.rows, : self.seen]
+        return scores.softmax(dim=-1)
+
+
+def _blocks(q: torch.Tensor, k: torch.Tensor) -> list[_Block]:
+    length = q.shape[2]
+    return [_Block(start, min(start + _BLOCK, length), q, k) for start in range(0, length, _BLOCK)]
+
+
+def _attend(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention function; ``attention_mask`` None means causal."""
+    tokens, keys = query.shape[2], key.shape[2]
+    fits = query.device.type == "cpu" and query.dtype == torch.bfloat16 and tokens > 1 and scaling is not None
+    if not fits or dropout or (attention_mask is not None and attention_mask.dtype != torch.bool):
+        return sdpa_attention_forward(  # type: ignore[no-any-return]
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    if attention_mask is None:
+        attention_mask = torch.ones(tokens, keys, dtype=torch.bool).tril(keys - tokens)[None, None]
+    output = attend(query, key, value, hidden_as_bias(attention_mask, query.dtype), scaling)
+    return output.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(BLOCKED, _attend)
+AttentionMaskInterface.register(BLOCKED, sdpa_mask)

@@ -1,0 +1,74 @@
+"""LoRA on a CPU: one operation for each layer, in the dtype of the frozen weights.
+
+peft computes the adapter's products in the adapter's float32. For bfloat16 weights it therefore keeps a float32 copy of
+every layer's input until the backward pass, and makes several passes over memory to cast, scale and add. Here the
+parameters stay float32, as does the optimizer, but their products are computed in bfloat16 as the layer's own is.
+"""
+
+import types
+from typing import Any
+
+import torch
+from peft.tuners.lora import Linear as LoraLinear
+from torch import nn
+from torch.nn.functional import linear
+
+from srl_agent.training.sampling_weights import active_lora
+
+
+def fuse_lora(model: nn.Module) -> int:
+    """Fuse the products of all LoRA layers whose base is a frozen bfloat16 ``nn.Linear`` on a CPU; return how many.
+
+    A layer whose adapter does more than add ``B A x`` at the time of a call is computed by peft.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, LoraLinear) and _can_be_fused(layer)]
+    for layer in layers:
+        layer.forward = types.MethodType(_forward, layer)
+    return len(layers)
+
+
+def _can_be_fused(layer: LoraLinear) -> bool:
+    base = layer.base_layer
+    if type(base) is not nn.Linear:
+        return False
+    weight = base.weight
+    return weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and not weight.requires_grad
+
+
+def _forward(self: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    base, name = self.base_layer, active_lora(self)
+    if name is None or args or kwargs or x.dtype != base.weight.dtype or torch.is_autocast_enabled("cpu"):
+        return LoraLinear.forward(self, x, *args, **kwargs)
+    a, b = self.lora_A[name].weight, self.lora_B[name].weight
+    return _LoraProduct.apply(x, base.weight, base.bias, a, b, self.scaling[name])  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _LoraProduct(torch.autograd.Function):
+    """``x W^T + bias + s (x A^T) B^T`` of x (…, in), W (out, in), A (r, in) and B (out, r); W has no gradient."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0913
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        scaling: float,
+    ) -> torch.Tensor:
+        rows, a, b = x.reshape(-1, x.shape[-1]), a.to(x.dtype), (b * scaling).to(x.dtype)
+        inner = linear(rows, a)
+        output = linear(rows, weight, bias).addmm_(inner, b.t())
+        ctx.save_for_backward(x, weight, a, b, inner)
+        ctx.scaling = scaling
+        return output.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        x, weight, a, b, inner = ctx.saved_tensors
+        rows, of_output = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
+        of_inner = of_output @ b
+        of_a = (of_inner.t() @ rows).float()
+        of_b = (of_output.t() @ inner).float() * ctx.scaling
+        of_x = (of_output @ weight).addmm_(of_inner, a).view_as(x) if ctx.needs_input_grad[0] else None
+        return of_x, None, None, of_a, of_b, None

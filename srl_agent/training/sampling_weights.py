@@ -1,0 +1,106 @@
+"""Copies of a CPU model's weights that make sampling cheap: LoRA merged in, and in the order that oneDNN reads.
+
+A token of a few rows is a product of few rows with every weight, so its time is the time to read the weights and to
+start each operation. PyTorch brings bfloat16 weights into oneDNN's order in every call, and an adapter adds six small
+operations to each linear layer. Weights do not change while a model samples, so one copy serves all tokens.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import psutil
+import torch
+from peft.tuners.lora import Linear as LoraLinear
+from torch import nn
+from torch.nn.functional import linear
+
+
+@contextmanager
+def sampling_weights(model: nn.Module, rows: int) -> Iterator[None]:
+    """Temporarily compute the linear layers of a CPU model with such copies, if memory allows.
+
+    ``rows`` is how many tokens a product has. The model's own weights are not touched: merging an adapter into them
+    and taking it out again would round them each time.
+    """
+    layers = [layer for layer in _outermost_linear(model) if _is_merged(layer) or _is_reordered(layer)]
+    weights = [_base(layer).weight for layer in layers]
+    if sum(weight.nbytes for weight in weights) > psutil.virtual_memory().available / 4:
+        layers = []
+    own = {layer: vars(layer).get("forward") for layer in layers}
+    for layer in layers:
+        layer.forward = _product(layer, rows)
+    try:
+        yield
+    finally:
+        for layer, forward in own.items():
+            if forward is None:
+                del layer.forward
+            else:
+                layer.forward = forward
+
+
+def active_lora(layer: LoraLinear) -> str | None:
+    """The adapter of a LoRA layer that adds ``B A x`` to its output and does nothing else; None if there is more.
+
+    More is: several adapters, a merged or disabled one, a variant such as DoRA, or dropout while training.
+    """
+    if layer.merged or layer.disable_adapters or len(layer.active_adapters) != 1:
+        return None
+    (name,) = layer.active_adapters
+    if name not in layer.lora_A or name in layer.lora_variant or layer.lora_bias[name]:
+        return None
+    if layer.training and not isinstance(layer.lora_dropout[name], nn.Identity):
+        return None
+    return str(name)
+
+
+def _outermost_linear(model: nn.Module) -> list[Any]:
+    """Linear layers with or without an adapter, without the layers that an adapter is made of."""
+    wrapped = {id(part) for layer in model.modules() if isinstance(layer, LoraLinear) for part in layer.modules()}
+    return [
+        layer
+        for layer in model.modules()
+        if isinstance(layer, LoraLinear) or (type(layer) is nn.Linear and id(layer) not in wrapped)
+    ]
+
+
+def _base(layer: Any) -> Any:
+    return layer.base_layer if isinstance(layer, LoraLinear) else layer
+
+
+def _is_merged(layer: Any) -> bool:
+    if not isinstance(layer, LoraLinear) or type(layer.base_layer) is not nn.Linear:
+        return False
+    return layer.base_layer.weight.device.type == "cpu" and active_lora(layer) is not None
+
+
+def _is_reordered(layer: Any) -> bool:
+    weight = layer.weight if type(layer) is nn.Linear else None
+    return weight is not None and _has_fast_product(weight)
+
+
+def _has_fast_product(weight: torch.Tensor) -> bool:
+    return bool(
+        weight.device.type == "cpu"
+        and weight.dtype == torch.bfloat16
+        and torch.backends.mkldnn.is_available()
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+
+
+def _product(layer: Any, rows: int) -> Any:
+    """What a layer computes, as a function of its input, with a weight of its own."""
+    base = _base(layer)
+    weight = base.weight.detach()
+    if isinstance(layer, LoraLinear):
+        delta = layer.get_delta_weight(active_lora(layer)).detach()
+        weight = (weight.float() + delta.float()).to(weight.dtype)
+    if _has_fast_product(weight):
+        return partial(_fast_product, torch.ops.mkldnn._reorder_linear_weight(weight, rows), base.bias)
+    return partial(linear, weight=weight, bias=base.bias)
+
+
+def _fast_product(weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
