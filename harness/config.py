@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from harness.cli import UserError
 from harness.contamination import Cause
 
-Stage = Literal["sft", "srl", "rlvr"]
+Stage = Literal["sft", "srl", "rlvr", "sft_control"]
 Metric = Literal["step_reward", "accuracy"]
 
 
@@ -237,6 +237,8 @@ class Recipe(Table):
     name: str = "run"  # of the run's folder; {time} stands for date and time
     seed: int = 0
     output: str = "outputs"  # the run's folder is made in it
+    # sft_control: SFT goes on for the time that the RL stages before it took, from the weights that they started from.
+    # It is what they are compared with, and leads to no later stage.
     stages: tuple[Stage, ...] = Field(default=("srl",), min_length=1)
     data: DataTable = DataTable()
     steps: StepsTable = StepsTable()
@@ -247,6 +249,7 @@ class Recipe(Table):
     sft: SftTable = SftTable()
     srl: GrpoTable = GrpoTable()
     rlvr: GrpoTable = GrpoTable()
+    sft_control: SftTable = SftTable()
     outcomes: OutcomesTable | None = None
     contamination: AgainstTable = AgainstTable()
     study: StudyTable | None = None
@@ -257,6 +260,14 @@ class Recipe(Table):
             raise ValueError("stages has rlvr: the table `outcomes` says which tasks it learns from")
         if len(set(self.stages)) < len(self.stages):
             raise ValueError("stages: a stage is there twice")
+        if "sft_control" in self.stages:
+            before = self.stages[: self.stages.index("sft_control")]
+            if "sft" not in before or not {"srl", "rlvr"} & set(before):
+                raise ValueError(
+                    "stages: sft_control comes after sft and after srl or rlvr, whose time it takes"
+                )
+            if "max_steps" in self.sft_control.trl:
+                raise ValueError("sft_control.trl.max_steps: its length is the time that RL took")
         if "solutions" in self.sft.targets and self.actions.format != "math-step":
             raise ValueError("sft.targets: whole solutions are for actions.format math-step")
         if self.rlvr.sampling.steps_per_trajectory > 1:
@@ -334,7 +345,8 @@ def check_trl_keys(recipe: Recipe) -> None:
     """Every key of the ``trl`` tables exists in TRL's configurations. Imports TRL. Raises UserError."""
     from trl import GRPOConfig, SFTConfig
 
-    for stage, config in (("sft", SFTConfig), ("srl", GRPOConfig), ("rlvr", GRPOConfig)):
+    tables = {"sft": SFTConfig, "srl": GRPOConfig, "rlvr": GRPOConfig, "sft_control": SFTConfig}
+    for stage, config in tables.items():
         for key in getattr(recipe, stage).trl:
             if key not in config.__dataclass_fields__:
                 near = nearest(key, config.__dataclass_fields__)

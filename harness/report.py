@@ -132,11 +132,10 @@ def _write(report: dict[str, Any], page: str, folder: Path) -> ReportPaths:
 
 def print_summary(report: dict[str, Any], paths: ReportPaths) -> None:
     """Every run's held-out figures as a table with the headline, the warnings, and where the report is."""
-    from rich.console import Console
-
+    from harness.console import table_console
     from harness.reporting.html import accuracy_headline, headline
 
-    console = Console(highlight=False)
+    console = table_console()
     for label, one in report.get("runs", {"": report}).items():
         if label:
             console.print(f"\n{label}", style="bold", markup=False)
@@ -155,20 +154,32 @@ def _summary_table(report: dict[str, Any]) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    from harness.reporting.html import number, percent, span
+    from harness.reporting.html import number, other_rewards, percent, span, stage_label
 
+    name, others = report["trained_on"], other_rewards(report)
+    nothing = {"mean": None}
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("held-out steps", no_wrap=True)
-    for column in ("reward", "95 % interval", "well-formed", "exact"):
+    for column in (name, "95 % interval", "skill", *others, "well-formed", "exact", "cut"):
         table.add_column(column, justify="right", no_wrap=True)
     for stage, figures in report["stages"].items():
         reward = figures["step_reward"]
-        shares = (percent(figures["format_rate"]), percent(figures["exact_match_rate"]))
-        table.add_row(escape(stage), number(reward["mean"] if reward else None), span(reward), *shares)
-    floor = report["floor"]
-    if floor and floor["best"]:
-        best = floor["policies"][floor["best"]]
-        table.add_row(f"floor: {escape(floor['best'].replace('_', ' '))}", number(best["mean"]), span(best))
+        rates = ("format_rate", "exact_match_rate", "clipped_fraction")
+        table.add_row(
+            escape(stage_label(stage)),
+            number(reward["mean"] if reward else None),
+            span(reward),
+            number(report["skill"][stage].get(name, nothing)["mean"]),
+            *(number(figures["rewards"][other]["mean"]) for other in others),
+            *(percent(figures[rate]) for rate in rates),
+        )
+    best = (report["baseline"] or {"best": {}})["best"]
+    if name in best:
+        policy = escape(best[name]["policy"].replace("_", " "))
+        of_others = (number(best.get(other, nothing)["mean"]) for other in others)
+        table.add_row(
+            f"best baseline: {policy}", number(best[name]["mean"]), span(best[name]), number(0.0), *of_others
+        )
     return table
 
 

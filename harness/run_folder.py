@@ -65,8 +65,9 @@ class RunFolder:
         return self.path / "outcomes.jsonl"
 
     @property
-    def floor(self) -> Path:
-        return self.path / "floor.json"
+    def baselines(self) -> Path:
+        """What policies without a model score on the held-out steps."""
+        return self.path / "baselines.jsonl"
 
     def stage_dir(self, stage: str) -> Path:
         """Checkpoints of a stage."""

@@ -103,6 +103,89 @@ def paired_difference(
     return cluster_bootstrap(differences, resamples=resamples, confidence=confidence, seed=seed)
 
 
+def ratio_bootstrap(
+    parts_by_cluster: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval | None:
+    """Sum of the first parts over the sum of the second, with the interval of :func:`cluster_bootstrap`.
+
+    None where the second parts sum to 0 or less. Raises ValueError without a part.
+
+    >>> ratio_bootstrap({"a": [(0.1, 0.5)], "b": [(0.3, 0.5)]}).mean
+    0.4
+    """
+    _check(confidence, resamples)
+    clusters = [parts_by_cluster[name] for name in sorted(parts_by_cluster) if parts_by_cluster[name]]
+    if not clusters:
+        raise ValueError("no part to make a ratio of")
+    above = [math.fsum(part for part, _ in parts) for parts in clusters]
+    below = [math.fsum(whole for _, whole in parts) for parts in clusters]
+    if math.fsum(below) <= 0:
+        return None
+    low, high = _expanded_percentiles(above, below, resamples, confidence, seed)
+    return Interval(
+        mean=math.fsum(above) / math.fsum(below),
+        low=low,
+        high=high,
+        n=len(clusters),
+        steps=sum(map(len, clusters)),
+        unjudged=0,
+    )
+
+
+def two_way_interval(
+    values: Mapping[tuple[int, str, int], float | None], *, confidence: float = 0.95
+) -> Interval:
+    """Mean over values keyed by (seed, trajectory, step), with an interval over seeds and over trajectories.
+
+    Both are drawn at random: other seeds would give other models, other trajectories other steps. The variance is the
+    sum of the one between seeds and the one between trajectories, each that of cluster means (Cameron, Gelbach and
+    Miller 2011, whose third term, subtracted there, is left out: the interval is rather too wide); the interval is
+    Student's t with Satterthwaite's (1946) degrees of freedom, because seeds are few. Simulated on normal effects
+    with 3 and 5 seeds and 12 to 44 trajectories, crossed or split anew for each seed, a 95 % interval covers 93 to
+    99 %; resampling seeds covers 79 to 99 %, and a t interval over the means of the seeds 67 to 96 %.
+
+    With a single seed, or a single trajectory, there is no interval. Raises ValueError if no value is judged.
+
+    >>> two_way_interval({(0, "t", 0): 0.25, (1, "t", 0): 0.75}).mean
+    0.5
+    """
+    _check(confidence, 1)
+    judged = {key: value for key, value in values.items() if value is not None}
+    if not judged:
+        raise ValueError(f"no judged value to take a mean of ({len(values)} unjudged)")
+    mean = math.fsum(judged.values()) / len(judged)
+    spreads = [found for by in (0, 1) if (found := _clustered_variance(judged, mean, by))]
+    trajectories = len({name for _, name, _ in judged})
+    low = high = None
+    if len(spreads) == 2:
+        variance = sum(one for one, _ in spreads)
+        weights = sum(one**2 / degrees for one, degrees in spreads)
+        degrees = max(1, int(variance**2 / weights)) if weights else _NORMAL_FROM
+        half = _student_t_quantile(confidence, degrees) * math.sqrt(variance)
+        low, high = mean - half, mean + half
+    return Interval(
+        mean=mean, low=low, high=high, n=trajectories, steps=len(judged), unjudged=len(values) - len(judged)
+    )
+
+
+def _clustered_variance(
+    values: Mapping[tuple[int, str, int], float], mean: float, by: int
+) -> tuple[float, int] | None:
+    """Variance of the mean if clusters (position ``by`` of the key) are independent, and its degrees of freedom."""
+    residuals: dict[int | str | tuple[int, str, int], float] = {}
+    for key, value in values.items():
+        residuals[key[by]] = residuals.get(key[by], 0.0) + value - mean
+    clusters = len(residuals)
+    if clusters < 2:
+        return None
+    spread = math.fsum(residual**2 for residual in residuals.values()) / len(values) ** 2
+    return spread * clusters / (clusters - 1), clusters - 1
+
+
 def two_level_bootstrap(
     flags: Sequence[Sequence[bool]], *, resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
 ) -> Interval:
@@ -152,7 +235,7 @@ def verdict(difference: Interval) -> Verdict:
 
 
 def _expanded_percentiles(
-    sums: list[float], counts: list[int], resamples: int, confidence: float, seed: int
+    sums: Sequence[float], counts: Sequence[float], resamples: int, confidence: float, seed: int
 ) -> tuple[float | None, float | None]:
     n = len(counts)
     if n == 1:

@@ -17,14 +17,7 @@ from harness.pivots import Choice, select
 from harness.step_index import Entry, index_steps
 from srl_agent.formats import ActionFormat, FormatError, get_format
 from srl_agent.plugins import PluginError, load_named
-from srl_agent.rewards import (
-    FLOOR_POLICIES,
-    REWARDS,
-    Score,
-    WeightedRewards,
-    actions_to_json,
-    floor_step,
-)
+from srl_agent.rewards import REWARDS, Score, WeightedRewards, actions_to_json
 from srl_agent.steps import (
     StepExample,
     StepRef,
@@ -221,25 +214,6 @@ def format_error(action_format: ActionFormat, text: str) -> str | None:
     except FormatError as error:
         return str(error)
     return None
-
-
-def floor_scores(data: StepData, rewards: WeightedRewards) -> dict[str, list[tuple[StepExample, Score]]]:
-    """What each trivial policy scores on the held-out steps; steps that a syntax cannot write are left out."""
-    from srl_agent.formats import UnrepresentableActionError
-
-    scores: dict[str, list[tuple[StepExample, Score]]] = {}
-    for policy in FLOOR_POLICIES:
-        examples, completions = [], []
-        for ref in data.validation:
-            try:
-                step = floor_step(policy, data.trajectory(ref.trajectory), ref.step)
-                completions.append(data.action_format.render(step))
-            except UnrepresentableActionError:
-                continue
-            examples.append(data.example(ref))
-        scored = score_examples(rewards, examples, completions) if examples else []
-        scores[policy] = list(zip(examples, scored, strict=True))
-    return scores
 
 
 class _Source(Generic[T]):

@@ -56,9 +56,10 @@ def _dry_run(recipe: Recipe) -> int:
     import yaml
 
     from harness.contamination_gate import check_training, summary
+    from harness.lengths import length_warnings
     from harness.outcomes import describe_outcomes
     from harness.step_data import load_step_data, make_rewards
-    from srl_agent.models import ModelError, check_model
+    from srl_agent.models import ModelError, check_model, load_tokenizer, local_model_path
 
     check_trl_keys(recipe)
     data = load_step_data(recipe)
@@ -77,6 +78,9 @@ def _dry_run(recipe: Recipe) -> int:
         _check_study(recipe, Path(recipe.output) / recipe.name)
     print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
     print(f"# model: {model}")
+    if folder := local_model_path(recipe.model.name):
+        for warning in length_warnings(recipe, data, load_tokenizer(folder)):
+            print(f"# warning: {warning}")
     for side, refs in (("train", data.train), ("validation", data.validation)):
         left_out = "".join(f", left out {n} ({why})" for why, n in data.left_out[side].items())
         print(f"# {side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories{left_out}")
@@ -102,7 +106,8 @@ def _check_study(recipe: Recipe, folder: Path) -> None:
 
 def _study(recipe: Recipe, folder: RunFolder) -> int:
     from harness.console import Teller
-    from harness.study import run_study, study_markdown
+    from harness.reporting.study import study_markdown
+    from harness.study import run_study
 
     print(study_markdown(run_study(recipe, folder, Teller())))
     print(f"study: {folder.path / 'study.json'}, study.md; each run's own report in its folder")
@@ -180,8 +185,10 @@ def _wall_seconds(run_folder: RunFolder, started: float) -> float:
 
 
 def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
+    from harness.baselines import baseline_rows
+    from harness.lengths import length_warnings
     from harness.outcomes import make_outcomes
-    from harness.stages import PolicyState, StageContext, run_stage
+    from harness.stages import CONTROL, RL, PolicyState, StageContext, run_stage
     from harness.step_data import make_rewards
     from harness.validation import Validator
     from srl_agent.models import ModelError, load_tokenizer, resolve_model
@@ -202,9 +209,13 @@ def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
     try:
         model = resolve_model(recipe.model.name, teller.say)
         tokenizer = load_tokenizer(model)
+        warnings = length_warnings(recipe, data, tokenizer)
+        for warning in warnings:
+            teller.say(f"warning: {warning}")
+        run_folder.update_manifest(warnings=warnings)
         validator = Validator(
             data=data,
-            rewards=rewards,
+            rewards=rewards.with_measures(data.action_format),
             settings=recipe.validation,
             tokenizer=tokenizer,
             run=run_folder,
@@ -212,7 +223,7 @@ def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
             outcomes=outcomes,
         )
         if recipe.validation.steps:
-            validator.write_floor()
+            run_folder.write_rows(run_folder.baselines, baseline_rows(data, validator.rewards))
         state = PolicyState(model=model)
         if recipe.validation.base:
             state = PolicyState(model=model, metrics=_measure_base(recipe, model, validator, run_folder))
@@ -226,7 +237,13 @@ def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
             run=run_folder,
             teller=teller,
         )
+        start_of_rl: PolicyState | None = None
         for stage in recipe.stages:
+            if stage == CONTROL:
+                run_stage(stage, start_of_rl or state, context)
+                continue
+            if stage in RL:
+                start_of_rl = start_of_rl or state
             state = run_stage(stage, state, context)
     except ModelError as error:
         raise UserError(str(error)) from error

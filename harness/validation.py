@@ -12,9 +12,10 @@ from harness.outcomes import Outcomes
 from harness.rates import wilson
 from harness.run_folder import RunFolder
 from harness.statistics import cluster_bootstrap
-from harness.step_data import StepData, floor_scores, format_error, score_examples
+from harness.step_data import StepData, format_error, score_examples
 from srl_agent.formats import Message
 from srl_agent.kinds import KINDS
+from srl_agent.policies.base import Completion
 from srl_agent.rewards import Score, WeightedRewards
 from srl_agent.steps import StepExample
 
@@ -24,7 +25,7 @@ class Validator:
     """Measures a model on the held-out steps and tasks, and writes every row."""
 
     data: StepData
-    rewards: WeightedRewards
+    rewards: WeightedRewards  # all that are measured
     settings: ValidationTable
     tokenizer: Any
     run: RunFolder
@@ -50,16 +51,17 @@ class Validator:
     def _measure_steps(self, model: Any, stage: str, step: int, accelerator: Any) -> list[dict[str, Any]]:
         rank, world = _place(accelerator)
         examples = [self.data.example(ref) for ref in self.data.validation[rank::world]]
-        texts = self._complete(
+        completions = self._complete(
             model,
             [example.prompt for example in examples],
             f"validating {stage}",
             self.settings.max_new_tokens,
         )
+        texts = [completion.text for completion in completions]
         scores = score_examples(self.rewards, examples, texts) if examples else []
         rows = [
-            self._row(stage, step, example, text, score)
-            for example, text, score in zip(examples, texts, scores, strict=True)
+            self._row(stage, step, example, completion, score)
+            for example, completion, score in zip(examples, completions, scores, strict=True)
         ]
         return self._gathered(rows, self.run.validation, world)
 
@@ -69,7 +71,8 @@ class Validator:
         names = list(self.outcomes.validation[rank::world])
         prompts = [self.outcomes.prompt(name) for name in names]
         what = f"verifying {stage}"
-        texts = self._complete(model, prompts, what, self.settings.outcome_max_new_tokens)
+        completions = self._complete(model, prompts, what, self.settings.outcome_max_new_tokens)
+        texts = [completion.text for completion in completions]
         rows: list[dict[str, Any]] = [
             {
                 "stage": stage,
@@ -78,26 +81,29 @@ class Validator:
                 "step_index": 0,
                 "kind": "answer",
                 "expert_action": self.outcomes.reference(name),
-                "completion": text,
+                "completion": completion.text,
+                "clipped": completion.finish_reason == "length",
                 "rewards": {},
                 "reward": outcome.reward,
-                "format_error": self.outcomes.malformed(text),
+                "format_error": self.outcomes.malformed(completion.text),
                 "exact_match": bool(outcome.solved),
                 "reason": outcome.reason,
                 "answer": outcome.answer,
                 "detail": outcome.detail,
             }
-            for name, text, outcome in zip(names, texts, self.outcomes.judge(names, texts), strict=True)
+            for name, completion, outcome in zip(
+                names, completions, self.outcomes.judge(names, texts), strict=True
+            )
         ]
         return self._gathered(rows, self.run.outcomes, world)
 
     def _complete(
         self, model: Any, prompts: Sequence[list[Message]], what: str, max_new_tokens: int
-    ) -> list[str]:
+    ) -> list[Completion]:
         from srl_agent.training.generation import complete_greedily
 
         with self.teller.progress(what, len(prompts)) as advance:
-            completions = complete_greedily(
+            return complete_greedily(
                 model,
                 self.tokenizer,
                 prompts,
@@ -105,7 +111,6 @@ class Validator:
                 batch_size=self.settings.batch_size,
                 on_done=advance,
             )
-        return [completion.text for completion in completions]
 
     def _gathered(self, rows: list[dict[str, Any]], path: Path, world: int) -> list[dict[str, Any]]:
         """The rows of all processes in order, written."""
@@ -117,22 +122,10 @@ class Validator:
         self.run.append(path, rows)
         return rows
 
-    def write_floor(self) -> dict[str, Any]:
-        """Score the trivial policies, write floor.json, return it."""
-        policies = {}
-        for policy, scored in floor_scores(self.data, self.rewards).items():
-            if scored:
-                rows = [self._row("floor", 0, example, "", score) for example, score in scored]
-                interval = cluster_bootstrap(_by_trajectory(rows))
-                policies[policy] = {**interval.as_json(), "by_kind": _by_kind(rows)}
-        floor = {
-            "reward": " + ".join(f"{w:g} {n}" for n, w in self.rewards.weights.items()),
-            "policies": policies,
-        }
-        self.run.write_json(self.run.floor, floor)
-        return floor
-
-    def _row(self, stage: str, step: int, example: StepExample, text: str, score: Score) -> dict[str, Any]:
+    def _row(
+        self, stage: str, step: int, example: StepExample, completion: Completion, score: Score
+    ) -> dict[str, Any]:
+        text = completion.text
         error, action = self.format_error(text), None
         if error is None:
             _, action = self.data.action_format.split(text)
@@ -144,6 +137,7 @@ class Validator:
             "kind": example.kind,
             "expert_action": example.expert_action,
             "completion": text,
+            "clipped": completion.finish_reason == "length",
             "rewards": dict(score.parts),
             "reward": score.total,
             "format_error": error,

@@ -77,6 +77,15 @@ def resolve_model(name: str, say: Callable[[str], None] = lambda text: None) -> 
     return name
 
 
+def local_model_path(name: str) -> str | None:
+    """Folder of a model that is on this machine without any fetching, else None (also for the hub's own cache)."""
+    if name in PACKAGED_MODELS:
+        cached = cached_model_path(name)
+        return str(cached) if cached else None
+    path = Path(name).expanduser()
+    return str(path) if (path / "config.json").exists() else None
+
+
 def check_model(name: str) -> str:
     """What :func:`resolve_model` would find, without fetching anything. Raises ModelError."""
     if name in PACKAGED_MODELS:

@@ -33,7 +33,7 @@ STYLE = {
 
 
 def reward_chart(report: Mapping[str, Any]) -> str | None:
-    """Held-out step reward with intervals and training reward over all stages, the floor as a line."""
+    """Held-out step reward with intervals and training reward over all stages, the best baseline as a line."""
     held_out = report["curves"]["held_out"]
     training = report["curves"]["training"]
     if not held_out and not any("reward" in curve for curve in training.values()):
@@ -56,7 +56,7 @@ def reward_chart(report: Mapping[str, Any]) -> str | None:
                 )
         if held_out:
             _intervals(axes, [offsets[p["stage"]] + p["step"] for p in held_out], held_out, COLOURS[0])
-        _floor_line(axes, report["floor"])
+        _baseline_line(axes, report)
         _stage_marks(axes, offsets)
         axes.set_xlabel("training step")
         axes.set_ylabel("step reward")
@@ -176,12 +176,12 @@ def _intervals(
     axes.plot(xs, means, color=colour, marker="o", markersize=5, linewidth=1.6, label=label)
 
 
-def _floor_line(axes: Axes, floor: Mapping[str, Any] | None) -> None:
-    if floor is None or floor["best"] is None:
+def _baseline_line(axes: Axes, report: Mapping[str, Any]) -> None:
+    best = (report["baseline"] or {"best": {}})["best"].get(report["trained_on"])
+    if best is None:
         return
-    mean = floor["policies"][floor["best"]]["mean"]
-    label = f"floor: {floor['best'].replace('_', ' ')}"
-    axes.axhline(mean, color=COLOURS[1], linewidth=1.3, linestyle=(0, (5, 3)), label=label)
+    label = f"best baseline: {best['policy'].replace('_', ' ')}"
+    axes.axhline(best["mean"], color=COLOURS[1], linewidth=1.3, linestyle=(0, (5, 3)), label=label)
 
 
 def _stage_marks(axes: Axes, offsets: Mapping[str, int]) -> None:

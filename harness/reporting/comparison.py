@@ -9,13 +9,8 @@ import yaml
 from harness.cli import UserError
 from harness.reporting.accuracy import accuracy_difference
 from harness.reporting.data import HeldOutRow, RunData
-from harness.reporting.numbers import (
-    SCHEMA_VERSION,
-    chosen_evaluations,
-    difference_entry,
-    report_numbers,
-    trained_stage,
-)
+from harness.reporting.measures import difference_of, measured_names, values_of
+from harness.reporting.numbers import SCHEMA_VERSION, chosen_evaluations, report_numbers, trained_stage
 from harness.statistics import StepKey
 
 
@@ -23,12 +18,12 @@ def comparison_numbers(runs: Sequence[RunData]) -> dict[str, Any]:
     """report.json of a comparison: every run's own figures, and each pair of runs on the steps they share."""
     labels = run_labels(runs)
     warnings: list[str] = []
-    rows = {label: _trained_rows(run) for label, run in zip(labels, runs, strict=True)}
+    by_label = dict(zip(labels, runs, strict=True))
     answers = {label: _trained_answers(run) for label, run in zip(labels, runs, strict=True)}
-    differences = [_pair(rows, a, b, warnings) for a, b in combinations(labels, 2)]
-    rewards = {str(run.floor.get("reward")) for run in runs if run.floor is not None}
+    differences = [_pair(by_label, a, b, warnings) for a, b in combinations(labels, 2)]
+    rewards = {run.trained_on for run in runs}
     if len(rewards) > 1:
-        warnings.append(f"the runs were scored by different rewards ({', '.join(sorted(rewards))})")
+        warnings.append(f"the runs were trained on different rewards ({', '.join(sorted(rewards))})")
     return {
         "schema_version": SCHEMA_VERSION,
         "runs": {label: report_numbers(run) for label, run in zip(labels, runs, strict=True)},
@@ -73,10 +68,9 @@ def _accuracy_pair(answers: Mapping[str, Mapping[StepKey, HeldOutRow]], a: str, 
     return accuracy_difference(after, before, {"from": a, "to": b})
 
 
-def _pair(
-    rows: Mapping[str, Mapping[StepKey, HeldOutRow]], a: str, b: str, warnings: list[str]
-) -> dict[str, Any]:
+def _pair(runs: Mapping[str, RunData], a: str, b: str, warnings: list[str]) -> dict[str, Any]:
     """The trained model of b minus that of a, on the steps with the same key and the same expert action."""
+    rows = {label: _trained_rows(runs[label]) for label in (a, b)}
     common = rows[a].keys() & rows[b].keys()
     shared = {key for key in common if rows[a][key].expert_digest == rows[b][key].expert_digest}
     widest = max(len(rows[a]), len(rows[b]))
@@ -87,7 +81,16 @@ def _pair(
             f"{a} and {b} share {len(shared)} of {widest} held-out steps; only those are compared"
         )
     after, before = ({key: rows[label][key] for key in shared} for label in (b, a))
-    return difference_entry(after, before, {"from": a, "to": b})
+    measured = [measured_names(runs[label], [some]) for label, some in ((a, before), (b, after))]
+    names = [name for name in measured[0] if name in measured[1]]
+    rewards = {
+        name: difference_of(values_of(runs[b], after, name), values_of(runs[a], before, name))
+        for name in names
+    }
+    same = runs[a].trained_on == runs[b].trained_on
+    reward = runs[a].trained_on if same else next((n for n in ("structured", *names) if n in names), None)
+    nothing = difference_of({}, {})
+    return {"from": a, "to": b, "reward": reward, **rewards.get(reward or "", nothing), "rewards": rewards}
 
 
 def _differing_settings(configs: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 from harness.cli import UserError
 from harness.statistics import StepKey
+from srl_agent.rewards import WeightedRewards
 
 Evaluation = tuple[str, int]  # (stage, training step)
 T = TypeVar("T")
@@ -24,8 +27,19 @@ class HeldOutRow:
     parts: Mapping[str, float | None]  # reward by name
     well_formed: bool
     exact_match: bool
+    clipped: bool | None  # cut at the longest length allowed; None: an older run does not say
     expert_digest: int  # tells steps apart that only share trajectory and index
     offset: int  # of the line in the file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaselineRow:
+    """A line of baselines.jsonl."""
+
+    kind: str
+    reward: float | None
+    parts: Mapping[str, float | None]
+    action: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +49,7 @@ class GroupRow:
     completions: int
     format_failures: int
     unjudged: int
+    clipped: int | None  # None: an older run does not say
     spread: float | None
     reason: str | None  # why it was dropped; None: kept
     offset: int
@@ -51,7 +66,11 @@ class RunData:
     held_out: Mapping[Evaluation, Mapping[StepKey, HeldOutRow]]  # in the order of the evaluations
     outcomes: Mapping[Evaluation, Mapping[StepKey, HeldOutRow]]  # of verified tasks; empty without any
     groups: Mapping[str, Mapping[int, tuple[GroupRow, ...]]]  # stage -> step -> groups
-    floor: Mapping[str, Any] | None
+    trained_on: str  # the reward, as one name
+    baselines: Mapping[str, Mapping[StepKey, BaselineRow]]  # by policy
+    floor: (
+        Mapping[str, Mapping[str, Any]] | None
+    )  # floor.json, of runs before baselines.jsonl: figures by policy
     best_steps: Mapping[str, int | None]  # of checkpoints/<stage>/best.json; None: nothing beat the start
     warnings: tuple[str, ...]
 
@@ -99,7 +118,9 @@ def read_run(folder: Path) -> RunData:
         held_out=_read_held_out(measured, warnings) if measured.exists() or not verified.exists() else {},
         outcomes=_read_held_out(verified, warnings) if verified.exists() else {},
         groups=_read_groups(samples, warnings) if sampled else {},
-        floor=_read_object(folder / "floor.json") if (folder / "floor.json").exists() else None,
+        trained_on=_trained_on(config),
+        baselines=_read_baselines(folder / "baselines.jsonl", warnings),
+        floor=_read_floor(folder / "floor.json"),
         best_steps=_read_best_steps(folder / "checkpoints"),
         warnings=tuple(warnings),
     )
@@ -168,13 +189,49 @@ def _read_held_out(path: Path, warnings: list[str]) -> dict[Evaluation, dict[Ste
         evaluations.setdefault(evaluation, {})[key] = HeldOutRow(
             kind=line.get("kind", _text),
             reward=line.get("reward", number_or_none),
-            parts=line.get("rewards", lambda parts: {k: number_or_none(v) for k, v in parts.items()}),
+            parts=line.get("rewards", _numbers),
             well_formed=line.get("format_error", lambda error: error is None),
             exact_match=line.get("exact_match", bool),
+            clipped=line.get("clipped", bool) if "clipped" in line.fields else None,
             expert_digest=line.get("expert_action", lambda text: zlib.crc32(text.encode("utf-8", "replace"))),
             offset=line.offset,
         )
     return evaluations
+
+
+def _read_baselines(path: Path, warnings: list[str]) -> dict[str, dict[StepKey, BaselineRow]]:
+    policies: dict[str, dict[StepKey, BaselineRow]] = {}
+    for line in _lines(path, warnings) if path.exists() else ():
+        key = (line.get("trajectory_id", _text), line.get("step_index", int))
+        policies.setdefault(line.get("policy", _text), {})[key] = BaselineRow(
+            kind=line.get("kind", _text),
+            reward=line.get("reward", number_or_none),
+            parts=line.get("rewards", _numbers),
+            action=line.get("action", _text),
+        )
+    return policies
+
+
+def _read_floor(path: Path) -> dict[str, dict[str, Any]] | None:
+    if not path.exists():
+        return None
+    try:
+        return {
+            name: {**policy, "mean": float(policy["mean"])}
+            for name, policy in _read_object(path)["policies"].items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: no usable 'policies' ({error!r})") from error
+
+
+def _trained_on(config: str) -> str:
+    """The label of the recipe's rewards, as ``WeightedRewards`` has it."""
+    try:
+        table = yaml.safe_load(config) or {}
+        weights = {str(reward["name"]): float(reward.get("weight", 1.0)) for reward in table["rewards"]}
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):  # edited by hand since
+        return "reward"
+    return WeightedRewards(functions={}, weights=weights).label
 
 
 def _read_groups(path: Path, warnings: list[str]) -> dict[str, dict[int, tuple[GroupRow, ...]]]:
@@ -199,12 +256,15 @@ def _group(line: _Line) -> GroupRow:
     try:
         failures = sum(completion["format_error"] is not None for completion in completions)
         unjudged = sum(number_or_none(completion["reward"]) is None for completion in completions)
+        says = all("clipped" in completion for completion in completions)
+        clipped = sum(bool(completion["clipped"]) for completion in completions) if says else None
     except (KeyError, TypeError) as error:
         raise UserError(f"{line.place}: a completion lacks {error}") from error
     return GroupRow(
         completions=len(completions),
         format_failures=failures,
         unjudged=unjudged,
+        clipped=clipped,
         spread=number_or_none(line.fields.get("reward_std")),
         reason=None if kept else str(line.fields.get("reason") or "no reason given"),
         offset=line.offset,
@@ -252,6 +312,10 @@ def number_or_none(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def _numbers(parts: Any) -> dict[str, float | None]:
+    return {name: number_or_none(value) for name, value in parts.items()}
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from harness.rates import p_words
 from harness.reporting import charts
 from harness.reporting.examples import GroupExample, HeldOutExample
-from harness.reporting.numbers import READS_EXPERT
+from harness.reporting.numbers import BASE, CONTROL
 
 _SMALL_CHARTS = (  # curve, title, whether it is a share
     ("kept_fraction", "Groups kept by dynamic sampling", True),
@@ -19,10 +19,11 @@ _SMALL_CHARTS = (  # curve, title, whether it is a share
     ("loss", "Training loss", False),
 )
 VERDICTS = {
-    "above": "above base: the interval excludes 0",
-    "below": "below base: the interval excludes 0",
-    "too small to tell": "too small to tell: the interval does not exclude 0",
+    "above": "above, the interval excludes 0",
+    "below": "below, the interval excludes 0",
+    "too small to tell": "too small to tell, the interval does not exclude 0",
 }
+_LABELS = {CONTROL: "SFT for the same time", "sft": "SFT", "srl": "SRL", "rlvr": "RLVR"}
 
 
 def render_report(
@@ -39,7 +40,8 @@ def render_report(
         report=report,
         headline=headline(report),
         accuracy_headline=accuracy_headline(report),
-        reads_expert=READS_EXPERT,
+        cards=cards(report),
+        names=[report["trained_on"], *other_rewards(report)],
         reward_chart=_trusted(charts.reward_chart(report)),
         kind_chart=_trusted(charts.kind_chart(report)),
         small_charts=[(title, _trusted(chart)) for title, chart in small if chart],
@@ -64,26 +66,103 @@ def render_comparison(comparison: Mapping[str, Any]) -> str:
     )
 
 
+def stage_label(stage: str) -> str:
+    """What a person calls a stage.
+
+    >>> stage_label("sft_control"), stage_label("base")
+    ('SFT for the same time', 'base')
+    """
+    return _LABELS.get(stage, stage)
+
+
+def other_rewards(report: Mapping[str, Any]) -> list[str]:
+    """The rewards that were measured beside the one that was trained on."""
+    stages = report["stages"].values()
+    return [name for name in next((s["rewards"] for s in stages), {}) if name != report["trained_on"]]
+
+
+def cards(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The first figures of the page: every stage's reward and skill, and the best baseline."""
+    name, trained = report["trained_on"], report["trained_stage"]
+    made = []
+    for stage, figures in report["stages"].items():
+        reward = figures["step_reward"]
+        above = report["above_baseline"][stage].get(name)
+        made.append(
+            {
+                "label": stage_label(stage),
+                "mean": reward["mean"] if reward else None,
+                "interval": reward,
+                "skill": report["skill"][stage].get(name),
+                "verdict": above["verdict"] if above and stage == trained else None,
+            }
+        )
+    if best := _best_baseline(report):
+        label = f"best baseline: {_words(best['policy'])}"
+        made.append({"label": label, "mean": best["mean"], "interval": best, "skill": None, "verdict": None})
+    return made
+
+
 def headline(report: Mapping[str, Any]) -> str:
-    """One sentence, the same on the page and in the terminal."""
+    """What the run shows in a few sentences, the same on the page and in the terminal."""
     difference, trained = report["difference"], report["trained_stage"]
     if difference is None and report["accuracy"] and not any(s["steps"] for s in report["stages"].values()):
         return "Held-out step reward: not measured in this run."
     if difference is None:
         gap = "no trained stage was evaluated yet" if trained is None else "there is no base to compare with"
         return f"Held-out step reward: no difference to report, {gap}."
-    after, before = (report["stages"][stage]["step_reward"]["mean"] for stage in (trained, "base"))
-    interval = (
-        f"95 % interval {signed(difference['low'])} to {signed(difference['high'])}"
-        if difference["low"] is not None
-        else "no interval"
-    )
-    sentence = (
-        f"Held-out step reward {signed(difference['mean'])} ({interval}, "
-        f"{difference['n']} {'trajectory' if difference['n'] == 1 else 'trajectories'}): "
-        f"base {number(before)}, trained ({trained}) {number(after)}; {VERDICTS[report['verdict']]}."
-    )
-    return sentence + _beside_floor(report["floor"], after)
+    after, before = (report["stages"][stage]["step_reward"]["mean"] for stage in (trained, BASE))
+    count = f"{difference['n']} {'trajectory' if difference['n'] == 1 else 'trajectories'}"
+    shown = _difference({**difference, "verdict": report["verdict"]})
+    sentences = [
+        f"Held-out step reward ({report['trained_on']}, {count}): base {number(before)}, "
+        f"{stage_label(trained)} {number(after)}.",
+        f"{stage_label(trained)} − base: {shown}.",
+        *(_beside(report, *pair) for pair in _told_pairs(report)),
+        _beside_baseline(report, trained),
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _told_pairs(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Of the trained stage: against the one that it started from, and against its control."""
+    trained = report["trained_stage"]
+    return [(d["from"], d["to"]) for d in report["differences"] if d["to"] == trained and d["from"] != BASE]
+
+
+def _beside(report: Mapping[str, Any], before: str, after: str) -> str:
+    found = next(d for d in report["differences"] if (d["from"], d["to"]) == (before, after))
+    if found["mean"] is None:
+        return ""
+    return f"{stage_label(after)} − {stage_label(before)}: {_difference(found)}."
+
+
+def _beside_baseline(report: Mapping[str, Any], trained: str) -> str:
+    best, name = _best_baseline(report), report["trained_on"]
+    if best is None:
+        return ""
+    skill = report["skill"][trained].get(name, {"mean": None})["mean"]
+    told = f"The best baseline ({_words(best['policy'])}) scores {number(best['mean'])}"
+    above = report["above_baseline"][trained].get(name)
+    if above is None or above["mean"] is None:  # an older run keeps no rows of its baselines
+        side = "above" if report["stages"][trained]["step_reward"]["mean"] > best["mean"] else "NOT above"
+        return f"{told}; {stage_label(trained)} is {side} it, skill {number(skill)}."
+    return f"{told}; {stage_label(trained)} − baseline: {_difference(above)}; skill {number(skill)}."
+
+
+def _difference(found: Mapping[str, Any]) -> str:
+    ends = "no interval" if found["low"] is None else f"{signed(found['low'])} to {signed(found['high'])}"
+    return f"{signed(found['mean'])} ({ends}; {VERDICTS[found['verdict']]})"
+
+
+def _best_baseline(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    baseline = report["baseline"]
+    best: Mapping[str, Any] | None = baseline["best"].get(report["trained_on"]) if baseline else None
+    return best
+
+
+def _words(policy: str) -> str:
+    return policy.replace("_", " ")
 
 
 def accuracy_headline(report: Mapping[str, Any]) -> str:
@@ -113,14 +192,6 @@ def _ends(interval: Mapping[str, Any]) -> str:
     )
 
 
-def _beside_floor(floor: Mapping[str, Any] | None, trained: float) -> str:
-    if floor is None or floor["best"] is None:
-        return ""
-    mean = floor["policies"][floor["best"]]["mean"]
-    side = "above" if trained > mean else "NOT above"
-    return f" Trained is {side} the floor: {floor['best'].replace('_', ' ')} scores {number(mean)}."
-
-
 def _trained(report: Mapping[str, Any]) -> Mapping[str, Any]:
     stages: Mapping[str, Mapping[str, Any]] = report["stages"]
     return stages.get(report["trained_stage"] or "", {})
@@ -134,7 +205,9 @@ def _render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, signed=signed, percent=percent, span=span, seconds=_wall_time)
+    environment.filters.update(
+        number=number, signed=signed, percent=percent, span=span, seconds=_wall_time, label=stage_label
+    )
     page = environment.get_template(template).render(**values)
     # A completion may hold lone surrogates (half an emoji), which no UTF-8 file can.
     return page.encode("utf-8", "backslashreplace").decode("utf-8")

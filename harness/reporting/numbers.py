@@ -5,14 +5,22 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from harness.cli import UserError
 from harness.reporting.accuracy import accuracy_numbers
 from harness.reporting.data import Evaluation, HeldOutRow, RunData, number_or_none
-from harness.statistics import Interval, StepKey, cluster_bootstrap, paired_difference, verdict
+from harness.reporting.measures import (
+    baseline_numbers,
+    beside_baseline,
+    difference_of,
+    interval_of,
+    measured_names,
+    values_of,
+)
+from harness.statistics import StepKey
 
-SCHEMA_VERSION = 1
-BASE = "base"
-READS_EXPERT = frozenset({"first_half"})  # floor policies that copy from the answer: a yardstick, no floor
+SCHEMA_VERSION = 2
+BASE, CONTROL = "base", "sft_control"
+_RL = ("srl", "rlvr")
+_OFTEN_CLIPPED = 0.1  # share of samples from which on their length is worth a warning
 _CURVES = {  # name in the report -> metric of the trainer
     "reward": "reward",
     "loss": "loss",
@@ -27,27 +35,37 @@ def report_numbers(run: RunData) -> dict[str, Any]:
     """Everything that report.json says. Parts that the run has not reached yet are None or empty."""
     warnings = list(run.warnings)
     chosen = chosen_evaluations(run, warnings)
-    stages = {stage: _stage(run, stage, evaluation) for stage, evaluation in chosen.items()}
-    trained = trained_stage(chosen)
     rows = {stage: run.held_out.get(evaluation, {}) for stage, evaluation in chosen.items()}
-    difference = _difference(rows[trained], rows[BASE]) if trained and BASE in rows else None
+    names = measured_names(run, [*rows.values(), *run.baselines.values()])
+    stages = {stage: _stage(run, stage, evaluation, names) for stage, evaluation in chosen.items()}
+    trained = trained_stage(chosen)
+    difference = _difference(run, rows[trained], rows[BASE]) if trained and BASE in rows else None
+    baseline = baseline_numbers(run, names)
+    beside = {stage: beside_baseline(run, some, baseline) for stage, some in rows.items()}
+    sampling = {stage: _sampling(steps) for stage, steps in run.groups.items()}
     _warn_of_gaps(run, stages, trained, warnings)
+    _warn_of_clipping(sampling, warnings)
+    warnings += run.manifest.get("warnings") or []
     return {
         "schema_version": SCHEMA_VERSION,
         "run": _about(run),
+        "trained_on": run.trained_on,
         "trained_stage": trained,
         "stages": stages,
-        "difference": difference.as_json() if difference else None,
-        "verdict": verdict(difference) if difference else None,
-        "difference_by_kind": _difference_by_kind(rows[trained], rows[BASE])
+        "baseline": baseline,
+        "skill": {stage: figures["skill"] for stage, figures in beside.items()},
+        "above_baseline": {stage: figures["above_baseline"] for stage, figures in beside.items()},
+        "clipped_fraction": _clipped(stages, sampling),
+        "difference": _without(difference, "steps", "verdict"),
+        "verdict": difference["verdict"] if difference else None,
+        "difference_by_kind": _difference_by_kind(run, rows[trained], rows[BASE])
         if difference and trained
         else {},
-        "differences": _consecutive_differences(rows),
+        "differences": _stage_differences(run, rows, names),
         "last_step": _last_step(run, chosen, trained),
         "accuracy": accuracy_numbers(run, chosen),
-        "floor": _floor(run),
         "curves": {"training": _training_curves(run), "held_out": _held_out_curve(run)},
-        "sampling": {stage: _sampling(steps) for stage, steps in run.groups.items()},
+        "sampling": sampling,
         "warnings": warnings,
     }
 
@@ -70,10 +88,15 @@ def chosen_evaluations(run: RunData, warnings: list[str]) -> dict[str, Evaluatio
         else:
             chosen[stage] = evaluation
     before: Evaluation | None = None
+    start_of_rl: Evaluation | None = None
     for stage, last in chosen.items():
+        if stage in _RL and start_of_rl is None:
+            start_of_rl = before
         if stage != BASE:
-            chosen[stage] = _evaluation_of(run, stage, last, before, complete, warnings)
-        before = chosen[stage]
+            start = start_of_rl if stage == CONTROL else before
+            chosen[stage] = _evaluation_of(run, stage, last, start, complete, warnings)
+        if stage != CONTROL:
+            before = chosen[stage]
     return chosen
 
 
@@ -99,21 +122,23 @@ def _evaluation_of(
 
 
 def trained_stage(chosen: Mapping[str, Evaluation]) -> str | None:
-    """The last stage that was trained and evaluated."""
-    return next((stage for stage in reversed(list(chosen)) if stage != BASE), None)
+    """The last stage that was trained and evaluated; the control leads nowhere."""
+    return next((stage for stage in reversed(list(chosen)) if stage not in (BASE, CONTROL)), None)
 
 
-def rewards(rows: Rows) -> dict[StepKey, float | None]:
-    return {key: row.reward for key, row in rows.items()}
+def stage_pairs(stages: Iterable[str]) -> list[tuple[str, str]]:
+    """Which stage is compared with which, (before, after): each with the one it started from, RL with its control.
 
-
-def interval_of(rows: Rows) -> Interval | None:
-    """Mean step reward; None if nothing is judged."""
-    by_trajectory: dict[str, list[float | None]] = {}
-    for (trajectory, _), row in rows.items():
-        by_trajectory.setdefault(trajectory, []).append(row.reward)
-    judged = any(row.reward is not None for row in rows.values())
-    return cluster_bootstrap(by_trajectory) if judged else None
+    >>> stage_pairs(["base", "sft", "srl", "sft_control"])
+    [('base', 'sft'), ('sft', 'srl'), ('sft', 'sft_control'), ('sft_control', 'srl')]
+    """
+    chain = [stage for stage in stages if stage != CONTROL]
+    pairs = list(pairwise(chain))
+    if CONTROL in stages:
+        learned = [stage for stage in chain if stage in _RL]
+        starts = [before for before, after in pairs if after in learned[:1]]
+        pairs += [(before, CONTROL) for before in starts] + [(CONTROL, after) for after in learned[-1:]]
+    return pairs
 
 
 def _about(run: RunData) -> dict[str, Any]:
@@ -131,29 +156,28 @@ def _about(run: RunData) -> dict[str, Any]:
     return {"name": run.name, **{key: run.manifest.get(key) for key in keys}}
 
 
-def _stage(run: RunData, stage: str, evaluation: Evaluation) -> dict[str, Any]:
+def _stage(run: RunData, stage: str, evaluation: Evaluation, names: Iterable[str]) -> dict[str, Any]:
     rows = run.held_out.get(evaluation, {})
-    interval = interval_of(rows)
     return {
         "step": evaluation[1],
         "of_stage": evaluation[0],  # another one where nothing beat the start
         "is_best": run.best_steps.get(stage) == evaluation[1],
         "evaluations": sum(name == stage for name, _ in run.evaluations),
-        "step_reward": interval.as_json() if interval else None,
+        "step_reward": interval_of(values_of(run, rows, run.trained_on)) if rows else None,
+        "rewards": {name: interval_of(values_of(run, rows, name)) for name in names},
         "steps": len(rows),
         "unjudged": sum(row.reward is None for row in rows.values()),
         "format_rate": _share(row.well_formed for row in rows.values()),
         "reward_if_well_formed": _mean(row.reward for row in rows.values() if row.well_formed),
         "exact_match_rate": _share(row.exact_match for row in rows.values()),
-        "rewards": _means_by_part(rows.values()),
-        "by_kind": {kind: _kind(part) for kind, part in _by_kind(rows).items()},
+        "clipped_fraction": _share(row.clipped for row in rows.values() if row.clipped is not None),
+        "by_kind": {kind: _kind(run, part, names) for kind, part in _by_kind(rows).items()},
     }
 
 
-def _kind(rows: Rows) -> dict[str, Any]:
-    interval = interval_of(rows)
-    empty = {"mean": None, "low": None, "high": None, "n": 0}
-    return {**(interval.as_json() if interval else empty), "steps": len(rows)}
+def _kind(run: RunData, rows: Rows, names: Iterable[str]) -> dict[str, Any]:
+    means = {name: interval_of(values_of(run, rows, name))["mean"] for name in names}
+    return {**interval_of(values_of(run, rows, run.trained_on)), "rewards": means, "steps": len(rows)}
 
 
 def _by_kind(rows: Rows) -> dict[str, dict[StepKey, HeldOutRow]]:
@@ -162,12 +186,6 @@ def _by_kind(rows: Rows) -> dict[str, dict[StepKey, HeldOutRow]]:
     for key, row in rows.items():
         kinds.setdefault(row.kind, {})[key] = row
     return dict(sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])))
-
-
-def _means_by_part(rows: Iterable[HeldOutRow]) -> dict[str, float | None]:
-    rows = list(rows)
-    names = dict.fromkeys(name for row in rows for name in row.parts)
-    return {name: _mean(row.parts.get(name) for row in rows) for name in names}
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -180,29 +198,30 @@ def _share(flags: Iterable[bool]) -> float | None:
     return sum(flags) / len(flags) if flags else None
 
 
-def _difference(after: Rows, before: Rows) -> Interval | None:
-    try:
-        return paired_difference(rewards(after), rewards(before))
-    except ValueError:  # no step is judged on both sides
-        return None
+def _difference(run: RunData, after: Rows, before: Rows) -> dict[str, Any] | None:
+    """Of the trained reward; None without a step that both judged."""
+    figures = difference_of(values_of(run, after, run.trained_on), values_of(run, before, run.trained_on))
+    return None if figures["mean"] is None else figures
 
 
-def _difference_by_kind(after: Rows, before: Rows) -> dict[str, Any]:
-    parts = {kind: _difference(part, before) for kind, part in _by_kind(after).items()}
-    return {kind: part.as_json() if part else None for kind, part in parts.items()}
+def _without(figures: Mapping[str, Any] | None, *keys: str) -> dict[str, Any] | None:
+    return None if figures is None else {key: value for key, value in figures.items() if key not in keys}
 
 
-def _consecutive_differences(rows: Mapping[str, Rows]) -> list[dict[str, Any]]:
-    stages = list(rows)
-    return [difference_entry(rows[b], rows[a], {"from": a, "to": b}) for a, b in pairwise(stages)]
+def _difference_by_kind(run: RunData, after: Rows, before: Rows) -> dict[str, Any]:
+    parts = {kind: _difference(run, part, before) for kind, part in _by_kind(after).items()}
+    return {kind: _without(part, "steps", "verdict") for kind, part in parts.items()}
 
 
-def difference_entry(after: Rows, before: Rows, names: Mapping[str, str]) -> dict[str, Any]:
-    """``after - before`` with how many steps it rests on; the figures are None without a common step."""
-    interval = _difference(after, before)
-    if interval is None:
-        return {**names, "mean": None, "low": None, "high": None, "n": 0, "steps": 0, "verdict": None}
-    return {**names, **interval.as_json(), "steps": interval.steps, "verdict": verdict(interval)}
+def _stage_differences(run: RunData, rows: Mapping[str, Rows], names: Iterable[str]) -> list[dict[str, Any]]:
+    entries = []
+    for before, after in stage_pairs(rows):
+        rewards = {
+            name: difference_of(values_of(run, rows[after], name), values_of(run, rows[before], name))
+            for name in names
+        }
+        entries.append({"from": before, "to": after, **rewards[run.trained_on], "rewards": rewards})
+    return entries
 
 
 def _last_step(run: RunData, chosen: Mapping[str, Evaluation], trained: str | None) -> dict[str, Any] | None:
@@ -214,19 +233,8 @@ def _last_step(run: RunData, chosen: Mapping[str, Evaluation], trained: str | No
     last = max(complete, key=lambda evaluation: evaluation[1])
     if last == chosen[trained]:
         return None
-    return difference_entry(run.held_out[last], base, {"stage": trained}) | {"step": last[1]}
-
-
-def _floor(run: RunData) -> dict[str, Any] | None:
-    """floor.json with the name of the best policy that does not read the expert's action beside it."""
-    if run.floor is None:
-        return None
-    try:
-        means = {name: float(policy["mean"]) for name, policy in run.floor["policies"].items()}
-        best = max(means.keys() - READS_EXPERT, key=lambda name: (means[name], name), default=None)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{run.folder / 'floor.json'}: no usable 'policies' ({error!r})") from error
-    return {"reward": run.floor.get("reward"), "policies": run.floor["policies"], "best": best}
+    after, before = (values_of(run, some, run.trained_on) for some in (run.held_out[last], base))
+    return {"stage": trained, "step": last[1], **difference_of(after, before)}
 
 
 def _training_curves(run: RunData) -> dict[str, dict[str, list[Any]]]:
@@ -246,9 +254,9 @@ def _held_out_curve(run: RunData) -> list[dict[str, Any]]:
     complete = max((len(rows) for rows in run.held_out.values()), default=0)
     points = []
     for (stage, step), rows in run.held_out.items():
-        interval = interval_of(rows)
-        if interval and len(rows) == complete:
-            points.append({"stage": stage, "step": step, **interval.as_json()})
+        interval = interval_of(values_of(run, rows, run.trained_on))
+        if interval["mean"] is not None and len(rows) == complete:
+            points.append({"stage": stage, "step": step, **interval})
     return points
 
 
@@ -257,6 +265,7 @@ def _sampling(steps: Mapping[int, Iterable[Any]]) -> dict[str, Any]:
     completions = sum(group.completions for group in groups)
     reasons = Counter(group.reason for group in groups if group.reason is not None)
     kept = len(groups) - sum(reasons.values())
+    says = [(group.clipped, group.completions) for group in groups if group.clipped is not None]
     return {
         "groups": len(groups),
         "kept": kept,
@@ -264,8 +273,31 @@ def _sampling(steps: Mapping[int, Iterable[Any]]) -> dict[str, Any]:
         "dropped": dict(reasons.most_common()),
         "completions": completions,
         "format_failure_rate": sum(g.format_failures for g in groups) / completions if completions else None,
+        "clipped_fraction": sum(cut for cut, _ in says) / sum(n for _, n in says) if says else None,
         "unjudged": sum(group.unjudged for group in groups),
     }
+
+
+def _clipped(stages: Mapping[str, Any], sampling: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    """Share of completions that were cut at the longest length allowed: greedy ones, and sampled ones."""
+    nothing: Mapping[str, Any] = {"clipped_fraction": None}
+    return {
+        stage: {
+            "held_out": stages.get(stage, nothing)["clipped_fraction"],
+            "sampled": sampling.get(stage, nothing)["clipped_fraction"],
+        }
+        for stage in dict.fromkeys([*stages, *sampling])
+    }
+
+
+def _warn_of_clipping(sampling: Mapping[str, Any], warnings: list[str]) -> None:
+    for stage, figures in sampling.items():
+        cut = figures["clipped_fraction"]
+        if cut is not None and cut > _OFTEN_CLIPPED:
+            warnings.append(
+                f"{100 * cut:.0f} % of the completions that {stage} sampled were cut at "
+                f"{stage}.trl.max_completion_length: a call that is cut scores as a broken format; allow longer ones"
+            )
 
 
 def _warn_of_gaps(run: RunData, stages: Mapping[str, Any], trained: str | None, warnings: list[str]) -> None:
@@ -276,8 +308,8 @@ def _warn_of_gaps(run: RunData, stages: Mapping[str, Any], trained: str | None, 
         warnings.append("the untrained model was not evaluated (yet): nothing to compare with")
     if trained is None:
         warnings.append("no trained stage was evaluated (yet): there is no difference to report")
-    if run.floor is None and run.held_out:
-        warnings.append("floor.json is not there (yet): no trivial policy to compare with")
+    if not run.baselines and run.floor is None and run.held_out:
+        warnings.append("baselines.jsonl is not there (yet): no trivial policy to compare with")
     for stage, figures in stages.items():
         reward = figures["step_reward"]
         if reward and reward["n"] == 1:

@@ -29,27 +29,33 @@ _OURS = frozenset(
 )  # fmt: skip
 
 
-def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> Any:
-    """TRL's configuration of a stage. Raises UserError for settings it refuses."""
-    config = SFTConfig if stage == "sft" else GRPOConfig
+def stage_arguments(stage: Stage, recipe: Recipe, folder: Path, *, updates: int | None = None) -> Any:
+    """TRL's configuration of a stage. Raises UserError for settings it refuses.
+
+    ``updates``: how many sft_control makes.
+    """
+    supervised = stage in ("sft", "sft_control")
+    config = SFTConfig if supervised else GRPOConfig
     table: dict[str, Any] = getattr(recipe, stage).trl
     if ours := sorted(_OURS & table.keys()):
         raise UserError(
             f"{stage}.trl.{ours[0]} is set by the harness: remove it from the recipe", exit_code=2
         )
-    settings = {**_DEFAULTS, **({} if stage == "sft" else _GRPO_DEFAULTS), **table}
+    settings = {**_DEFAULTS, **({} if supervised else _GRPO_DEFAULTS), **table}
     # Left to itself transformers refuses bf16 on a machine without an accelerator instead of computing it there.
     settings.setdefault("use_cpu", not torch.accelerator.is_available())
     settings.setdefault("save_steps", settings.get("eval_steps", 50))
     settings.setdefault("eval_steps", settings["save_steps"])
     if settings["save_strategy"] == "steps" and settings["save_total_limit"] == 1:
         raise UserError(f"{stage}.trl.save_total_limit: keep at least 2, the best and the last", exit_code=2)
-    if stage == "sft":
+    if supervised:
         settings |= {"max_length": None}
+    if stage == "sft_control":
+        settings |= {"max_steps": updates or 1}
     try:
         args = config(
             output_dir=str(folder),
-            seed=recipe.seed,
+            seed=recipe.seed + (stage == "sft_control"),  # the same steps in another order than sft had them
             remove_unused_columns=False,
             metric_for_best_model=f"eval_{recipe.metric_of(stage)}",
             greater_is_better=True,
@@ -57,7 +63,7 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> Any:
         )
     except (ValueError, TypeError) as error:
         raise UserError(f"{stage}.trl: {error}", exit_code=2) from error
-    if stage != "sft":
+    if not supervised:
         grpo: GrpoTable = getattr(recipe, stage)
         try:
             check_together(grpo.sampling.steps_per_trajectory, args)

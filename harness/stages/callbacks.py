@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 
 from harness.config import SwitchTable
 from harness.stages.base import SELECTABLE, StageContext
+from harness.stages.control import last_train_seconds
 
 
 def plateau_reached(history: Sequence[Mapping[str, Any]], metric: str, switch: SwitchTable) -> bool:
@@ -44,13 +45,18 @@ class RunCallback(TrainerCallback):
     def __init__(self, stage: str, context: StageContext) -> None:
         self._stage = stage
         self._context = context
-        self._started = time.monotonic()
+        self._started = self._step_started = time.monotonic()
         self._first_step = 0
+        self._train_seconds = last_train_seconds(context.run.metrics, stage)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._started, self._first_step = time.monotonic(), state.global_step
 
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._step_started = time.monotonic()
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._train_seconds += time.monotonic() - self._step_started
         if state.global_step >= state.max_steps:
             control.should_evaluate = True
 
@@ -59,7 +65,8 @@ class RunCallback(TrainerCallback):
             return
         kind = "validation" if SELECTABLE & logs.keys() else "train"
         row = {"stage": self._stage, "step": state.global_step, "time": time.time(), "kind": kind}
-        self._context.run.append(self._context.run.metrics, [{**row, **_finite(logs)}])
+        spent = {"train_seconds": round(self._train_seconds, 2)} if kind == "train" else {}
+        self._context.run.append(self._context.run.metrics, [{**row, **spent, **_finite(logs)}])
         self._context.teller.say(
             f"{self._stage} {state.global_step}/{state.max_steps}  " + self._line(logs, state)
         )

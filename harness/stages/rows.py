@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from harness.config import Stage
+from harness.config import SftTable, Stage
 from harness.outcomes.base import VERIFIED, outcome_row
 from harness.stages.base import StageContext
 from harness.step_data import lazy_dataset, reward_columns
@@ -16,28 +16,26 @@ from srl_agent.training.sampling import Group, population_std
 WHOLE = -1  # in the place of a step: the whole solution
 
 
-def stage_datasets(stage: Stage, context: StageContext) -> tuple[Any, Any]:
+def stage_datasets(stage: Stage, context: StageContext) -> tuple[Any, ...]:
     """Training and held-out rows; the latter are there for the trainer, our own validation measures."""
     data = context.data
     if stage == "rlvr":
         outcomes = context.outcomes
         assert outcomes is not None  # the recipe is checked for it
-        rows = [
-            lazy_dataset(side, lambda name: outcome_row(outcomes, name))
-            for side in (outcomes.train, outcomes.validation)
-        ]
-        return rows[0], rows[1]
-    render = _sft_row if stage == "sft" else _srl_row
-    train = sft_targets(context) if stage == "sft" else data.train
-    return (
-        lazy_dataset(train, lambda ref: render(ref, context)),
-        lazy_dataset(data.validation, lambda ref: render(ref, context)),
-    )
+        tasks = (outcomes.train, outcomes.validation)
+        return tuple(lazy_dataset(side, lambda name: outcome_row(outcomes, name)) for side in tasks)
+    if stage == "srl":
+        return tuple(
+            lazy_dataset(side, lambda ref: _srl_row(ref, context)) for side in (data.train, data.validation)
+        )
+    table: SftTable = getattr(context.recipe, stage)
+    sides = (sft_targets(table, context), data.validation)
+    return tuple(lazy_dataset(side, lambda ref: _sft_row(ref, table, context)) for side in sides)
 
 
-def sft_targets(context: StageContext) -> tuple[StepRef, ...]:
+def sft_targets(table: SftTable, context: StageContext) -> tuple[StepRef, ...]:
     """What SFT trains on, in the order of its rows."""
-    data, targets = context.data, context.recipe.sft.targets
+    data, targets = context.data, table.targets
     whole = [StepRef(trajectory=position, step=WHOLE) for position in data.train_trajectories]
     if "solutions" in targets:
         whole = [ref for ref in whole if all(step.target for step in data.trajectory(ref.trajectory).steps)]
@@ -49,9 +47,9 @@ def _srl_row(ref: StepRef, context: StageContext) -> dict[str, Any]:
     return {"prompt": example.prompt, **reward_columns(example)}
 
 
-def _sft_row(ref: StepRef, context: StageContext) -> dict[str, Any]:
+def _sft_row(ref: StepRef, table: SftTable, context: StageContext) -> dict[str, Any]:
     """Prompt as in SRL, then thought and action; or a whole solution. The loss is over what follows the prompt."""
-    prompt, text = _whole_solution(ref, context) if ref.step == WHOLE else _step_target(ref, context)
+    prompt, text = _whole_solution(ref, context) if ref.step == WHOLE else _step_target(ref, table, context)
     tokenizer = context.tokenizer
     rendered = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)
     target = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
@@ -59,9 +57,9 @@ def _sft_row(ref: StepRef, context: StageContext) -> dict[str, Any]:
     return {"input_ids": prompt_ids + target, "labels": [-100] * len(prompt_ids) + target}
 
 
-def _step_target(ref: StepRef, context: StageContext) -> tuple[list[Message], str]:
+def _step_target(ref: StepRef, table: SftTable, context: StageContext) -> tuple[list[Message], str]:
     example = context.data.example(ref)
-    return example.prompt, step_completion(example, context.data.action_format, context.recipe.sft)
+    return example.prompt, step_completion(example, context.data.action_format, table)
 
 
 def _whole_solution(ref: StepRef, context: StageContext) -> tuple[list[Message], str]:
@@ -88,6 +86,7 @@ def _group_row(stage: str, step: int, group: Group, names: Sequence[str]) -> dic
                 "rewards": dict(zip(names, sample.parts, strict=True)),
                 "reward": sample.reward,
                 "format_error": sample.format_error,
+                "clipped": sample.clipped,
             }
             for sample in group.samples
         ],

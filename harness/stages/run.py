@@ -13,10 +13,11 @@ from harness.outcomes.base import verified_rewards
 from harness.stages.arguments import stage_arguments
 from harness.stages.base import SELECTABLE, PolicyState, StageContext
 from harness.stages.callbacks import RunCallback, SwitchCallback, plateau_reached
+from harness.stages.control import CONTROL, control_updates
 from harness.stages.rows import sft_targets, stage_datasets, write_groups
 from srl_agent.models import load_policy
 from srl_agent.training.checkpoints import latest_checkpoint, remove_partial_checkpoints
-from srl_agent.training.sampling import SamplingSettings
+from srl_agent.training.sampling import NoSpreadError, SamplingSettings
 from srl_agent.training.sft import StepSFTTrainer
 from srl_agent.training.srl import SRLTrainer
 
@@ -49,7 +50,10 @@ def run_stage(stage: Stage, start: PolicyState, context: StageContext) -> Policy
     ):  # killed before it was written down
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     else:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except NoSpreadError as error:
+            raise UserError(f"{stage}: {error}") from error
     best = _choose_best(stage, trainer, start, metric, keep=getattr(recipe, stage).keep)
     best["ended_by"] = "plateau" if plateau_reached(trainer.state.log_history, metric, switch) else "epochs"
     context.teller.say(
@@ -72,7 +76,10 @@ def _log_history(checkpoint: Path) -> list[dict[str, Any]]:
 
 def _make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Any:
     recipe = context.recipe
-    args = stage_arguments(stage, recipe, context.run.stage_dir(stage))
+    updates = control_updates(context.run.metrics) if stage == CONTROL else None
+    if updates is not None:
+        context.teller.say(f"{stage}: {updates} updates of SFT take about the time that RL took")
+    args = stage_arguments(stage, recipe, context.run.stage_dir(stage), updates=updates)
     set_seed(recipe.seed)  # a new adapter is drawn at random
     lora = recipe.model.lora.model_dump() if recipe.model.lora else None
     model = load_policy(
@@ -91,10 +98,10 @@ def _make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> An
         "tokens_per_call": table.tokens_per_call,
     }
     try:
-        if stage == "sft":
+        if stage in ("sft", CONTROL):
             return StepSFTTrainer(
-                trajectories=[str(ref.trajectory) for ref in sft_targets(context)],
-                steps_per_trajectory=recipe.sft.steps_per_trajectory,
+                trajectories=[str(ref.trajectory) for ref in sft_targets(table, context)],
+                steps_per_trajectory=table.steps_per_trajectory,
                 **shared,
             )
         verified = context.outcomes if stage == "rlvr" else None

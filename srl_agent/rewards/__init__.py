@@ -1,6 +1,13 @@
 """Rewards: how near an action is to the expert's."""
 
-from srl_agent.rewards.floor import FLOOR_POLICIES, floor_step
+from srl_agent.rewards.baselines import (
+    BASELINES,
+    BEST_CONSTANT,
+    READS_EXPERT,
+    as_step,
+    baseline_step,
+    constant_candidates,
+)
 from srl_agent.rewards.functions import (
     FORMAT_PENALTY,
     REWARDS,
@@ -17,8 +24,10 @@ from srl_agent.rewards.similarity import reference_similarity, similarities, sim
 from srl_agent.rewards.structured import structured_similarity
 
 __all__ = [
-    "FLOOR_POLICIES",
+    "BASELINES",
+    "BEST_CONSTANT",
     "FORMAT_PENALTY",
+    "READS_EXPERT",
     "REWARDS",
     "Reward",
     "Score",
@@ -27,8 +36,10 @@ __all__ = [
     "WeightedRewards",
     "actions_from_json",
     "actions_to_json",
+    "as_step",
+    "baseline_step",
     "completion_text",
-    "floor_step",
+    "constant_candidates",
     "reference_similarity",
     "similarities",
     "similarity",

@@ -99,10 +99,32 @@ REWARDS: Mapping[str, Callable[..., Reward]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedRewards:
-    """The rewards of a recipe, by name, and their weights: one definition for training, validation and floor."""
+    """The rewards of a recipe, by name, and their weights: one definition for training, validation and baselines.
+
+    A reward of weight 0 is measured and is no part of the sum.
+    """
 
     functions: Mapping[str, Reward]
     weights: Mapping[str, float]
+
+    @property
+    def label(self) -> str:
+        """What the sum is called: the name of the only reward, or the sum written out."""
+        terms = {name: weight for name, weight in self.weights.items() if weight}
+        if list(terms.values()) == [1.0]:
+            return next(iter(terms))
+        return " + ".join(f"{weight:g} {name}" for name, weight in terms.items())
+
+    def with_measures(self, action_format: ActionFormat) -> "WeightedRewards":
+        """These, and at weight 0 the rewards of ours that are not among them: what is reported of every model."""
+        more = {
+            name: made(action_format=action_format)
+            for name, made in REWARDS.items()
+            if name not in self.weights
+        }
+        return WeightedRewards(
+            functions={**self.functions, **more}, weights={**self.weights, **dict.fromkeys(more, 0.0)}
+        )
 
     def score(self, completions: Sequence[str], columns: Mapping[str, Sequence[Any]]) -> list["Score"]:
         """Score completions; ``columns`` holds one value per completion."""
@@ -113,7 +135,7 @@ class WeightedRewards:
 
     def total(self, parts: Mapping[str, float | None]) -> float | None:
         """Weighted sum over the rewards that judged; None if none did."""
-        judged = {name: value for name, value in parts.items() if value is not None}
+        judged = {name: value for name, value in parts.items() if value is not None and self.weights[name]}
         return sum(self.weights[name] * value for name, value in judged.items()) if judged else None
 
 

@@ -5,6 +5,7 @@ backward, for sequences of a few hundred tokens. Here, too, no scores are kept f
 query of a block sees are left out.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ def attend(
     ``bias`` (B or 1, 1, T, K) is added to the scores. It has to hide every key that stands behind its query.
     """
     if query.device.type == "cpu" and query.dtype == key.dtype == value.dtype == torch.bfloat16:
-        return _BlockedAttention.apply(query, key, value, bias, scaling)  # type: ignore[no-any-return, no-untyped-call]
+        return _BlockedAttention.apply(query, key, value, bias, scaling)
     return scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scaling, enable_gqa=True)
 
 
@@ -61,7 +62,9 @@ class _BlockedAttention(torch.autograd.Function):
         of_q = torch.empty_like(q)
         blocks = _blocks(q, k)
         # Several blocks add to the gradient of the same keys: in float32, as a product adds up inside.
-        of_k, of_v = (torch.zeros(x.shape, dtype=torch.float32 if len(blocks) > 1 else x.dtype) for x in (k, v))
+        of_k, of_v = (
+            torch.zeros(x.shape, dtype=torch.float32 if len(blocks) > 1 else x.dtype) for x in (k, v)
+        )
         inner = (gradient * output).sum(dim=-1, keepdim=True, dtype=torch.float32).to(q.dtype)
         for block in blocks:
             weights, of_output = block.weights(q, k, bias), block.queries(gradient)
@@ -124,15 +127,32 @@ def _attend(
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention function; ``attention_mask`` None means causal."""
     tokens, keys = query.shape[2], key.shape[2]
-    fits = query.device.type == "cpu" and query.dtype == torch.bfloat16 and tokens > 1 and scaling is not None
-    if not fits or dropout or (attention_mask is not None and attention_mask.dtype != torch.bool):
+    fits = query.device.type == "cpu" and query.dtype == torch.bfloat16 and tokens > 1
+    if (
+        not fits
+        or scaling is None
+        or dropout
+        or (attention_mask is not None and attention_mask.dtype != torch.bool)
+    ):
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    if attention_mask is None:
-        attention_mask = torch.ones(tokens, keys, dtype=torch.bool).tril(keys - tokens)[None, None]
-    output = attend(query, key, value, hidden_as_bias(attention_mask, query.dtype), scaling)
-    return output.transpose(1, 2).contiguous(), None
+    bias = _causal_bias(tokens, keys) if attention_mask is None else _bias_of(attention_mask)
+    return attend(query, key, value, bias, scaling).transpose(1, 2).contiguous(), None
+
+
+@lru_cache(maxsize=4)
+def _causal_bias(tokens: int, keys: int) -> torch.Tensor:
+    seen = torch.ones(tokens, keys, dtype=torch.bool).tril(keys - tokens)
+    return hidden_as_bias(seen[None, None], torch.bfloat16)
+
+
+def _bias_of(mask: Any) -> torch.Tensor:
+    """The bias of a mask, which is the same for all layers of a call: it is kept with the mask."""
+    if not hasattr(mask, "srl_bias"):
+        mask.srl_bias = hidden_as_bias(mask, torch.bfloat16)
+    bias: torch.Tensor = mask.srl_bias
+    return bias
 
 
 AttentionInterface.register(BLOCKED, _attend)

@@ -37,7 +37,7 @@ def fit_lm_head_to_cpu() -> None:
         trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE = _TILE
 
 
-class _CpuLogProbFunction(ChunkedLogProbFunction):  # type: ignore[misc]
+class _CpuLogProbFunction(ChunkedLogProbFunction):
     """TRL's function; its backward pass is ours for a frozen head on a CPU and a loss of log-probabilities."""
 
     @staticmethod

@@ -40,14 +40,14 @@ def _forward(self: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Ten
     if name is None or args or kwargs or x.dtype != base.weight.dtype or torch.is_autocast_enabled("cpu"):
         return LoraLinear.forward(self, x, *args, **kwargs)
     a, b = self.lora_A[name].weight, self.lora_B[name].weight
-    return _LoraProduct.apply(x, base.weight, base.bias, a, b, self.scaling[name])  # type: ignore[no-any-return, no-untyped-call]
+    return _LoraProduct.apply(x, base.weight, base.bias, a, b, self.scaling[name])
 
 
 class _LoraProduct(torch.autograd.Function):
     """``x W^T + bias + s (x A^T) B^T`` of x (…, in), W (out, in), A (r, in) and B (out, r); W has no gradient."""
 
     @staticmethod
-    def forward(  # noqa: PLR0913
+    def forward(
         ctx: Any,
         x: torch.Tensor,
         weight: torch.Tensor,

@@ -111,12 +111,15 @@ class _PackedRows:
     def __init__(self, packing: Packing, dtype: torch.dtype) -> None:
         self._sizes, self._kept = list(packing.completions), packing.kept
         self._longest = max(self._sizes)
-        prompts = torch.tensor(sorted(set(packing.prompts)) if len(set(packing.prompts)) == 1 else packing.prompts)
+        prompts = torch.tensor(
+            sorted(set(packing.prompts)) if len(set(packing.prompts)) == 1 else packing.prompts
+        )
         of_prompt_GK = torch.arange(self._kept) < prompts[:, None]
         own_TT = torch.ones(self._longest, self._longest, dtype=torch.bool).tril()
         shape = (len(prompts), self._longest, -1)
         allowed_GTK = torch.cat(
-            [of_prompt_GK[:, None].expand(*shape[:2], self._kept), own_TT.expand(*shape[:2], self._longest)], dim=-1
+            [of_prompt_GK[:, None].expand(*shape[:2], self._kept), own_TT.expand(*shape[:2], self._longest)],
+            dim=-1,
         )
         self.bias = hidden_as_bias(allowed_GTK[:, None], dtype)
 
@@ -127,7 +130,9 @@ class _PackedRows:
 
     def pack(self, rows: torch.Tensor) -> torch.Tensor:
         """(G, heads, T, size) -> (1, tokens, heads, size)."""
-        return torch.cat([row[:, :size].transpose(0, 1) for row, size in zip(rows, self._sizes, strict=True)])[None]
+        return torch.cat(
+            [row[:, :size].transpose(0, 1) for row, size in zip(rows, self._sizes, strict=True)]
+        )[None]
 
     def keys(self, packed: torch.Tensor) -> torch.Tensor:
         """Keys, or values, (1, heads, kept + tokens, size) -> (G, heads, kept + T, size)."""

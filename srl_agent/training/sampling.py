@@ -29,6 +29,7 @@ class Sample:
     parts: tuple[float | None, ...]  # by reward function
     reward: float | None  # weighted sum; None: unjudged
     format_error: str | None
+    clipped: bool = False  # cut at the longest length allowed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,76 @@ def carries_only_format(samples: Sequence[Sample], epsilon: float) -> bool:
     """Whether the spread of a group comes from format failures alone."""
     valid = [sample.reward for sample in samples if sample.format_error is None]
     return population_std(valid) <= epsilon
+
+
+_FLOAT_NOISE = 1e-6  # a standard deviation that is no difference
+
+
+class NoSpreadError(ValueError):
+    """No group of a whole training set had a spread in its rewards; the message names the likely cause."""
+
+
+@dataclass(kw_only=True)
+class SpreadTally:
+    """What the groups sampled so far were like, for the case that none has a spread in its rewards."""
+
+    groups: int = 0
+    with_spread: int = 0
+    completions: int = 0
+    clipped: int = 0
+    malformed: int = 0
+    unjudged: int = 0
+    largest_std: float = 0.0
+    format_error: str | None = None  # the first one
+
+    def add(self, groups: Sequence[Group]) -> None:
+        for group in groups:
+            self.groups += 1
+            self.with_spread += group.dropped in (None, "surplus")
+            self.largest_std = max(self.largest_std, population_std([s.reward for s in group.samples]))
+            for sample in group.samples:
+                self.completions += 1
+                self.clipped += sample.clipped
+                self.malformed += sample.format_error is not None
+                self.unjudged += sample.reward is None
+                self.format_error = self.format_error or sample.format_error
+
+    def explain(self, *, epsilon: float, longest: int) -> str:
+        """Why nothing can be learned, and what to do.
+
+        >>> SpreadTally(groups=9, completions=72, clipped=70).explain(epsilon=0.01, longest=80)
+        ... # doctest: +NORMALIZE_WHITESPACE
+        'none of 9 sampled groups has a spread in its rewards, so nothing can be learned from them; likely cause: 97 %
+        of the completions were cut at max_completion_length (80 tokens): allow longer ones'
+        """
+        cut, malformed, unjudged = (
+            n / self.completions for n in (self.clipped, self.malformed, self.unjudged)
+        )
+        if self.largest_std > _FLOAT_NOISE:
+            cause = (
+                f"the largest standard deviation within a group is {self.largest_std:.2g}, and sampling.epsilon "
+                f"({epsilon:g}) drops what is not above it: lower it"
+            )
+        elif cut > 0.5:
+            cause = (
+                f"{100 * cut:.0f} % of the completions were cut at max_completion_length ({longest} tokens): "
+                "allow longer ones"
+            )
+        elif malformed > 0.9:
+            cause = (
+                f"{100 * malformed:.0f} % of the completions have a broken format (the first: {self.format_error}): "
+                "train by SFT first (stages: [sft, srl]), or start from a model that knows the format"
+            )
+        elif unjudged > 0.5:
+            cause = (
+                f"{100 * unjudged:.0f} % of the completions could not be judged: look at the reward functions"
+            )
+        else:
+            cause = "all completions of a group score alike: sample at a higher temperature, or use a finer reward"
+        return (
+            f"none of {self.groups} sampled groups has a spread in its rewards, so nothing can be learned from them; "
+            f"likely cause: {cause}"
+        )
 
 
 def shuffled_rows(

@@ -58,7 +58,9 @@ def active_lora(layer: LoraLinear) -> str | None:
 
 def _outermost_linear(model: nn.Module) -> list[Any]:
     """Linear layers with or without an adapter, without the layers that an adapter is made of."""
-    wrapped = {id(part) for layer in model.modules() if isinstance(layer, LoraLinear) for part in layer.modules()}
+    wrapped = {
+        id(part) for layer in model.modules() if isinstance(layer, LoraLinear) for part in layer.modules()
+    }
     return [
         layer
         for layer in model.modules()

@@ -49,11 +49,14 @@ class PromptGroup:
         rows = [count for _, count in prompts]
         self._shape = (len(prompts), max(rows))
         self._places = torch.tensor(
-            [prompt * max(rows) + row for prompt, count in enumerate(rows) for row in range(count)], device=device
+            [prompt * max(rows) + row for prompt, count in enumerate(rows) for row in range(count)],
+            device=device,
         )
         seen_PK = torch.arange(self._end, device=device) < torch.tensor(lengths, device=device)[:, None]
         self._seen_PRK = seen_PK[:, None].repeat(1, max(rows), 1)
-        self.bias = torch.zeros(0)  # of the token that is being decoded: (P, 1, R × query heads of a key head, keys)
+        self.bias = torch.zeros(
+            0
+        )  # of the token that is being decoded: (P, 1, R × query heads of a key head, keys)
 
     @property
     def rows(self) -> int:
@@ -77,7 +80,9 @@ class PromptGroup:
         found = scaled_dot_product_attention(
             stacked.reshape(prompts, kept, -1, size), keys, values, attn_mask=self.bias, scale=scaling
         )
-        grid = found.view(prompts, kept, rows, -1, size).transpose(1, 2).reshape(prompts * rows, 1, heads, size)
+        grid = (
+            found.view(prompts, kept, rows, -1, size).transpose(1, 2).reshape(prompts * rows, 1, heads, size)
+        )
         return grid if self._is_full else grid[self._places]
 
     @property

@@ -10,6 +10,7 @@ of the epoch, so that a resumed run finds it again.
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ from srl_agent.training.checkpoints import COMPLETE, CheckpointMixin
 from srl_agent.training.prefix_tree import rows_of
 from srl_agent.training.sampling import (
     Group,
+    NoSpreadError,
     RefillStream,
     Sample,
     SamplingSettings,
+    SpreadTally,
     carries_only_format,
     reason_to_drop,
     rows_for_refill,
@@ -47,7 +50,8 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
     trainer in place of an evaluation loop and returns metrics. ``on_groups`` gets every group of a batch, kept or
     dropped, on the main process. All of ``GRPOTrainer``'s other arguments pass through.
 
-    Raises ValueError where the settings would make a resumed run differ from an uninterrupted one.
+    Raises ValueError where the settings would make a resumed run differ from an uninterrupted one; ``train`` raises
+    NoSpreadError where every group of the whole training set was dropped.
     """
 
     _buffered_inputs: Any
@@ -79,6 +83,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         self.reward_func_names = list(rewards.functions)
         self._rewards = rewards
         self._trajectories = trajectories or [str(row) for row in range(len(self.train_dataset))]
+        self._tally = SpreadTally()
         self._refill = RefillStream(self._trajectories, sampling.steps_per_trajectory, sampling.seed)
         models = [m for m in (self.accelerator.unwrap_model(self.model), self.ref_model) if m is not None]
         self._shares = share_prefixes and prepare_sharing(self, *models, tokens_per_call=tokens_per_call)
@@ -170,6 +175,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
                     parts=tuple(score.parts[name] for name in self.reward_func_names),
                     reward=score.total,
                     format_error=self._format_error(text),
+                    clipped=bool(ids) and ids[-1] not in self.eos_token_ids,
                 ),
             )
             for i, (row, text, ids, score) in enumerate(zip(inputs, texts, token_ids, scores, strict=True))
@@ -194,6 +200,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         metrics["sampling/rounds"].append(float(rounds))
         metrics["sampling/groups"].append(float(len(groups)))
         metrics["sampling/tokens"].append(float(sum(len(sample.token_ids) for sample in samples)))
+        metrics["sampling/clipped_fraction"].append(sum(sample.clipped for sample in samples) / len(samples))
         failures = sum(sample.format_error is not None for sample in samples)
         metrics["sampling/format_failure_rate"].append(failures / len(samples))
         if valid:
@@ -213,6 +220,24 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
             )
         if self._on_groups is not None and self.accelerator.is_main_process:
             self._on_groups(self.state.global_step + 1, groups)
+        self._tally.add(groups)
+        if self._is_without_spread and self._tally.groups >= len(self._trajectories):
+            raise NoSpreadError(self._explanation)
+
+    @property
+    def _is_without_spread(self) -> bool:
+        return self._tally.groups > 0 and self._tally.with_spread == 0
+
+    @property
+    def _explanation(self) -> str:
+        return self._tally.explain(epsilon=self._sampling.epsilon, longest=self.args.max_completion_length)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's. Raises NoSpreadError once as many groups as there are rows were sampled and all were dropped."""
+        result = super().train(*args, **kwargs)
+        if self._is_without_spread:
+            logger.warning("the weights are those of the start: %s", self._explanation)
+        return result
 
     # --- what TRL asks for while it takes the kept groups in ---------------------------------------------------
 
@@ -309,9 +334,11 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
     # --- resuming -----------------------------------------------------------------------------------------------
 
     def resume_state(self) -> dict[str, Any]:
-        return {"refill_position": self._refill.position}
+        return {"refill_position": self._refill.position, "tally": asdict(self._tally)}
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            self._refill.position = json.loads((Path(checkpoint) / COMPLETE).read_text())["refill_position"]
+            state = json.loads((Path(checkpoint) / COMPLETE).read_text())
+            self._refill.position = state["refill_position"]
+            self._tally = SpreadTally(**state.get("tally", {}))

@@ -33,7 +33,9 @@ def write_run(
     rng = random.Random(seed)
     folder.mkdir(parents=True)
     write_json(folder / "manifest.json", _manifest(folder.name, seed, trajectories, status))
-    (folder / "config.yaml").write_text(f"seed: {seed}\nmodel: tiny\nsrl:\n  learning_rate: 1.0e-5\n")
+    (folder / "config.yaml").write_text(
+        f"seed: {seed}\nmodel: tiny\nrewards:\n- name: similarity\nsrl:\n  learning_rate: 1.0e-5\n"
+    )
     evaluations = [("base", 0, 0.0)]
     for stage_index, stage in enumerate(stages, 1):
         evaluations += [
@@ -53,7 +55,7 @@ def write_run(
     if tasks:
         write_lines(folder / "outcomes.jsonl", _outcomes(stages, tasks, text))
     write_lines(folder / "samples.jsonl", [_group(rng, step, text) for step in range(1, 61)])
-    write_json(folder / "floor.json", _floor())
+    write_lines(folder / "baselines.jsonl", _baselines(trajectories, text))
     return folder
 
 
@@ -131,7 +133,8 @@ def _held_out(
                     "kind": kind,
                     "expert_action": EXPERT[kind] + text,
                     "completion": _completion(kind, similarity, text),
-                    "rewards": {"similarity": reward},
+                    "clipped": broken,
+                    "rewards": {"similarity": reward, "structured": -1.0 if broken else reward / 2},
                     "reward": reward,
                     "format_error": f"no closed thought{text}" if broken else None,
                     "exact_match": similarity > 0.6,
@@ -158,6 +161,7 @@ def _outcomes(stages: tuple[str, ...], tasks: int, text: str) -> list[dict[str, 
                     "step_index": 0,
                     "kind": "answer",
                     "expert_action": str(number) + text,
+                    "clipped": silent,
                     "completion": text if silent else f"\\boxed{{{number if right else -1}}}{text}",
                     "rewards": {},
                     "reward": float(right),
@@ -191,6 +195,7 @@ def _group(rng: random.Random, step: int, text: str) -> dict[str, Any]:
                 "rewards": {"similarity": reward},
                 "reward": reward,
                 "format_error": None,
+                "clipped": step % 20 == 0,
             }
             for reward in rewards
         ],
@@ -207,18 +212,21 @@ def _completion(kind: str, similarity: float, text: str) -> str:
     return f"<think>\nThe failing test points at the duration parser; look there first.{text}\n</think>\n{guess}{text}"
 
 
-def _floor() -> dict[str, Any]:
-    policies = {"repeat_last_action": 0.31, "empty_action": 0.12, "first_half": 0.44, "constant_ls": 0.17}
-    return {
-        "reward": "similarity",
-        "policies": {
-            name: {
-                "mean": mean,
-                "low": mean - 0.04,
-                "high": mean + 0.04,
-                "n": 40,
-                "by_kind": {kind: {"mean": mean, "n": 8} for kind in KINDS},
-            }
-            for name, mean in policies.items()
-        },
-    }
+def _baselines(trajectories: int, text: str) -> list[dict[str, Any]]:
+    """Rows of which each policy's mean is as said; `first_half` is the highest and reads the expert."""
+    similarity = {"repeat_last_action": 0.31, "empty_action": 0.12, "first_half": 0.44, "best_constant": 0.17}
+    structured = {"repeat_last_action": 0.10, "empty_action": 0.0, "first_half": 0.40, "best_constant": 0.15}
+    return [
+        {
+            "policy": policy,
+            "trajectory_id": f"durations-{number}",
+            "step_index": index,
+            "kind": kind,
+            "action": f"pytest{text}" if policy == "best_constant" else f"{EXPERT[kind]}{number}",
+            "rewards": {"similarity": mean + 0.01 * (number % 2) - 0.005, "structured": structured[policy]},
+            "reward": mean + 0.01 * (number % 2) - 0.005,
+        }
+        for policy, mean in similarity.items()
+        for number in range(trajectories)
+        for index, kind in enumerate(KINDS)
+    ]

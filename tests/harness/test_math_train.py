@@ -238,19 +238,22 @@ def test_a_study_runs_each_arm_with_each_seed_and_compares_them(tiny_model: Path
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "study"
     report = json.loads((folder / "study.json").read_text())
-    for metric in ("accuracy", "step_reward"):
+    trained_on = "tests.plugin_rewards:letters_of_even_steps"
+    assert list(report["metrics"]) == ["accuracy", trained_on, "similarity", "structured"]
+    for metric in report["metrics"]:
         table = report["metrics"][metric]
-        assert [(p["arm"], p["stage"]) for p in table["points"]] == [
-            ("sft", "base"), ("sft", "sft"), ("rlvr", "base"), ("rlvr", "rlvr"),
-        ]  # fmt: skip
+        # Both arms start with the same model: one point.
+        stages = [(p["arm"], p["stage"]) for p in table["points"]]
+        assert stages == [("sft+rlvr", "base"), ("sft", "sft"), ("rlvr", "rlvr")]
         assert all(point["by_seed"].keys() == {"0", "1"} for point in table["points"])
-        (difference,) = table["differences"]
-        assert (difference["from"], difference["to"], difference["verdict"]) == (
-            "sft/sft",
-            "rlvr/rlvr",
-            "too small to tell",
-        )
-    assert "| sft | base |" in done.stdout
+        pairs = [(d["from"], d["to"]) for d in table["differences"]]
+        assert pairs == [
+            ("sft+rlvr/base", "sft/sft"),
+            ("sft+rlvr/base", "rlvr/rlvr"),
+            ("sft/sft", "rlvr/rlvr"),
+        ]
+        assert (table["baseline"] is None) == (metric == "accuracy")
+    assert "| sft+rlvr | base |" in done.stdout
     assert (folder / "study.md").read_text() in done.stdout
     seeds = {
         name: json.loads((folder / name / "manifest.json").read_text())["seed"]

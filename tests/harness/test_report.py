@@ -62,21 +62,115 @@ def test_figures_follow_from_the_rows(folder: Path) -> None:
     assert difference["low"] < difference["mean"] < difference["high"]
     assert difference["n"] == 8
     assert [(d["from"], d["to"]) for d in figures["differences"]] == [("base", "sft"), ("sft", "srl")]
-    assert figures["floor"]["best"] == "repeat_last_action"  # first_half reads the expert's action
+    best = figures["baseline"]["best"]["similarity"]
+    assert (best["policy"], best["mean"]) == (
+        "repeat_last_action",
+        pytest.approx(0.31),
+    )  # first_half reads the expert
+    assert figures["baseline"]["best"]["structured"]["policy"] == "best_constant"
+    assert figures["baseline"]["policies"]["best_constant"]["action"] == "pytest"
     assert figures["warnings"] == []
     assert sum(kind["steps"] for kind in figures["stages"]["srl"]["by_kind"].values()) == 40
 
 
-def test_headline_says_when_the_floor_is_not_beaten(folder: Path) -> None:
-    assert "Trained is above the floor: repeat last action scores 0.310." in report_html.headline(
-        build_report(folder)
+def test_every_stage_has_every_reward_and_its_skill_over_the_best_baseline(folder: Path) -> None:
+    figures = build_report(folder)
+    rows = lines(folder / "validation.jsonl")
+    assert figures["trained_on"] == "similarity"
+    for stage, step in (("base", 0), ("sft", 60), ("srl", 60)):
+        of_stage = [row for row in rows if (row["stage"], row["step"]) == (stage, step)]
+        for name, baseline in (("similarity", 0.31), ("structured", 0.15)):
+            mean = sum(row["rewards"][name] for row in of_stage) / len(of_stage)
+            assert figures["stages"][stage]["rewards"][name]["mean"] == pytest.approx(mean)
+            skill, above = (figures[key][stage][name] for key in ("skill", "above_baseline"))
+            assert skill["mean"] == pytest.approx((mean - baseline) / (1 - baseline))
+            assert above["mean"] == pytest.approx(mean - baseline)
+            assert skill["low"] < skill["mean"] < skill["high"]
+            assert (skill["low"] > 0) == (above["low"] > 0) == (above["verdict"] == "above")
+    (pair,) = (d for d in figures["differences"] if d["to"] == "srl")
+    assert set(pair["rewards"]) == {"similarity", "structured"}
+    assert pair["rewards"]["similarity"]["mean"] == pair["mean"]
+
+
+def test_clipped_completions_are_counted_and_many_are_a_warning(folder: Path) -> None:
+    figures = build_report(folder)
+    rows = [r for r in lines(folder / "validation.jsonl") if (r["stage"], r["step"]) == ("srl", 60)]
+    share = sum(row["clipped"] for row in rows) / len(rows)
+    assert figures["clipped_fraction"]["srl"] == {"held_out": share, "sampled": 3 / 60}
+    assert figures["clipped_fraction"]["base"]["sampled"] is None
+    assert not any("were cut" in warning for warning in figures["warnings"])
+    groups = lines(folder / "samples.jsonl")
+    for group in groups[:6]:
+        group["completions"] = [{**one, "clipped": True} for one in group["completions"]]
+    write_lines(folder / "samples.jsonl", groups)
+    (warning,) = (w for w in build_report(folder)["warnings"] if "were cut" in w)
+    assert warning.startswith(
+        "15 % of the completions that srl sampled were cut at srl.trl.max_completion_length"
     )
-    floor = json.loads((folder / "floor.json").read_text(encoding="utf-8"))
-    floor["policies"]["empty_action"]["mean"] = 0.9
-    write_json(folder / "floor.json", floor)
-    assert "Trained is NOT above the floor: empty action scores 0.900." in report_html.headline(
-        build_report(folder)
-    )
+
+
+def test_warnings_of_the_manifest_are_those_of_the_report(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    write_json(folder / "manifest.json", {**manifest, "warnings": ["it cuts 27 of 116 expert actions"]})
+    assert build_report(folder)["warnings"] == ["it cuts 27 of 116 expert actions"]
+
+
+def test_the_headline_leads_with_the_comparisons(folder: Path) -> None:
+    told = report_html.headline(build_report(folder))
+    for words in (
+        "base 0.",
+        "SRL − base: +0.",
+        "SRL − SFT: +0.",
+        "The best baseline (repeat last action) scores 0.310;",
+    ):
+        assert words in told
+    assert "SRL − baseline: +0." in told
+    assert "above, the interval excludes 0); skill 0." in told
+    rows = lines(folder / "baselines.jsonl")
+    for row in rows:
+        row["reward"] = 0.9 if row["policy"] == "empty_action" else row["reward"]
+    write_lines(folder / "baselines.jsonl", rows)
+    told = report_html.headline(build_report(folder))
+    assert "The best baseline (empty action) scores 0.900; SRL − baseline: −0." in told
+    assert "(−" in told
+    assert "below, the interval excludes 0); skill −" in told
+
+
+def test_a_run_that_kept_means_of_its_baselines_only_is_still_read(folder: Path) -> None:
+    """floor.json, as runs had it before baselines.jsonl."""
+    (folder / "baselines.jsonl").unlink()
+    policies = {
+        name: {
+            "mean": mean,
+            "low": mean - 0.04,
+            "high": mean + 0.04,
+            "n": 40,
+            "by_kind": {"read": {"mean": mean, "n": 8}},
+        }
+        for name, mean in (("repeat_last_action", 0.31), ("first_half", 0.9), ("constant_ls", 0.17))
+    }
+    write_json(folder / "floor.json", {"reward": "1 similarity", "policies": policies})
+    figures = build_report(folder)
+    assert figures["baseline"]["best"]["similarity"]["policy"] == "repeat_last_action"
+    mean = figures["stages"]["srl"]["step_reward"]["mean"]
+    assert figures["skill"]["srl"]["similarity"]["mean"] == pytest.approx((mean - 0.31) / 0.69)
+    assert figures["above_baseline"]["srl"] == {}
+    assert "SRL is above it, skill 0." in report_html.headline(figures)
+    assert write_report(folder).html.exists()
+
+
+def test_the_control_stands_beside_rl_and_leads_nowhere(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "demo", stages=("sft", "srl", "sft_control"))
+    figures = build_report(folder)
+    assert figures["trained_stage"] == "srl"
+    pairs = [(d["from"], d["to"]) for d in figures["differences"]]
+    assert pairs == [("base", "sft"), ("sft", "srl"), ("sft", "sft_control"), ("sft_control", "srl")]
+    assert "SRL − SFT for the same time: " in report_html.headline(figures)
+    page = write_report(folder).html.read_text(encoding="utf-8")
+    assert "SFT for the same time" in page
+    best = {"checkpoint": None, "step": 0, "eval_step_reward": 0.3, "improved": False}
+    write_json(folder / "checkpoints/sft_control/best.json", best)
+    assert build_report(folder)["stages"]["sft_control"]["of_stage"] == "sft"
 
 
 def test_sampling_counts_add_up(folder: Path) -> None:
@@ -484,7 +578,7 @@ def test_hostile_answers_are_escaped(tmp_path: Path) -> None:
 
 def test_a_run_that_measures_no_steps(verified: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (verified / "validation.jsonl").unlink()
-    (verified / "floor.json").unlink()
+    (verified / "baselines.jsonl").unlink()
     best = {"checkpoint": "c", "step": 40, "eval_accuracy": 0.0}
     write_json(verified / "checkpoints/srl/best.json", best)
     assert exit_code(verified) == 0
@@ -559,7 +653,7 @@ def test_two_runs_that_measure_no_steps_are_compared_by_their_answers(verified: 
     other = write_run(tmp_path / "other", tasks=40)
     for run_folder in (verified, other):
         (run_folder / "validation.jsonl").unlink()
-        (run_folder / "floor.json").unlink()
+        (run_folder / "baselines.jsonl").unlink()
     assert exit_code(verified, other, "--out", tmp_path / "both") == 0
     comparison = json.loads((tmp_path / "both/report.json").read_text(encoding="utf-8"))
     assert comparison["accuracy_differences"][0]["mean"] == 0.0

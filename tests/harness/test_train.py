@@ -7,9 +7,11 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from srl_agent.training.sampling import SpreadTally
 from tests.tiny_runs import ROOT, command, launched, recipe, run, whole_lines
 
 
@@ -36,7 +38,7 @@ def final_weights(folder: Path, stage: str) -> bytes:
 
 
 def test_the_run_writes_every_file(finished: Path) -> None:
-    for name in ("config.yaml", "manifest.json", "floor.json", "report.json", "report.html"):
+    for name in ("config.yaml", "manifest.json", "baselines.jsonl", "report.json", "report.html"):
         assert (finished / name).stat().st_size > 100, name
     manifest = json.loads((finished / "manifest.json").read_text())
     assert manifest["status"] == "finished"
@@ -54,6 +56,122 @@ def test_the_report_has_the_difference(finished: Path) -> None:
     difference = json.loads((finished / "report.json").read_text())["difference"]
     assert difference.keys() >= {"mean", "low", "high", "n"}
     assert difference["low"] <= difference["mean"] <= difference["high"]
+
+
+def test_the_report_has_skill_baselines_and_what_was_cut(finished: Path) -> None:
+    report = json.loads((finished / "report.json").read_text())
+    trained_on = "tests.plugin_rewards:letters_of_even_steps"
+    assert report["trained_on"] == trained_on
+    assert set(report["baseline"]["best"]) == {trained_on, "similarity", "structured"}
+    assert report["baseline"]["policies"].keys() >= {"best_constant", "repeat_last_action", "empty_action"}
+    for stage in ("base", "sft", "srl"):
+        assert report["stages"][stage]["rewards"].keys() == report["skill"][stage].keys()
+        best, reward = (
+            report["baseline"]["best"]["structured"],
+            report["stages"][stage]["rewards"]["structured"],
+        )
+        skill = (reward["mean"] - best["mean"]) / (1 - best["mean"])
+        assert report["skill"][stage]["structured"]["mean"] == pytest.approx(skill)
+    assert report["clipped_fraction"]["srl"]["held_out"] > 0.5  # a random model does not end
+    assert report["clipped_fraction"]["srl"]["sampled"] > 0.5
+    page = (finished / "report.html").read_text()
+    assert "best baseline: " in page
+    assert "skill " in page
+    assert "% of the completions that srl sampled were cut at srl.trl.max_completion_length" in page
+
+
+def test_limits_that_cut_the_expert_are_told_before_training(tiny_model: Path, tmp_path: Path) -> None:
+    done = run(
+        str(recipe(tmp_path, tiny_model, stages=["sft"])), "sft.trl.max_steps=1", "validation.base=false"
+    )
+    before = done.stderr.partition("sft 1/1")[0]
+    told = [line for line in before.splitlines() if line.startswith("warning: ")]
+    assert [line.partition(" is ")[0] for line in told] == ["warning: validation.max_new_tokens"]
+    assert "and cuts 6 of 6 expert actions (100 %, think span included; the longest has " in told[0]
+    enough = run(
+        str(recipe(tmp_path / "b", tiny_model, stages=["sft"])),
+        "sft.trl.max_steps=1",
+        "validation.max_new_tokens=900",
+    )
+    assert "warning: validation.max_new_tokens" not in enough.stderr
+    dry = run(str(recipe(tmp_path / "c", tiny_model)), "--dry-run", "srl.trl.max_completion_length=9")
+    assert (
+        "# warning: srl.trl.max_completion_length is 9 and cuts 40 of 40 expert actions (100 %" in dry.stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "cause"),
+    [
+        (
+            ["rewards=[{name: structured}]"],
+            " % of the completions were cut at max_completion_length (8 tokens): allow longer ones",
+        ),
+        (["srl.sampling.epsilon=5"], "and sampling.epsilon (5) drops what is not above it: lower it"),
+    ],
+)
+def test_a_training_set_without_spread_ends_with_the_likely_cause(
+    overrides: list[str], cause: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    path = recipe(
+        tmp_path, tiny_model, stages=["srl"], data={"path": "demo", "validation_steps": 2, "train_steps": 12}
+    )
+    done = run(str(path), "srl.sampling.max_rounds=20", "validation.base=false", *overrides)
+    assert done.returncode == 1
+    assert "error: srl: none of " in done.stderr
+    assert cause in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads((tmp_path / "run/manifest.json").read_text())["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("tally", "cause"),
+    [
+        (
+            {"malformed": 39, "format_error": "empty thought"},
+            "98 % of the completions have a broken format (the first: ",
+        ),
+        ({"unjudged": 30}, "75 % of the completions could not be judged"),
+        (
+            {"largest_std": 0.004},
+            "the largest standard deviation within a group is 0.004, and sampling.epsilon (0.01)",
+        ),
+        ({}, "all completions of a group score alike"),
+    ],
+)
+def test_the_likely_cause_of_no_spread(tally: dict[str, Any], cause: str) -> None:
+    told = SpreadTally(groups=5, completions=40, **tally).explain(epsilon=0.01, longest=80)
+    assert told.startswith("none of 5 sampled groups has a spread in its rewards")
+    assert cause in told
+
+
+def test_the_control_goes_on_with_sft_for_the_time_of_rl(tiny_model: Path, tmp_path: Path) -> None:
+    control = {
+        "trl": {"per_device_train_batch_size": 2, "learning_rate": 1e-3, "save_steps": 50, "use_cpu": True}
+    }
+    path = recipe(tmp_path, tiny_model, stages=["sft", "srl", "sft_control"], sft_control=control)
+    folder = tmp_path / "run"
+    kill_when([str(path)], folder / "metrics.jsonl", "sft_control", 1)
+    resumed = run("--resume", str(folder))
+    assert resumed.returncode == 0, resumed.stderr
+    metrics = [row for row in whole_lines(folder / "metrics.jsonl") if row["kind"] == "train"]
+    seconds = {
+        stage: [r["train_seconds"] for r in metrics if r["stage"] == stage] for stage in ("sft", "srl")
+    }
+    each = (seconds["sft"][-1] - seconds["sft"][0]) / (len(seconds["sft"]) - 1)
+    updates = [row["step"] for row in metrics if row["stage"] == "sft_control"]
+    assert updates == list(range(1, int(seconds["srl"][-1] / each) + 1))
+    assert len(updates) > 6  # the reward was slowed down
+    report = json.loads((folder / "report.json").read_text())
+    assert report["trained_stage"] == "srl"
+    starts = {
+        stage: json.loads((folder / f"checkpoints/{stage}/best.json").read_text())["final_checkpoint"]
+        for stage in ("sft", "sft_control")
+    }
+    assert all(Path(checkpoint).is_dir() for checkpoint in starts.values())
+    # It starts where SRL started: its first loss is that of the end of SFT, not of the model before.
+    losses = {s: [r["loss"] for r in metrics if r["stage"] == s] for s in ("sft", "sft_control")}
+    assert losses["sft_control"][0] < losses["sft"][0]
 
 
 def test_killed_three_times_the_run_ends_with_the_same_weights(
@@ -83,7 +201,7 @@ def test_ctrl_c_says_how_to_go_on(tiny_model: Path, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    while process.poll() is None and not (folder / "floor.json").exists():
+    while process.poll() is None and not (folder / "baselines.jsonl").exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)

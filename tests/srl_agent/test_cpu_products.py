@@ -1,4 +1,4 @@
-"""Products of our own on a CPU: as near to exact arithmetic as the libraries' are, and theirs where ours do not apply."""
+"""Products of our own on a CPU: as near to exact arithmetic as the libraries'; theirs where ours do not apply."""
 
 from collections.abc import Callable
 from typing import Any
@@ -61,7 +61,9 @@ def test_fused_lora_is_as_near_to_exact_as_pefts() -> None:
 
 @pytest.mark.parametrize("case", ["disabled", "merged", "dropout", "two adapters", "rslora with dora"])
 def test_an_adapter_that_does_more_is_computed_by_peft(case: str) -> None:
-    settings: dict[str, Any] = {"dropout": {"lora_dropout": 0.5}, "rslora with dora": {"use_dora": True}}.get(case, {})
+    settings: dict[str, Any] = {"dropout": {"lora_dropout": 0.5}, "rslora with dora": {"use_dora": True}}.get(
+        case, {}
+    )
     model = make(torch.bfloat16, **settings).train()
     if case == "merged":
         model.merge_adapter()
@@ -121,7 +123,9 @@ Make = Callable[[int, int], torch.Tensor]
 @pytest.mark.parametrize(("queries", "keys"), [(7, 7), (1, 30), (128, 128), (300, 300), (150, 400)])
 def test_blocked_attention_is_as_near_to_exact_as_sdpa(queries: int, keys: int) -> None:
     torch.manual_seed(0)
-    q, k, v = (torch.randn(2, h, n, 16).bfloat16().requires_grad_() for h, n in ((6, queries), (2, keys), (2, keys)))
+    q, k, v = (
+        torch.randn(2, h, n, 16).bfloat16().requires_grad_() for h, n in ((6, queries), (2, keys), (2, keys))
+    )
     seen = torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries)[None, None].repeat(2, 1, 1, 1)
     seen[1, :, :, : keys // 3] = False  # padding on the left of the second row
     upstream = torch.randn(2, 6, queries, 16)
@@ -134,7 +138,9 @@ def test_blocked_attention_is_as_near_to_exact_as_sdpa(queries: int, keys: int) 
         return torch.cat([(output * visible).flatten(), *(x.grad.flatten() for x in own)])
 
     exact = gradients(
-        lambda a, b, c: scaled_dot_product_attention(a, b, c, attn_mask=seen, scale=0.3, enable_gqa=True).nan_to_num(),
+        lambda a, b, c: scaled_dot_product_attention(
+            a, b, c, attn_mask=seen, scale=0.3, enable_gqa=True
+        ).nan_to_num(),
         *(x.double() for x in (q, k, v)),
     )
     stock = gradients(
@@ -164,7 +170,9 @@ def test_a_model_with_blocked_attention_makes_the_scores_of_sdpa() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_the_gradient_of_the_lm_head_is_as_near_to_exact_as_trls(dtype: torch.dtype, temperature: float) -> None:
+def test_the_gradient_of_the_lm_head_is_as_near_to_exact_as_trls(
+    dtype: torch.dtype, temperature: float
+) -> None:
     torch.manual_seed(0)
     hidden, weight = torch.randn(300, 32).to(dtype), (torch.randn(5000, 32) * 0.4).to(dtype)
     targets, upstream = torch.randint(5000, (300,)), torch.randn(300)
@@ -177,12 +185,16 @@ def test_the_gradient_of_the_lm_head_is_as_near_to_exact_as_trls(dtype: torch.dt
         return inputs.grad
 
     exact = gradient(
-        lambda h: torch.log_softmax(h @ weight.double().t() / temperature, -1).gather(1, targets[:, None])[:, 0],
+        lambda h: torch.log_softmax(h @ weight.double().t() / temperature, -1).gather(1, targets[:, None])[
+            :, 0
+        ],
         hidden.double(),
     )
     stock, ours = (
         gradient(
-            lambda h, f=function: f.apply(h, weight, None, targets, temperature, 512, None, 1.0, ("entropy",))[0],
+            lambda h, f=function: f.apply(
+                h, weight, None, targets, temperature, 512, None, 1.0, ("entropy",)
+            )[0],
             hidden,
         )
         for function in (ChunkedLogProbFunction, _CpuLogProbFunction)

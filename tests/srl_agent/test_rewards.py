@@ -11,19 +11,20 @@ from hypothesis import strategies as st
 from harness.demo import expert_path
 from srl_agent.formats import get_format
 from srl_agent.rewards import (
-    FLOOR_POLICIES,
+    BASELINES,
     SimilarityReward,
     StructuredReward,
     WeightedRewards,
     actions_to_json,
-    floor_step,
+    baseline_step,
+    constant_candidates,
     reference_similarity,
     similarities,
     similarity,
     structured_similarity,
 )
 from srl_agent.rewards.similarity import _matches_of_one_letter
-from trajectories import Action
+from trajectories import Action, Trajectory
 from trajectories.store import read_trajectories
 
 XML = get_format("xml")
@@ -175,13 +176,49 @@ def test_weighted_sum_leaves_the_unjudged_out() -> None:
     assert second.total is None
 
 
-def test_floor_policies_have_the_right_format_and_score_below_the_expert() -> None:
+def test_what_is_measured_beside_the_trained_reward_is_no_part_of_the_sum() -> None:
+    expert = demo_actions()[0]
+    parsed = XML.parse(completion(expert)).actions
+    columns = {"expert_action": [expert], "expert_actions": [actions_to_json(parsed)]}
+    trained = WeightedRewards(
+        functions={"structured": StructuredReward(action_format=XML)}, weights={"structured": 1}
+    )
+    measured = trained.with_measures(XML)
+    assert measured.label == trained.label == "structured"
+    empty = completion(XML.render_actions(baseline_step("empty_action", first_trajectory(), 0).actions))
+    (score,) = measured.score([empty], columns)
+    assert score.total == score.parts["structured"] == 0.0
+    assert score.parts["similarity"] is not None
+    assert score.parts["similarity"] > 0.6
+    (unjudged,) = measured.score([empty], {**columns, "expert_actions": [None]})
+    assert unjudged.total is None
+    weighted = WeightedRewards(functions={}, weights={"similarity": 0.5, "structured": 2.0, "logged": 0.0})
+    assert weighted.label == "0.5 similarity + 2 structured"
+
+
+def test_a_reward_with_settings_of_the_recipe_is_measured_by_them() -> None:
+    mine = SimilarityReward(action_format=XML, autojunk=True)
+    measured = WeightedRewards(functions={"similarity": mine}, weights={"similarity": 1.0}).with_measures(XML)
+    assert measured.functions["similarity"] is mine
+    assert list(measured.functions) == ["similarity", "structured"]
+
+
+def test_candidates_for_a_constant_are_the_most_frequent_actions() -> None:
+    assert constant_candidates(["b", "a", "b", "c", "a", "b"], 2) == ["b", "a"]
+    assert constant_candidates([], 3) == []
+
+
+def first_trajectory() -> Trajectory:
+    return next(iter(read_trajectories(expert_path())))
+
+
+def test_baselines_have_the_right_format_and_score_below_the_expert() -> None:
     trajectory = next(iter(read_trajectories(expert_path())))
     index = 2
     expert = XML.render_actions(trajectory.steps[index].actions)
     reward = SimilarityReward(action_format=XML)
-    for policy in FLOOR_POLICIES:
-        text = XML.render(floor_step(policy, trajectory, index))
+    for policy in BASELINES:
+        text = XML.render(baseline_step(policy, trajectory, index))
         (score,) = reward(None, [text], expert_action=[expert])
         assert score is not None
         assert 0.0 <= score < 1.0

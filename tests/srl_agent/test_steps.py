@@ -11,7 +11,7 @@ from harness.demo import expert_path
 from harness.demo.math import solved_path
 from srl_agent.formats import ActionFormat, UnrepresentableActionError, get_format
 from srl_agent.kinds import step_kind
-from srl_agent.rewards import floor_step
+from srl_agent.rewards import baseline_step
 from srl_agent.steps import (
     StepExample,
     StepRef,
@@ -60,7 +60,7 @@ def test_steps_without_an_action_are_context_and_do_not_count() -> None:
     example = render_example(mixed, 5, settings=StepSettings(context_window=1), action_format=XML)
     shown = [message["content"] for message in example.prompt[2:]]
     assert shown == [XML.render_actions(b.actions), "OBSERVATION:\ndone", "Shall I?", "OBSERVATION:\nYes."]
-    assert floor_step("repeat_last_action", mixed, 5).actions == b.actions
+    assert baseline_step("repeat_last_action", mixed, 5).actions == b.actions
 
 
 def test_a_step_that_nobody_is_to_learn_is_shown_and_counts_but_is_no_target() -> None:

@@ -1,0 +1,282 @@
+"""The figures of a study: every arm and stage over all seeds, by each reward. Pure, from the runs' folders."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from harness.reporting.data import BaselineRow, HeldOutRow, RunData
+from harness.reporting.measures import NO_INTERVAL, baseline_numbers, measured_names, values_of
+from harness.reporting.numbers import chosen_evaluations
+from harness.statistics import Interval, StepKey, cluster_bootstrap, two_way_interval, verdict
+
+SCHEMA_VERSION = 2
+ACCURACY = "accuracy"
+Key = tuple[int, str, int]  # (seed, task or trajectory, step)
+Scores = Mapping[Key, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One stage of one arm, or of several arms whose figures are the same."""
+
+    arms: tuple[str, ...]
+    stage: str
+    scores: Scores
+    kinds: Mapping[Key, str]
+
+    @property
+    def label(self) -> str:
+        return f"{'+'.join(self.arms)}/{self.stage}"
+
+
+def study_numbers(runs: Sequence[tuple[str, int, RunData]]) -> dict[str, Any]:
+    """study.json of runs given as (arm, seed, what its folder holds).
+
+    Intervals are over seeds and over tasks or trajectories (:func:`harness.statistics.two_way_interval`); with a single
+    seed over the latter alone.
+    """
+    metrics = {}
+    for name in _metrics([run for _, _, run in runs]):
+        points = _merged(_points(runs, name))
+        baseline = _baseline(runs, name)
+        if points:
+            metrics[name] = {
+                "baseline": _baseline_entry(baseline),
+                "points": [_point(point, baseline.scores if baseline else None) for point in points],
+                "differences": [_difference(a, b) for a, b in combinations(points, 2)],
+            }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "seeds": sorted({seed for _, seed, _ in runs}),
+        "metrics": metrics,
+    }
+
+
+def _metrics(runs: Sequence[RunData]) -> list[str]:
+    """Accuracy, and the rewards that all runs measured."""
+    measured = [measured_names(run, run.held_out.values()) for run in runs if run.held_out]
+    shared = [name for name in measured[0] if all(name in names for names in measured)] if measured else []
+    return [*([ACCURACY] if any(run.outcomes for run in runs) else []), *shared]
+
+
+def _points(runs: Iterable[tuple[str, int, RunData]], name: str) -> list[Point]:
+    scores: dict[tuple[str, str], dict[Key, float | None]] = {}
+    kinds: dict[tuple[str, str], dict[Key, str]] = {}
+    for arm, seed, run in runs:
+        for stage, evaluation in chosen_evaluations(run, []).items():
+            rows = (run.outcomes if name == ACCURACY else run.held_out).get(evaluation, {})
+            if rows:
+                point = scores.setdefault((arm, stage), {})
+                point |= _with_seed(seed, _values(run, rows, name))
+                of_kind = kinds.setdefault((arm, stage), {})
+                of_kind |= {(seed, *key): row.kind for key, row in rows.items()}
+    return [
+        Point(arms=(arm,), stage=stage, scores=values, kinds=kinds[arm, stage])
+        for (arm, stage), values in scores.items()
+    ]
+
+
+def _values(run: RunData, rows: Mapping[StepKey, HeldOutRow], name: str) -> Mapping[StepKey, float | None]:
+    return {key: row.reward for key, row in rows.items()} if name == ACCURACY else values_of(run, rows, name)
+
+
+def _with_seed(seed: int, values: Mapping[StepKey, float | None]) -> dict[Key, float | None]:
+    return {(seed, *key): value for key, value in values.items()}
+
+
+def _merged(points: Iterable[Point]) -> list[Point]:
+    """Arms that share their first stages have the same figures there: one point."""
+    merged: list[Point] = []
+    for point in points:
+        same = next((m for m in merged if m.stage == point.stage and m.scores == point.scores), None)
+        if same is None:
+            merged.append(point)
+        else:
+            arms = (*same.arms, *point.arms)
+            merged[merged.index(same)] = Point(
+                arms=arms, stage=same.stage, scores=same.scores, kinds=same.kinds
+            )
+    return merged
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Baseline:
+    scores: Scores
+    policies: Mapping[int, str]  # by seed
+
+
+def _baseline(runs: Iterable[tuple[str, int, RunData]], name: str) -> _Baseline | None:
+    """The best baseline of each seed, which is the same for all arms; None where a run has no rows of baselines."""
+    scores: dict[Key, float | None] = {}
+    policies: dict[int, str] = {}
+    for _, seed, run in runs:
+        best = (baseline_numbers(run, [name]) or {"best": {}})["best"].get(name) if name != ACCURACY else None
+        rows: Mapping[StepKey, BaselineRow] | None = run.baselines.get(best["policy"]) if best else None
+        if best is None or rows is None:
+            return None
+        policies[seed] = best["policy"]
+        scores |= _with_seed(seed, values_of(run, rows, name))
+    return _Baseline(scores=scores, policies=policies) if scores else None
+
+
+def _baseline_entry(baseline: _Baseline | None) -> dict[str, Any] | None:
+    if baseline is None:
+        return None
+    by_seed = _by_seed(baseline.scores)
+    policies = {seed: {"policy": baseline.policies[seed], "mean": mean} for seed, mean in by_seed.items()}
+    return {**_pooled(baseline.scores), "by_seed": policies}
+
+
+def _point(point: Point, baseline: Scores | None) -> dict[str, Any]:
+    kinds = dict.fromkeys(point.kinds.values())
+    of_kind = {
+        kind: {key: v for key, v in point.scores.items() if point.kinds[key] == kind} for kind in kinds
+    }
+    return {
+        "arm": "+".join(point.arms),
+        "stage": point.stage,
+        **_pooled(point.scores),
+        "by_seed": _by_seed(point.scores),
+        **(_beside(point.scores, baseline) if baseline else {"skill": None, "above_baseline": None}),
+        "by_kind": {kind: {**_pooled(scores), "steps": len(scores)} for kind, scores in of_kind.items()},
+    }
+
+
+def _beside(scores: Scores, baseline: Scores) -> dict[str, Any]:
+    """Skill, (reward − baseline) ÷ (1 − baseline), and the difference, paired by seed and step."""
+    pairs = {
+        key: (value - other, 1.0 - other)
+        for key in scores.keys() & baseline.keys()
+        if (value := scores[key]) is not None and (other := baseline[key]) is not None
+    }
+    above = {key: gained for key, (gained, _) in pairs.items()}
+    possible = sum(room for _, room in pairs.values())
+    skill: dict[str, Any] = dict(NO_INTERVAL)
+    if possible > 0:
+        ratio = sum(above.values()) / possible
+        each = possible / len(pairs)
+        # Linearised: the ratio's error is that of the mean of these.
+        skill = _pooled(
+            {key: ratio + (gained - ratio * room) / each for key, (gained, room) in pairs.items()}
+        )
+    return {"skill": skill, "above_baseline": _judged(above)}
+
+
+def _difference(before: Point, after: Point) -> dict[str, Any]:
+    """Paired by seed and step."""
+    pairs: dict[Key, float | None] = {}
+    for key in before.scores.keys() & after.scores.keys():
+        a, b = before.scores[key], after.scores[key]
+        pairs[key] = None if a is None or b is None else b - a
+    return {"from": before.label, "to": after.label, **_judged(pairs)}
+
+
+def _judged(values: Scores) -> dict[str, Any]:
+    interval = _interval(values)
+    return {**_as_json(interval), "verdict": verdict(interval) if interval else None}
+
+
+def _pooled(values: Scores) -> dict[str, Any]:
+    return _as_json(_interval(values))
+
+
+def _as_json(interval: Interval | None) -> dict[str, Any]:
+    return dict(NO_INTERVAL) if interval is None else dict(interval.as_json())
+
+
+def _interval(values: Scores) -> Interval | None:
+    if all(value is None for value in values.values()):
+        return None
+    if len({seed for seed, _, _ in values}) > 1:
+        return two_way_interval(values)
+    by_task: dict[str, list[float | None]] = {}
+    for (_, name, _), value in sorted(values.items()):
+        by_task.setdefault(name, []).append(value)
+    return cluster_bootstrap(by_task)
+
+
+def _by_seed(values: Scores) -> dict[int, float | None]:
+    means: dict[int, float | None] = {}
+    for seed in sorted({seed for seed, _, _ in values}):
+        judged = [value for key, value in values.items() if key[0] == seed and value is not None]
+        means[seed] = sum(judged) / len(judged) if judged else None
+    return means
+
+
+def study_markdown(report: Mapping[str, Any]) -> str:
+    """The tables as a page."""
+    lines: list[str] = []
+    for metric, table in report["metrics"].items():
+        lines += [
+            f"## {metric}",
+            "",
+            *_points_table(report["seeds"], table),
+            "",
+            *_differences_table(table),
+            "",
+        ]
+        lines += [*_kinds_table(table), ""] if metric != ACCURACY else []
+    return "\n".join(lines)
+
+
+def _points_table(seeds: Sequence[int], table: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"| arm | stage | mean of {len(seeds)} seeds (95 % interval) | skill | − best baseline | by seed | n |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in table["points"]:
+        above = f"{_span(one['above_baseline'], '+')}" if one["above_baseline"] else "–"
+        lines.append(
+            f"| {one['arm']} | {one['stage']} | {_span(one)} | {_span(one['skill'])} | {above} | "
+            f"{_listed(one['by_seed'].values())} | {one['n']} |"
+        )
+    if baseline := table["baseline"]:
+        policies = ", ".join(
+            dict.fromkeys(one["policy"].replace("_", " ") for one in baseline["by_seed"].values())
+        )
+        means = _listed(one["mean"] for one in baseline["by_seed"].values())
+        lines.append(
+            f"| best baseline | {policies} | {_span(baseline)} | 0 | – | {means} | {baseline['n']} |"
+        )
+    return lines
+
+
+def _differences_table(table: Mapping[str, Any]) -> list[str]:
+    return [
+        "| difference | mean (95 % interval) | |",
+        "| --- | --- | --- |",
+        *(
+            f"| {pair['to']} − {pair['from']} | {_span(pair, '+')} | {pair['verdict'] or 'nothing in common'} |"
+            for pair in table["differences"]
+        ),
+    ]
+
+
+def _kinds_table(table: Mapping[str, Any]) -> list[str]:
+    steps = {kind: one["steps"] for point in table["points"] for kind, one in point["by_kind"].items()}
+    kinds = sorted(steps, key=lambda kind: (-steps[kind], kind))
+    return [
+        "| arm | stage | " + " | ".join(f"{kind} ({steps[kind]})" for kind in kinds) + " |",
+        "| --- | --- |" + " --- |" * len(kinds),
+        *(
+            f"| {one['arm']} | {one['stage']} | "
+            + " | ".join(_span(one["by_kind"].get(kind, NO_INTERVAL)) for kind in kinds)
+            + " |"
+            for one in table["points"]
+        ),
+    ]
+
+
+def _listed(values: Iterable[float | None]) -> str:
+    return ", ".join("–" if value is None else f"{value:.3f}" for value in values)
+
+
+def _span(interval: Mapping[str, Any] | None, sign: str = "") -> str:
+    if interval is None or interval["mean"] is None:
+        return "–"
+    form = f"{sign}.3f"
+    mean = format(interval["mean"], form)
+    if interval["low"] is None:
+        return f"{mean} (no interval)"
+    return f"{mean} ({format(interval['low'], form)} to {format(interval['high'], form)})"

@@ -1,0 +1,44 @@
+"""The control of RL: as many updates of SFT as fit into the time that RL took in the same run."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+CONTROL = "sft_control"
+RL = ("srl", "rlvr")
+
+
+def control_updates(metrics: Path) -> int:
+    """Updates of SFT that take the time of the RL stages in a run's metrics.jsonl, at least 1."""
+    with metrics.open(encoding="utf-8") as lines:
+        return updates_in_time(json.loads(line) for line in lines)
+
+
+def updates_in_time(rows: Iterable[dict[str, Any]]) -> int:
+    """The same of the rows. The first update of SFT, which is slow once, is left out of the mean.
+
+    >>> sft = [{"stage": "sft", "step": n, "train_seconds": 5.0 + 2 * n} for n in (1, 2, 3)]
+    >>> updates_in_time([*sft, {"stage": "srl", "step": 4, "train_seconds": 9.0}])
+    4
+    """
+    seconds: dict[str, dict[int, float]] = {}
+    for row in rows:
+        if "train_seconds" in row:
+            seconds.setdefault(row["stage"], {})[row["step"]] = row["train_seconds"]
+    of_sft = seconds["sft"]
+    first, last = min(of_sft), max(of_sft)
+    each = (of_sft[last] - of_sft[first]) / (last - first) if last > first else of_sft[last] / last
+    return max(1, int(sum(max(seconds[stage].values()) for stage in RL if stage in seconds) / each))
+
+
+def last_train_seconds(metrics: Path, stage: str) -> float:
+    """Seconds that a stage has trained so far, 0 before its first update."""
+    if not metrics.exists():
+        return 0.0
+    with metrics.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    return max(
+        (row["train_seconds"] for row in rows if row["stage"] == stage and "train_seconds" in row),
+        default=0.0,
+    )

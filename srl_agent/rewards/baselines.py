@@ -1,0 +1,67 @@
+"""Baselines: what policies without a model score on the same steps. A reward below the best of them shows nothing."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from trajectories import Action, Step, Trajectory
+
+_LS = (Action(name="bash", arguments={"command": "ls"}),)
+
+Actions = tuple[Action, ...]
+
+
+def _repeat_last_action(trajectory: Trajectory, index: int) -> Actions:
+    return next((step.actions for step in reversed(trajectory.steps[:index]) if step.actions), _LS)
+
+
+def _empty_action(trajectory: Trajectory, index: int) -> Actions:
+    return _map_texts(trajectory.steps[index].actions, lambda text: "")
+
+
+def _first_half(trajectory: Trajectory, index: int) -> Actions:
+    return _map_texts(trajectory.steps[index].actions, lambda text: text[: len(text) // 2])
+
+
+# Policies that look at the trajectory. The last two read the expert's own action: `empty_action` bounds what its
+# envelope is worth, `first_half` what half of the answer is.
+BASELINES: Mapping[str, Callable[[Trajectory, int], Actions]] = {
+    "repeat_last_action": _repeat_last_action,
+    "empty_action": _empty_action,
+    "first_half": _first_half,
+}
+# The one training action that scores best on training steps: :func:`constant_candidates` says among which.
+BEST_CONSTANT = "best_constant"
+# A yardstick, never the best baseline: no policy sees what it copies.
+READS_EXPERT = frozenset({"first_half"})
+
+
+def baseline_step(policy: str, trajectory: Trajectory, index: int) -> Step:
+    """Return what a policy of ``BASELINES`` does at step ``index``."""
+    return as_step(BASELINES[policy](trajectory, index))
+
+
+def as_step(actions: Sequence[Action]) -> Step:
+    """A step with these actions, and a thought so that its format is right."""
+    return Step(thought="Next.", actions=tuple(actions), observation="")
+
+
+def constant_candidates(actions: Sequence[str], most: int) -> list[str]:
+    """The distinct actions of training steps that are worth trying as a constant, the most frequent first.
+
+    >>> constant_candidates(["ls", "pwd", "ls"], 1)
+    ['ls']
+    """
+    return [action for action, _ in Counter(actions).most_common(most)]
+
+
+def _map_texts(actions: Actions, change: Callable[[str], str]) -> Actions:
+    return tuple(
+        replace(action, arguments={name: _changed(value, change) for name, value in action.arguments.items()})
+        for action in actions
+    )
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    return change(value) if isinstance(value, str) else value
