@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_intermixed_args(arguments)
     from harness.evaluation.config import load_evaluation, saved_evaluation
     from harness.evaluation.records import EvaluationFolder
+    from harness.evaluation.trained import with_trained_policy
 
     if resumed := resumed_run(options):
         folder = EvaluationFolder(resumed)
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         contamination = _contamination(recipe)
         return _evaluate(_prepare(recipe), contamination, folder)
     name, overrides = recipe_and_overrides(options)
-    recipe = load_evaluation(name, [*_mode(options), *overrides])
+    recipe = with_trained_policy(load_evaluation(name, [*_mode(options), *overrides]))
     contamination = _contamination(recipe)  # before a model is loaded
     job = _prepare(recipe)  # what is wrong is told before a folder is made
     if options.dry_run:
@@ -108,9 +109,13 @@ class _Job:
         )
 
     def report(self, folder: "EvaluationFolder") -> dict[str, Any]:
+        from harness.demo import expert_path
+        from harness.evaluation.calls import expert_first_calls
         from harness.evaluation.records import read_rows
         from harness.evaluation.report import build_report
+        from trajectories.store import read_trajectories
 
+        expert = read_trajectories(expert_path()) if self.recipe.tasks.source == "demo" else ()
         return build_report(
             self.tasks,
             read_rows(folder.attempts),
@@ -118,6 +123,7 @@ class _Job:
             read_rows(folder.verdicts),
             samples=self.samples,
             model_name=self.model_name,
+            first_calls=expert_first_calls(expert),
         )
 
     @staticmethod

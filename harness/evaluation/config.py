@@ -39,6 +39,15 @@ class ScaffoldTable(Table):
     oracle: bool = False  # tell it which files the reference patch touches (oracle-edit needs it)
 
 
+class TrainedPolicyTable(Table):
+    """Weights of a training run of ours as the policy."""
+
+    run: str  # its folder
+    stage: str = "srl"  # base, sft, srl, rlvr, sft_control
+    # The tasks are those of the trajectories that the run held out, unless tasks.ids names some.
+    held_out: bool = True
+
+
 class TrainedTable(ContaminationTable):
     """What the policy was trained on, to be held against the tasks."""
 
@@ -59,6 +68,8 @@ class EvaluationRecipe(Table):
         None  # a file of predictions, .jsonl or .json; in their stead a policy makes them
     )
     policy: PolicyTable | None = None
+    # In the place of `policy`: a stage of a training run, with the prompts that it was trained with.
+    trained_policy: TrainedPolicyTable | None = None
     scaffold: ScaffoldTable = ScaffoldTable()
     actions: ActionsTable = ActionsTable()  # the format that the model was trained with
     samples: int = Field(

@@ -6,9 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from environments.swe.tasks import SWETask
+from harness.evaluation.calls import call_figures
 from harness.evaluation.exploits import suspicions
 from harness.evaluation.records import GOLD, NOOP, PREDICTIONS
 from harness.rates import mean_pass_at_k, wilson
+from trajectories import Action
 from trajectories.store import from_json
 
 SCHEMA_VERSION = 2  # of SWE-bench's report
@@ -36,12 +38,13 @@ def build_report(
     *,
     samples: int,
     model_name: str | None,
+    first_calls: Mapping[str, Sequence[Action]] | None = None,
 ) -> dict[str, Any]:
     """The report over all tasks asked for, whether they were done or not.
 
     ``attempts``, ``rollouts`` and ``verdicts`` are the lines of a run's files; of several lines about the same
     item the last one counts. SWE-bench's keys are of the first sample. ``model_name`` is None where no
-    predictions were judged: then only the certificate is filled.
+    predictions were judged: then only the certificate is filled. ``first_calls``: an expert's, by instance.
     """
     last = {(row["instance_id"], row["source"], row["sample"]): row for row in attempts}
     ids = [task.instance_id for task in tasks]
@@ -56,7 +59,7 @@ def build_report(
             "by_repo": _by_repo(tasks, buckets),
             "samples": samples,
             "pass_at_k": _pass_at_k(list(own.values()), samples),
-            **_of_rollouts(list(rollouts), report["resolved_instances"]),
+            **_of_rollouts(list(rollouts), report["resolved_instances"], first_calls),
             **_of_verdicts(
                 list(verdicts), [row for (_, source, _), row in last.items() if source == PREDICTIONS]
             ),
@@ -111,22 +114,25 @@ def _pass_at_k(buckets: Sequence[Sequence[str]], samples: int) -> dict[str, floa
     return {str(k): mean_pass_at_k(correct, k) for k in sorted(powers)}
 
 
-def _of_rollouts(rows: Sequence[Row], resolved: int) -> dict[str, Any]:
-    """Of a policy's attempts: how they ended, what they cost, which looked for the solution elsewhere."""
+def _of_rollouts(
+    rows: Sequence[Row], resolved: int, first_calls: Mapping[str, Sequence[Action]] | None
+) -> dict[str, Any]:
+    """Of a policy's attempts: how they ended, their calls, their cost, which looked for the solution elsewhere."""
     last = {(row["instance_id"], row["sample"]): row for row in rows}
     if not last:
         return {}
     found: dict[str, list[dict[str, Any]]] = {}
-    for (name, sample), row in sorted(last.items()):
-        if row["trajectory"] is not None:
-            for suspicion in suspicions(from_json(row["trajectory"])):
-                found.setdefault(name, []).append({"sample": sample, **asdict(suspicion)})
+    attempts = {key: from_json(row["trajectory"]) for key, row in sorted(last.items()) if row["trajectory"]}
+    for (name, sample), attempt in attempts.items():
+        for suspicion in suspicions(attempt):
+            found.setdefault(name, []).append({"sample": sample, **asdict(suspicion)})
     cost = {
         key: sum(row[key] for row in last.values())
         for key in ("prompt_tokens", "completion_tokens", "seconds")
     }
     return {
         "rollout_status": dict(Counter(row["status"] for row in last.values())),
+        "calls": call_figures(list(attempts.values()), first_calls),
         "suspected_exploit_ids": sorted(found),
         "suspected_exploits": found,
         "cost": {

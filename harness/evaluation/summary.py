@@ -32,6 +32,7 @@ def print_report(report: Mapping[str, Any], path: Path) -> None:
         )
         if report["samples"] > 1:
             console.print(", ".join(f"pass@{k} {value:.1%}" for k, value in report["pass_at_k"].items()))
+        _print_calls(console, report)
         if report.get("suspected_exploit_ids"):
             console.print(f"looked for the solution elsewhere: {', '.join(report['suspected_exploit_ids'])}")
         if report["forged_results_ids"]:
@@ -44,6 +45,36 @@ def print_report(report: Mapping[str, Any], path: Path) -> None:
             console.print(told, soft_wrap=True)
     _print_contamination(console, report)
     console.print(f"report: {path}", soft_wrap=True)
+
+
+def _print_calls(console: Console, report: Mapping[str, Any]) -> None:
+    """How the attempts ended, and what their calls were like."""
+    if "calls" not in report:
+        return
+    calls, ends = report["calls"], report["rollout_status"]
+    console.print(
+        "attempts: " + ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in ends.items())
+    )
+    shares = [
+        f"{words} {_share(calls[key])}"
+        for key, words in (
+            ("executed_without_error", "executed without an error"),
+            ("malformed", "malformed"),
+        )
+        if calls[key]
+    ]
+    console.print(
+        f"calls: {calls['steps']}; {', '.join(shares)}" if shares else "calls: none", soft_wrap=True
+    )
+    if first := calls["first_call"]:
+        reward, exact = first["structured"], _share(first["exact"])
+        console.print(
+            f"first call against the expert's: structured reward {reward:.3f}, equal {exact}", soft_wrap=True
+        )
+
+
+def _share(rate: Mapping[str, Any]) -> str:
+    return f"{rate['mean']:.1%} ({rate['low']:.1%} to {rate['high']:.1%})"
 
 
 def print_math_report(report: Mapping[str, Any], path: Path) -> None:

@@ -1,0 +1,92 @@
+"""Evaluate what a training run made: a stage's weights, with the prompts and on the tasks that the run held out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.cli import UserError
+from harness.config import Recipe
+from harness.evaluation.config import EvaluationRecipe, PolicyTable, TrainedPolicyTable
+from harness.run_folder import RunFolder
+
+BASE = "base"
+
+
+def with_trained_policy(recipe: EvaluationRecipe) -> EvaluationRecipe:
+    """The recipe with policy, actions, prompt settings and tasks of its ``trained_policy``, if it names one.
+
+    What the recipe says itself wins, but for the policy. Raises UserError.
+    """
+    table = recipe.trained_policy
+    if table is None or recipe.policy is not None:
+        return recipe
+    folder = RunFolder(Path(table.run).expanduser())
+    if not folder.config.exists():
+        raise UserError(
+            f"trained_policy.run: {folder.path} is no training run (no config.yaml); name the folder that "
+            "`python -m harness.train` printed",
+            exit_code=2,
+        )
+    run = folder.recipe()
+    updates: dict[str, Any] = {"policy": _policy(table, folder, run), "actions": run.actions}
+    if (recipe.scaffold.name or "tool-loop") == "tool-loop":
+        settings = {**_prompt_settings(run), **recipe.scaffold.settings}
+        updates["scaffold"] = recipe.scaffold.model_copy(update={"settings": settings})
+    if table.held_out and not recipe.tasks.ids:
+        updates["tasks"] = recipe.tasks.model_copy(update={"ids": _held_out_ids(run)})
+    return EvaluationRecipe.model_validate(recipe.model_copy(update=updates).model_dump())
+
+
+def _policy(table: TrainedPolicyTable, folder: RunFolder, run: Recipe) -> PolicyTable:
+    model, adapter = run.model.name, None
+    for stage in _lineage(table.stage, run):
+        best = folder.best(stage)
+        if not best.exists():
+            raise UserError(f"trained_policy: {folder.path} has not finished its stage {stage} (no {best})")
+        checkpoint = json.loads(best.read_text(encoding="utf-8"))["checkpoint"]
+        if checkpoint is None:  # it ended with its start
+            continue
+        if run.model.lora is None:
+            model = checkpoint
+        else:
+            adapter = checkpoint
+    settings = {
+        "model": model,
+        "adapter": adapter,
+        "dtype": run.model.dtype,
+        "name": f"{folder.path.resolve().name}/{table.stage}",
+        "options": run.model.options,
+    }
+    return PolicyTable(name="transformers", settings=settings)
+
+
+def _lineage(stage: str, run: Recipe) -> list[str]:
+    """The stages whose weights lead to those of a stage, itself last. Raises UserError."""
+    if stage == BASE:
+        return []
+    if stage not in run.stages:
+        raise UserError(
+            f"trained_policy.stage: the run has {', '.join((BASE, *run.stages))}, not {stage!r}", exit_code=2
+        )
+    before = list(run.stages[: run.stages.index(stage)])
+    if stage == "sft_control":  # it starts where the first stage of RL started
+        before = before[: min(before.index(rl) for rl in ("srl", "rlvr") if rl in before)]
+    return [*(name for name in before if name != "sft_control"), stage]
+
+
+def _prompt_settings(run: Recipe) -> dict[str, Any]:
+    """Of the tool loop: what prompts showed in training, and completions as long as in validation."""
+    steps = run.steps
+    return {
+        "context_window": None if steps.context_window == "full" else steps.context_window,
+        "max_task_chars": steps.max_task_chars,
+        "max_observation_chars": steps.max_observation_chars,
+        "sampling": {"temperature": 0.0, "max_tokens": run.validation.max_new_tokens},
+    }
+
+
+def _held_out_ids(run: Recipe) -> tuple[str, ...]:
+    from harness.step_data import load_step_data
+
+    data = load_step_data(run)
+    return tuple(dict.fromkeys(data.trajectory(i).instance_id for i in data.validation_trajectories))
