@@ -1,17 +1,18 @@
 """Make a small model that knows the forms of the math domain and is weak at arithmetic: a start for a study on a CPU.
 
-    python benchmarks/tiny_math_model.py outputs/tiny-math [--minutes 10] [--seed 1]
+    python benchmarks/tiny_math_model.py outputs/tiny-math [--minutes 10] [--seed 1] [--more 3000]
 
 A Qwen2 of a million parameters with its own tokenizer (digits apart), trained from scratch on generated problems
 of the embedded families, none of them an embedded problem: prompts and answers of SRL and of RLVR alike. A study on it
-says how the stages compare where there is time for many updates; it says nothing of large models.
+says how the stages compare where there is time for many updates; it says nothing of large models. ``--more`` writes so
+many more solved problems into the folder, as ``problems.jsonl``: data for a study, none of which the model has seen.
 """
 
 import argparse
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from trajectories import Trajectory
 from trajectories.ledger import FileLedger
 from trajectories.readers.math import read_solutions
 from trajectories.sources import Document
+from trajectories.store import atomic_write, dump_line
 
 VOCABULARY = 1024
 TEMPLATE = (
@@ -35,10 +37,11 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 BATCH = 48
+_OTHER_SEEDS = 1000  # from here on, of the problems that the model does not see
 
 
-def problems(draws: int, seed: int) -> list[Trajectory]:
-    """Generated problems of so many draws, without the embedded ones."""
+def problems(draws: int, seed: int, known: Container[str] = ()) -> list[Trajectory]:
+    """Generated problems of so many draws, without the embedded and the known ones."""
     embedded = {
         json.loads(line)["question"] for line in problems_path().read_text(encoding="utf-8").splitlines()
     }
@@ -46,10 +49,20 @@ def problems(draws: int, seed: int) -> list[Trajectory]:
         row["question"]: row
         for draw in range(draws)
         for row in rows(count=2000, seed=seed + draw)
-        if row["question"] not in embedded
+        if row["question"] not in embedded and row["question"] not in known
     }
     ledger = FileLedger("", "math")
     return [t for row in made.values() for t in read_solutions(Document(value=row, origin=""), ledger)]
+
+
+def write_problems(path: Path, count: int, seen: list[Trajectory]) -> None:
+    """Solved problems that the model has not seen, families in turn."""
+    fresh = problems(2 + count // 1000, _OTHER_SEEDS, known={trajectory.task for trajectory in seen})
+    if len(fresh) < count:
+        raise SystemExit(f"--more: only {len(fresh)} other problems were generated")
+    with atomic_write(path) as out:
+        out.writelines(dump_line(trajectory) for trajectory in fresh[:count])
+    print(f"{count} problems -> {path}")
 
 
 def samples(trajectories: list[Trajectory], seed: int) -> Iterator[tuple[list[dict[str, str]], str]]:
@@ -137,6 +150,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--updates", type=int, default=100_000, help="end after so many, if that is sooner")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--more", type=int, default=0, help="write so many other solved problems beside the model"
+    )
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     trajectories = problems(8, options.seed)
@@ -166,6 +182,8 @@ def main() -> None:
     model.save_pretrained(options.folder)
     tokenizer.save_pretrained(options.folder)
     print(f"{update} updates -> {options.folder}")
+    if options.more:
+        write_problems(options.folder / "problems.jsonl", options.more, trajectories)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from harness.statistics import (
     _student_t_quantile,
     cluster_bootstrap,
     paired_difference,
+    ratio_bootstrap,
     two_level_bootstrap,
+    two_way_interval,
     verdict,
 )
 
@@ -212,3 +214,75 @@ def test_impossible_settings_are_an_error(wrong: dict[str, Any]) -> None:
         two_level_bootstrap([[True], [False]], **wrong)
     with pytest.raises(ValueError, match="must lie between 0 and 1"):
         cluster_bootstrap({"a": [1.0], "b": [0.0]}, **wrong)
+
+
+def effects(
+    seed: int, *, seeds: int, trajectories: int, of_seed: float, of_trajectory: float
+) -> dict[Any, float | None]:
+    """Values around 0 with an effect of each seed and each trajectory, two steps each."""
+    random = np.random.default_rng(seed)
+    by_seed, by_trajectory = random.normal(0, of_seed, seeds), random.normal(0, of_trajectory, trajectories)
+    return {
+        (s, f"t{t}", step): float(by_seed[s] + by_trajectory[t] + random.normal(0, 0.3))
+        for s in range(seeds)
+        for t in range(trajectories)
+        for step in range(2)
+    }
+
+
+@pytest.mark.parametrize(("seeds", "of_seed", "of_trajectory"), [(3, 0.3, 0.1), (5, 0.0, 0.4), (5, 0.2, 0.2)])
+def test_an_interval_over_seeds_and_trajectories_covers_what_it_says(
+    seeds: int, of_seed: float, of_trajectory: float
+) -> None:
+    covered = 0
+    for trial in range(300):
+        values = effects(trial, seeds=seeds, trajectories=12, of_seed=of_seed, of_trajectory=of_trajectory)
+        interval = two_way_interval(values)
+        assert interval.low is not None
+        assert interval.high is not None
+        covered += interval.low <= 0 <= interval.high
+    assert 0.90 <= covered / 300 <= 1.0
+
+
+def test_resampling_one_of_the_two_alone_would_cover_less() -> None:
+    """What the two-way interval is for: seeds that differ are not seen in trajectories, each with all its seeds."""
+    covered = 0
+    for trial in range(200):
+        values = effects(trial, seeds=3, trajectories=12, of_seed=0.3, of_trajectory=0.05)
+        by_trajectory: dict[str, list[float | None]] = {}
+        for (_, name, _), value in values.items():
+            by_trajectory.setdefault(name, []).append(value)
+        alone = cluster_bootstrap(by_trajectory, resamples=400)
+        assert alone.low is not None
+        assert alone.high is not None
+        covered += alone.low <= 0 <= alone.high
+    assert covered / 200 < 0.5
+
+
+def test_the_two_way_interval_counts_and_needs_two_of_each() -> None:
+    values = {(0, "a", 0): 0.2, (0, "b", 0): None, (1, "a", 0): 0.4, (1, "b", 1): 0.6}
+    interval = two_way_interval(values)
+    assert interval.mean == pytest.approx(0.4)
+    assert (interval.n, interval.steps, interval.unjudged) == (2, 3, 1)
+    assert interval.low is not None
+    assert two_way_interval({(0, "a", 0): 0.2, (0, "b", 0): 0.3}).low is None
+    assert two_way_interval({(0, "a", 0): 0.2, (1, "a", 0): 0.3}).low is None
+    same = two_way_interval({(s, t, 0): 0.5 for s in (0, 1) for t in "ab"})
+    assert (same.low, same.high) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="no judged value"):
+        two_way_interval({(0, "a", 0): None})
+
+
+def test_a_ratio_is_that_of_the_sums_and_its_interval_holds_clusters_together() -> None:
+    parts = {"a": [(0.1, 0.5), (0.2, 0.5)], "b": [(0.4, 0.8)], "c": [(0.0, 0.2)], "d": []}
+    ratio = ratio_bootstrap(parts)
+    assert ratio is not None
+    assert ratio.mean == pytest.approx(0.7 / 2.0)
+    assert (ratio.n, ratio.steps) == (3, 4)
+    assert ratio.low is not None
+    assert ratio.high is not None
+    assert ratio.low < ratio.mean < ratio.high
+    assert ratio_bootstrap(parts) == ratio
+    assert ratio_bootstrap({"a": [(0.1, 0.0)]}) is None
+    with pytest.raises(ValueError, match="no part"):
+        ratio_bootstrap({"a": []})

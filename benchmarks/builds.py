@@ -1,0 +1,228 @@
+"""Two builds at the same work: the demo's training run, and one SRL update of it at equal tokens.
+
+    python benchmarks/builds.py update [--baseline 403be40] [--turns 3]
+    python benchmarks/builds.py train [--baseline 403be40] [--busy 2] [--seed 0]
+
+The baseline is checked out into a temporary folder and runs in this Python, so that only our code differs. ``train``
+runs the baseline's own demo recipe in both builds, with ``--busy`` processes beside it that keep a core busy each.
+``update`` samples completions of a fixed length from the demo's prompts, scores them and makes an update: the tokens
+are equal; both builds take turns, each turn in a process of its own. The last line is one JSON object; ratios are the
+baseline's over ours.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@contextmanager
+def checkout(commit: str) -> Iterator[Path]:
+    """A build of this repository in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "build"
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "--detach", "--quiet", str(path), commit], check=True)
+        try:
+            yield path
+        finally:
+            subprocess.run([*git, "remove", "--force", str(path)], check=True)
+
+
+@contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """Meanwhile so many processes keep a core busy each."""
+    beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in beside:
+            process.kill()
+            process.wait()
+
+
+def run_in(build: Path, words: Sequence[str]) -> tuple[float, float, str]:
+    """Seconds, peak megabytes of the process, and what a command of a build printed."""
+    environment = {**os.environ, "PYTHONPATH": str(build)}
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        cwd=build,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(words)} in {build} failed with status {status}")
+    return time.monotonic() - started, usage.ru_maxrss / 1024, printed
+
+
+def compare_runs(builds: dict[str, Path], options: argparse.Namespace) -> dict[str, Any]:
+    """The whole training run of each build, one after the other."""
+    recipe = builds["baseline"] / "harness/recipes/train/demo.yaml"
+    found: dict[str, Any] = {"busy": options.busy, "seed": options.seed}
+    with tempfile.TemporaryDirectory() as output, busy(options.busy):
+        for name, build in builds.items():
+            words = [
+                "-m",
+                "harness.train",
+                str(recipe),
+                f"seed={options.seed}",
+                f"output={output}",
+                f"name={name}",
+            ]
+            seconds, megabytes, _ = run_in(build, words)
+            found[name] = {"seconds": round(seconds, 1), "peak_megabytes": round(megabytes)}
+            print(f"{name}: {seconds:.1f} s, {megabytes:.0f} MB", flush=True)
+    found["ratio"] = round(found["baseline"]["seconds"] / found["ours"]["seconds"], 2)
+    return found
+
+
+def compare_updates(builds: dict[str, Path], options: argparse.Namespace) -> dict[str, Any]:
+    """Medians over turns and updates, builds in turn."""
+    words = [__file__, "measure", "--group", str(options.group), "--prompts", str(options.prompts)]
+    words += ["--tokens", str(options.tokens)]
+    turns: dict[str, list[dict[str, Any]]] = {name: [] for name in builds}
+    with busy(options.busy):
+        for _ in range(options.turns):
+            for name, build in builds.items():
+                measured = json.loads(run_in(build, words)[2].splitlines()[-1])
+                turns[name] += measured["updates"]
+                print(
+                    f"{name}: "
+                    + ", ".join(f"{u['sample']:.1f}+{u['train']:.1f} s" for u in measured["updates"]),
+                    flush=True,
+                )
+    found: dict[str, Any] = {
+        "prompts": options.prompts, "group": options.group, "tokens": options.tokens, "busy": options.busy,
+        "updates": len(turns["ours"]),
+    }  # fmt: skip
+    for part in ("sample", "train", "update"):
+        medians = {
+            name: statistics.median(
+                u["sample"] + u["train"] if part == "update" else u[part] for u in updates
+            )
+            for name, updates in turns.items()
+        }
+        found[part] = {name: round(seconds, 2) for name, seconds in medians.items()}
+        found[part]["ratio"] = round(medians["baseline"] / medians["ours"], 2)
+    return found
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Updates of the build that is imported here; prints their seconds."""
+    from harness import cli
+
+    if hasattr(cli, "_let_idle_threads_sleep"):  # what the commands of this build do before torch is imported
+        cli._let_idle_threads_sleep()
+    import torch
+
+    from harness import train
+    from harness.config import load_recipe
+    from harness.console import Teller
+    from harness.run_folder import RunFolder
+    from harness.stages import PolicyState, StageContext
+    from harness.stages.run import _make_trainer
+    from harness.step_data import load_step_data, make_rewards
+    from harness.validation import Validator
+    from srl_agent.models import load_tokenizer, resolve_model
+
+    train._quiet_libraries()
+    rows = options.prompts * options.group
+    recipe = load_recipe(
+        "demo",
+        [
+            "srl.sampling.epsilon=-1", "srl.sampling.max_rounds=1", f"srl.trl.num_generations={options.group}",
+            f"srl.trl.per_device_train_batch_size={rows}", "srl.trl.gradient_accumulation_steps=1",
+            f"srl.trl.max_completion_length={options.tokens}", "srl.trl.max_steps=2", "stages=[sft, srl]",
+        ],
+    )  # fmt: skip
+    data = load_step_data(recipe)
+    rewards = make_rewards(recipe, data.action_format)
+    model = resolve_model(recipe.model.name)
+    tokenizer = load_tokenizer(model)
+    with tempfile.TemporaryDirectory() as folder:
+        run, teller = RunFolder(Path(folder)), Teller(speaks=False)
+        validator = Validator(
+            data=data,
+            rewards=rewards,
+            settings=recipe.validation,
+            tokenizer=tokenizer,
+            run=run,
+            teller=teller,
+        )
+        context = StageContext(
+            recipe=recipe, data=data, rewards=rewards, validator=validator, outcomes=None, tokenizer=tokenizer,
+            run=run, teller=teller,
+        )  # fmt: skip
+        trainer = _make_trainer("srl", PolicyState(model=model), context)
+        with torch.no_grad():
+            for name, parameter in trainer.model.named_parameters():
+                if "lora_B" in name:  # zero at the start: the adapter has to do something
+                    parameter.normal_(std=0.01)
+        for part in (trainer, trainer.model, trainer.model.get_base_model()):
+            part.generation_config.eos_token_id = None  # completions of equal length
+        trainer.create_optimizer()
+        trainer.model.train()
+        trainer.current_gradient_accumulation_steps = 1
+        batch = next(iter(trainer.get_train_dataloader()))
+        updates = [one_update(trainer, batch) for _ in range(4)][1:]  # the first one is slow once
+    print(json.dumps({"updates": updates}))
+
+
+def one_update(trainer: Any, batch: Any) -> dict[str, float]:
+    started = time.perf_counter()
+    inputs = trainer._generate_and_score_completions(batch)
+    sampled = time.perf_counter()
+    trainer._compute_loss(trainer.model, inputs).backward()
+    trainer.optimizer.step()
+    trainer.optimizer.zero_grad()
+    return {
+        "sample": sampled - started,
+        "train": time.perf_counter() - sampled,
+        "tokens": int(inputs["completion_mask"].sum()),
+        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("train", "update", "measure"):
+        command = commands.add_parser(name, help=argparse.SUPPRESS if name == "measure" else None)
+        command.add_argument("--baseline", default="403be40", help="commit to compare with")
+        command.add_argument("--busy", type=int, default=0, help="processes beside it that keep a core busy")
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--turns", type=int, default=3, help="processes of each build")
+        command.add_argument("--prompts", type=int, default=2, help="of an update")
+        command.add_argument("--group", type=int, default=8, help="completions a prompt")
+        command.add_argument("--tokens", type=int, default=80, help="of each completion")
+    options = parser.parse_args()
+    if options.command == "measure":
+        measure(options)
+        return
+    with checkout(options.baseline) as baseline:
+        builds = {"baseline": baseline, "ours": ROOT}
+        compare = compare_runs if options.command == "train" else compare_updates
+        print(json.dumps(compare(builds, options)))
+
+
+if __name__ == "__main__":
+    main()
