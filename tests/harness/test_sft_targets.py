@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from harness.config import SftTable
 from harness.demo.math import solved_path
 from harness.stages.rows import WHOLE, sft_targets
 from srl_agent.steps import StepRef
@@ -20,10 +21,8 @@ def test_a_solution_with_a_step_that_nobody_is_to_learn_is_no_target() -> None:
     )
 
     def chosen(*targets: str) -> tuple[StepRef, ...]:
-        context: Any = SimpleNamespace(
-            data=data, recipe=SimpleNamespace(sft=SimpleNamespace(targets=targets))
-        )
-        return sft_targets(context)
+        context: Any = SimpleNamespace(data=data)
+        return sft_targets(SftTable(targets=targets), context)
 
     assert chosen("solutions") == (StepRef(trajectory=0, step=WHOLE),)
     assert chosen("steps") == data.train

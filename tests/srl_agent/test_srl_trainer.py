@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from srl_agent.rewards import WeightedRewards
-from srl_agent.training.sampling import Group, SamplingSettings
+from srl_agent.training.sampling import Group, NoSpreadError, SamplingSettings
 from srl_agent.training.srl import SRLTrainer
 from tests.plugin_rewards import letters, letters_of_even_steps, unjudged_on_odd_steps
 from tests.tiny_runs import launched
@@ -281,11 +281,22 @@ def test_at_the_cap_it_warns_and_goes_on(
     def constant(prompts: Any, completions: Any, **columns: Any) -> list[float]:
         return [0.5] * len(completions)
 
-    trainer = make(tiny_model, tmp_path, constant, epsilon=1e-6, max_rounds=2)
+    trainer = make(tiny_model, tmp_path, constant, epsilon=1e-6, max_rounds=2, max_steps=1)
     before = weights(trainer)
     trainer.train()
     assert "0 of 2 groups carry a signal after 2 rounds" in caplog.text
+    assert "the weights are those of the start: none of 4 sampled groups has a spread" in caplog.text
     assert all(torch.equal(before[name], value) for name, value in weights(trainer).items())
+
+
+def test_a_whole_training_set_without_a_spread_ends_the_run(tiny_model: Path, tmp_path: Path) -> None:
+    def constant(prompts: Any, completions: Any, **columns: Any) -> list[float]:
+        return [0.5] * len(completions)
+
+    trainer = make(tiny_model, tmp_path, constant, epsilon=1e-6, max_rounds=2, max_steps=9)
+    with pytest.raises(NoSpreadError, match=f"none of {ROWS} sampled groups has a spread"):
+        trainer.train()
+    assert trainer.state.global_step == 1
 
 
 def test_settings_that_could_not_be_resumed_exactly_are_refused(tiny_model: Path, tmp_path: Path) -> None:
