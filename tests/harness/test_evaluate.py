@@ -211,7 +211,10 @@ def test_predictions_as_an_object_by_instance_or_a_list(tmp_path: Path) -> None:
         (["tasks.ids=[demo__calc-11]"], "did you mean demo__calc-1?"),
         (["tasks.source=no.jsonl"], "no file no.jsonl"),
         (["worker=3"], "did you mean workers?"),
-        (["nothere"], "one of demo, demo_oracle_edit, demo_tool_loop, math, math_demo, verified_agentless_mini"),
+        (
+            ["nothere"],
+            "one of demo, demo_oracle_edit, demo_tool_loop, math, math_demo, verified_agentless_mini",
+        ),
         (["--resume", "nowhere"], "no run to resume here"),
         (["--predictions", "no.jsonl"], "no such file"),
     ],
