@@ -4,8 +4,8 @@
     python benchmarks/builds.py train [--baseline 403be40] [--busy 2] [--seed 0]
 
 The baseline is checked out into a temporary folder and runs in this Python, so that only our code differs. ``train``
-runs the baseline's own demo recipe in both builds, with ``--busy`` processes beside it that keep a core busy each.
-``update`` samples completions of a fixed length from the demo's prompts, scores them and makes an update: the tokens
+runs the baseline's demo recipe in both builds, with ``--busy`` processes beside it that keep a core busy each.
+``update`` samples completions of a fixed length from that recipe's prompts, scores them and makes an update: the tokens
 are equal; both builds take turns, each turn in a process of its own. The last line is one JSON object; ratios are the
 baseline's over ours.
 """
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+DEMO = "harness/recipes/train/demo.yaml"
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def run_in(build: Path, words: Sequence[str]) -> tuple[float, float, str]:
 
 def compare_runs(builds: dict[str, Path], options: argparse.Namespace) -> dict[str, Any]:
     """The whole training run of each build, one after the other."""
-    recipe = builds["baseline"] / "harness/recipes/train/demo.yaml"
+    recipe = builds["baseline"] / DEMO
     found: dict[str, Any] = {"busy": options.busy, "seed": options.seed}
     with tempfile.TemporaryDirectory() as output, busy(options.busy):
         for name, build in builds.items():
@@ -96,7 +97,7 @@ def compare_runs(builds: dict[str, Path], options: argparse.Namespace) -> dict[s
 def compare_updates(builds: dict[str, Path], options: argparse.Namespace) -> dict[str, Any]:
     """Medians over turns and updates, builds in turn."""
     words = [__file__, "measure", "--group", str(options.group), "--prompts", str(options.prompts)]
-    words += ["--tokens", str(options.tokens)]
+    words += ["--tokens", str(options.tokens), "--recipe", str(builds["baseline"] / DEMO)]
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in builds}
     with busy(options.busy):
         for _ in range(options.turns):
@@ -145,7 +146,7 @@ def measure(options: argparse.Namespace) -> None:
     train._quiet_libraries()
     rows = options.prompts * options.group
     recipe = load_recipe(
-        "demo",
+        options.recipe,
         [
             "srl.sampling.epsilon=-1", "srl.sampling.max_rounds=1", f"srl.trl.num_generations={options.group}",
             f"srl.trl.per_device_train_batch_size={rows}", "srl.trl.gradient_accumulation_steps=1",
@@ -209,6 +210,7 @@ def main() -> None:
         command = commands.add_parser(name, help=argparse.SUPPRESS if name == "measure" else None)
         command.add_argument("--baseline", default="403be40", help="commit to compare with")
         command.add_argument("--busy", type=int, default=0, help="processes beside it that keep a core busy")
+        command.add_argument("--recipe", default="demo", help=argparse.SUPPRESS)
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--turns", type=int, default=3, help="processes of each build")
         command.add_argument("--prompts", type=int, default=2, help="of an update")

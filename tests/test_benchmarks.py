@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +86,73 @@ def test_a_source_without_trajectories_is_an_error(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "no trajectory to replicate" in done.stderr
+
+
+# --- a study on one GPU, tried on a CPU -----------------------------------------------------------------------
+
+
+def gpu_study(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "benchmarks/gpu_study.py", *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+
+
+@pytest.fixture(scope="module")
+def packed(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gpu") / "input"
+    done = gpu_study("pack", folder, "--model", tiny_model, "--steps", expert_path())
+    assert done.returncode == 0, done.stderr
+    assert all(path.stat().st_size < 60_000_000 for path in folder.iterdir())
+    return folder
+
+
+def test_the_gpu_study_trains_and_measures_every_arm_with_every_seed(packed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study.json"
+    small = ("--device", "cpu", "--budget", 0.04, "--updates", 2, "--seeds", 0, 1)
+    done = gpu_study("run", packed, "--out", out, *small)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(out.read_text())
+    assert found["study"] == "finished"
+    runs = [f"{arm}-seed{seed}" for arm in ("similarity", "structured") for seed in (0, 1)]
+    assert sorted(found["finished"]) == runs
+    assert found["metrics"].keys() == {"similarity", "structured"}
+    points = {(p["arm"], p["stage"]) for p in found["metrics"]["structured"]["points"]}
+    assert {stage for _, stage in points} == {"base", "sft", "srl", "sft_control"}
+    assert found["update"]["device"] == "cpu"
+
+
+def test_a_gpu_study_without_time_says_so(packed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study.json"
+    done = gpu_study("run", packed, "--out", out, "--device", "cpu", "--minutes", 0.02)
+    assert done.returncode == 1
+    assert "no run came to its end (stopped at the limit)" in done.stderr
+    assert out.with_suffix(".log").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda piece: piece.unlink(), "this piece is missing"),
+        (lambda piece: piece.write_bytes(piece.read_bytes()[:-1]), "this piece is damaged; copy it again"),
+        (lambda piece: (piece.parent / "pieces.json").unlink(), "make the folder with `gpu_study.py pack`"),
+    ],
+)
+def test_a_gpu_study_names_a_piece_that_is_not_whole(
+    packed: Path, tmp_path: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    folder = shutil.copytree(packed, tmp_path / "input")
+    spoil(folder / "input.tar.000")
+    done = gpu_study("run", folder, "--device", "cpu", "--out", tmp_path / "out.json")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# --- two builds -----------------------------------------------------------------------------------------------
+
+
+def test_updates_of_two_builds_are_compared_at_equal_tokens() -> None:
+    words = ("update", "--baseline", "HEAD", "--turns", 1, "--prompts", 2, "--group", 2, "--tokens", 4)
+    found = benchmark("builds", *words)
+    assert found["tokens"] == 4
+    assert found["update"].keys() == {"baseline", "ours", "ratio"}

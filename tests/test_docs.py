@@ -1,5 +1,7 @@
 """Every command in a ``sh`` block of the docs is run, in a folder as a user would have it."""
 
+import doctest
+import importlib
 import json
 import os
 import re
@@ -20,6 +22,7 @@ from tests.tiny_runs import ROOT
 from tests.trajectories.seeds import SEEDS
 from trajectories.readers import READERS
 
+PACKAGES = ("harness", "srl_agent", "environments", "trajectories")
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -112,6 +115,21 @@ def run_command(command: str, folder: Path) -> None:
     fine = (0, 1) if "harness.doctor" in command else (0,)  # the doctor may find something missing here
     assert done.returncode in fine, (command, done.stderr)
     assert "Traceback" not in done.stderr, command
+
+
+def modules_with_examples() -> list[str]:
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    return sorted(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in files
+        if re.search(r"^ *>>> ", path.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_the_examples_in_docstrings_are_right(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.failed == 0
 
 
 def test_every_format_has_a_page_that_the_overview_links_to() -> None:

@@ -1,6 +1,5 @@
 """Reports of made-up runs: the figures, the page, what an unfinished or broken folder gives."""
 
-import doctest
 import html
 import json
 import os
@@ -20,7 +19,6 @@ from harness import report
 from harness.cli import UserError, run
 from harness.rates import wilson
 from harness.report import build_report, write_report
-from harness.reporting import charts
 from harness.reporting import html as report_html
 from harness.reporting.data import read_run
 from harness.reporting.examples import group_examples
@@ -37,11 +35,6 @@ def exit_code(*arguments: str | Path) -> int:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_run(tmp_path / "demo")
-
-
-def test_worked_examples_in_docstrings() -> None:
-    for module in (report_html, charts):
-        assert doctest.testmod(module).failed == 0
 
 
 # The figures
