@@ -266,10 +266,13 @@ class Recipe(Table):
                 raise ValueError(
                     "stages: sft_control comes after sft and after srl or rlvr, whose time it takes"
                 )
+            if self.stages[-1] != "sft_control":
+                raise ValueError("stages: sft_control comes last, no stage goes on from it")
             if "max_steps" in self.sft_control.trl:
                 raise ValueError("sft_control.trl.max_steps: its length is the time that RL took")
-        if "solutions" in self.sft.targets and self.actions.format != "math-step":
-            raise ValueError("sft.targets: whole solutions are for actions.format math-step")
+        for stage in ("sft", "sft_control"):
+            if "solutions" in getattr(self, stage).targets and self.actions.format != "math-step":
+                raise ValueError(f"{stage}.targets: whole solutions are for actions.format math-step")
         if self.rlvr.sampling.steps_per_trajectory > 1:
             raise ValueError("rlvr.sampling.steps_per_trajectory: tasks are not steps of a trajectory")
         if not self.validation.steps and self.outcomes is None:

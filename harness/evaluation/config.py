@@ -91,7 +91,9 @@ class EvaluationRecipe(Table):
             raise ValueError("samples: at least 1 in the domain swe")
         if self.domain == "math":
             if self.policy is None:
-                raise ValueError("domain math: say which policy answers (policy.name, policy.settings)")
+                raise ValueError(
+                    "domain math: say which policy answers (policy.name, policy.settings; trained_policy is for swe)"
+                )
             if self.executor != "threads":
                 raise ValueError(
                     "executor: threads in the domain math; a server spreads the work of its model itself"

@@ -15,7 +15,7 @@ BASE = "base"
 def with_trained_policy(recipe: EvaluationRecipe) -> EvaluationRecipe:
     """The recipe with policy, actions, prompt settings and tasks of its ``trained_policy``, if it names one.
 
-    What the recipe says itself wins, but for the policy. Raises UserError.
+    Prompt settings and tasks that the recipe gives itself win. Raises UserError.
     """
     table = recipe.trained_policy
     if table is None or recipe.policy is not None:

@@ -1,11 +1,11 @@
 """Held-out accuracy of verified answers, stage by stage. Pure: no I/O, no rendering."""
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 from harness.rates import compare, wilson
 from harness.reporting.data import Evaluation, HeldOutRow, RunData
+from harness.reporting.measures import BASE, stage_pairs, trained_stage
 from harness.statistics import StepKey, paired_difference
 
 Rows = Mapping[StepKey, HeldOutRow]
@@ -18,10 +18,10 @@ def accuracy_numbers(run: RunData, chosen: Mapping[str, Evaluation]) -> dict[str
     }
     if not rows:
         return None
-    stages = list(rows)
-    pairs = list(pairwise(stages))
-    if len(stages) > 2:
-        pairs.append((stages[0], stages[-1]))
+    pairs = stage_pairs(rows)
+    trained = trained_stage(rows)
+    if BASE in rows and trained is not None and (BASE, trained) not in pairs:
+        pairs.append((BASE, trained))
     return {
         "stages": {stage: accuracy_of(answers) for stage, answers in rows.items()},
         "differences": [accuracy_difference(rows[b], rows[a], {"from": a, "to": b}) for a, b in pairs],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from harness.reporting.data import BaselineRow, HeldOutRow, RunData
@@ -17,7 +18,28 @@ from srl_agent.rewards import READS_EXPERT
 
 Rows = Mapping[StepKey, HeldOutRow] | Mapping[StepKey, BaselineRow]
 Values = Mapping[StepKey, float | None]
+BASE, CONTROL, RL = "base", "sft_control", ("srl", "rlvr")
 NO_INTERVAL: Mapping[str, Any] = {"mean": None, "low": None, "high": None, "n": 0}
+
+
+def trained_stage(chosen: Iterable[str]) -> str | None:
+    """The last stage that was trained and evaluated; the control leads nowhere."""
+    return next((stage for stage in reversed(list(chosen)) if stage not in (BASE, CONTROL)), None)
+
+
+def stage_pairs(stages: Iterable[str]) -> list[tuple[str, str]]:
+    """Which stage is compared with which, (before, after): each with the one it started from, RL with its control.
+
+    >>> stage_pairs(["base", "sft", "srl", "sft_control"])
+    [('base', 'sft'), ('sft', 'srl'), ('sft', 'sft_control'), ('sft_control', 'srl')]
+    """
+    chain = [stage for stage in stages if stage != CONTROL]
+    pairs = list(pairwise(chain))
+    if CONTROL in stages:
+        learned = [stage for stage in chain if stage in RL]
+        starts = [before for before, after in pairs if after in learned[:1]]
+        pairs += [(before, CONTROL) for before in starts] + [(CONTROL, after) for after in learned[-1:]]
+    return pairs
 
 
 def measured_names(run: RunData, rows: Iterable[Rows]) -> list[str]:

@@ -2,24 +2,26 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from typing import Any
 
 from harness.reporting.accuracy import accuracy_numbers
 from harness.reporting.data import Evaluation, HeldOutRow, RunData, number_or_none
 from harness.reporting.measures import (
+    BASE,
+    CONTROL,
+    RL,
     baseline_numbers,
     beside_baseline,
     difference_of,
     interval_of,
     measured_names,
+    stage_pairs,
+    trained_stage,
     values_of,
 )
 from harness.statistics import StepKey
 
 SCHEMA_VERSION = 2
-BASE, CONTROL = "base", "sft_control"
-_RL = ("srl", "rlvr")
 _OFTEN_CLIPPED = 0.1  # share of samples from which on their length is worth a warning
 _CURVES = {  # name in the report -> metric of the trainer
     "reward": "reward",
@@ -90,7 +92,7 @@ def chosen_evaluations(run: RunData, warnings: list[str]) -> dict[str, Evaluatio
     before: Evaluation | None = None
     start_of_rl: Evaluation | None = None
     for stage, last in chosen.items():
-        if stage in _RL and start_of_rl is None:
+        if stage in RL and start_of_rl is None:
             start_of_rl = before
         if stage != BASE:
             start = start_of_rl if stage == CONTROL else before
@@ -119,26 +121,6 @@ def _evaluation_of(
         f"its last one, step {last[1]}, stands for it"
     )
     return last
-
-
-def trained_stage(chosen: Mapping[str, Evaluation]) -> str | None:
-    """The last stage that was trained and evaluated; the control leads nowhere."""
-    return next((stage for stage in reversed(list(chosen)) if stage not in (BASE, CONTROL)), None)
-
-
-def stage_pairs(stages: Iterable[str]) -> list[tuple[str, str]]:
-    """Which stage is compared with which, (before, after): each with the one it started from, RL with its control.
-
-    >>> stage_pairs(["base", "sft", "srl", "sft_control"])
-    [('base', 'sft'), ('sft', 'srl'), ('sft', 'sft_control'), ('sft_control', 'srl')]
-    """
-    chain = [stage for stage in stages if stage != CONTROL]
-    pairs = list(pairwise(chain))
-    if CONTROL in stages:
-        learned = [stage for stage in chain if stage in _RL]
-        starts = [before for before, after in pairs if after in learned[:1]]
-        pairs += [(before, CONTROL) for before in starts] + [(CONTROL, after) for after in learned[-1:]]
-    return pairs
 
 
 def _about(run: RunData) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Stages of a run: SFT, SRL and RLVR, each from the weights that the last one ended with."""
+"""Stages of a run: SFT, SRL and RLVR, each from the weights that the last one ended with; the control of RL."""
 
 from harness.stages.arguments import stage_arguments
 from harness.stages.base import PolicyState, StageContext

@@ -166,6 +166,19 @@ def test_the_control_stands_beside_rl_and_leads_nowhere(tmp_path: Path) -> None:
     assert build_report(folder)["stages"]["sft_control"]["of_stage"] == "sft"
 
 
+def test_accuracy_is_compared_along_the_chain_and_with_the_control(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "demo", stages=("sft", "rlvr", "sft_control"), tasks=20)
+    differences = build_report(folder)["accuracy"]["differences"]
+    assert [(d["from"], d["to"]) for d in differences] == [
+        ("base", "sft"),
+        ("sft", "rlvr"),
+        ("sft", "sft_control"),
+        ("sft_control", "rlvr"),
+        ("base", "rlvr"),
+    ]
+    assert " rlvr minus base " in report_html.accuracy_headline(build_report(folder))
+
+
 def test_sampling_counts_add_up(folder: Path) -> None:
     sampling = build_report(folder)["sampling"]["srl"]
     assert sampling["groups"] == 60
