@@ -9,8 +9,8 @@ import yaml
 from harness.cli import UserError
 from harness.reporting.accuracy import accuracy_difference
 from harness.reporting.data import HeldOutRow, RunData
-from harness.reporting.measures import difference_of, measured_names, values_of
-from harness.reporting.numbers import SCHEMA_VERSION, chosen_evaluations, report_numbers, trained_stage
+from harness.reporting.measures import difference_of, measured_names, trained_stage, values_of
+from harness.reporting.numbers import SCHEMA_VERSION, chosen_evaluations, report_numbers
 from harness.statistics import StepKey
 
 
