@@ -3,11 +3,11 @@
 #
 # Guess: the frozen base weights are the same after a merge and an unmerge, or off by one rounding that stays.
 # Behaviour: every cycle adds the adapter's product in bfloat16 and subtracts it again; each step rounds. While the
-# adapter changes between the cycles, as in training, the errors add up like a random walk: 4 times after 20 cycles
-# what they are after 1. No warning is given. In float32 the error is some 10^5 times smaller.
+# adapter changes between the cycles, as in training, the errors add up: 7.2e-4 of the weights' size after 1 cycle (7 %
+# of the weights changed), 4.3e-3 after 20 (50 %). No warning is given. In float32 it is 6.5e-8 after 20.
 # Where it matters: TRL 1.16.0 merges and unmerges like this at every update, to hand the weights of a LoRA model to
-# vLLM (trl/generation/vllm_generation.py, sync_weights). The adapter that is saved in the end belongs to a base model
-# that nobody has. Seen on 2026-11-29; exits non-zero if it changes.
+# vLLM (trl/generation/vllm_generation.py, _iter_named_params). The adapter that is saved in the end was trained over a
+# base that is not the published one. Seen on 2026-11-29; exits non-zero if it changes.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -51,7 +51,7 @@ exact, _ = drift(torch.float32, 20)
 print(f"bfloat16: after 1 cycle {one:.1e} of the weights' size, {share:.0%} of the weights changed")
 print(f"bfloat16: after 20 cycles {twenty:.1e}, {share_of_twenty:.0%} changed")
 print(f"float32: after 20 cycles {exact:.1e}")
-assert share > 0.1, share
+assert share > 0.03, share
 assert twenty > 3 * one, (one, twenty)
 assert exact < 1e-3 * twenty, (exact, twenty)
 PY
