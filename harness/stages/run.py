@@ -1,5 +1,6 @@
 """One stage of a run: build its trainer, train or resume, say which checkpoint it ends with."""
 
+import gc
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness.stages.control import CONTROL, control_updates
 from harness.stages.rows import sft_targets, stage_datasets, write_groups
 from srl_agent.models import load_policy
 from srl_agent.training.checkpoints import latest_checkpoint, remove_partial_checkpoints
+from srl_agent.training.memory import return_free_memory
 from srl_agent.training.sampling import NoSpreadError, SamplingSettings
 from srl_agent.training.sft import StepSFTTrainer
 from srl_agent.training.srl import SRLTrainer
@@ -24,6 +26,17 @@ from srl_agent.training.srl import SRLTrainer
 
 def run_stage(stage: Stage, start: PolicyState, context: StageContext) -> PolicyState:
     """Train a stage, or finish it if it was interrupted; returns its best weights. Raises UserError."""
+    _collect_garbage()
+    return _train_stage(stage, start, context)
+
+
+def _collect_garbage() -> None:
+    """Free the models of before: models and trainers refer to themselves, so they outlive their last use."""
+    gc.collect()
+    return_free_memory()
+
+
+def _train_stage(stage: Stage, start: PolicyState, context: StageContext) -> PolicyState:
     run, recipe = context.run, context.recipe
     folder = run.stage_dir(stage)
     if run.best(stage).exists():
