@@ -21,7 +21,6 @@ from trl import GRPOConfig, GRPOTrainer
 from srl_agent.rewards import WeightedRewards
 from srl_agent.training.batches import EpochSampler, as_generated, check_boundaries, check_together
 from srl_agent.training.checkpoints import COMPLETE, CheckpointMixin
-from srl_agent.training.memory import return_free_memory
 from srl_agent.training.prefix_tree import rows_of
 from srl_agent.training.sampling import (
     Group,
@@ -281,12 +280,6 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
 
     def _compute_loss(self, model: Any, inputs: Any) -> Any:
         return super()._compute_loss(model, inputs) * self._loss_scale
-
-    def training_step(self, *args: Any, **kwargs: Any) -> Any:
-        loss = super().training_step(*args, **kwargs)
-        if self.args.device.type == "cpu":
-            return_free_memory()
-        return loss
 
     # --- every token once --------------------------------------------------------------------------------------
 
