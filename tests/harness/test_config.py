@@ -68,3 +68,23 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path.write_text("a: [1,\nb: 2")
     with pytest.raises(UserError, match=r"broken\.yaml: not a YAML recipe"):
         load_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["stages=[sft, sft_control]"], "sft_control comes after sft and after srl or rlvr"),
+        (["stages=[srl, sft_control]"], "sft_control comes after sft and after srl or rlvr"),
+        (["stages=[sft, sft_control, srl]"], "sft_control comes after sft and after srl or rlvr"),
+        (["sft_control.trl.max_steps=5"], "its length is the time that RL took"),
+        (["sft_control.targets=[solutions]"], "sft_control.targets: whole solutions are for"),
+    ],
+)
+def test_a_control_that_controls_nothing_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_recipe("demo", overrides)
+
+
+def test_no_stage_goes_on_from_the_control() -> None:
+    with pytest.raises(UserError, match="sft_control comes last"):
+        load_recipe("math_demo", ["stages=[sft, srl, sft_control, rlvr]"])
