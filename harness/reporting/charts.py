@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator, MaxNLocator
 
+from harness.reporting.measures import BASE, CONTROL, RL
+
 INK, PALE, GRID = "#1f2933", "#9aa5b1", "#e4e7eb"
 COLOURS = ("#2563a8", "#c2571a", "#2f8f6b", "#8a4fa3", "#b08a00", "#b5344d")  # distinguishable in grey, too
 STYLE = {
@@ -54,8 +56,12 @@ def reward_chart(report: Mapping[str, Any]) -> str | None:
                     label=label,
                     marker=_dots(steps),
                 )
-        if held_out:
-            _intervals(axes, [offsets[p["stage"]] + p["step"] for p in held_out], held_out, COLOURS[0])
+        chain, control = _chain_and_control(held_out)
+        if chain:
+            _intervals(axes, _places(chain, offsets), chain, COLOURS[0])
+        if control:
+            label = "SFT for the same time"
+            _intervals(axes, _places(control, offsets), control, COLOURS[3], label)
         _baseline_line(axes, report)
         _stage_marks(axes, offsets)
         axes.set_xlabel("training step")
@@ -124,8 +130,8 @@ def comparison_chart(reports: Mapping[str, Mapping[str, Any]]) -> str | None:
     with rc_context(STYLE):
         figure, axes = _figure(9.2, 3.9)
         for index, (label, report) in enumerate(reports.items()):
-            offsets, points = stage_offsets(report), report["curves"]["held_out"]
-            xs = [offsets[point["stage"]] + point["step"] for point in points]
+            points, _ = _chain_and_control(report["curves"]["held_out"])
+            xs = _places(points, stage_offsets(report))
             _intervals(axes, xs, points, COLOURS[index % len(COLOURS)], label)
         axes.set_xlabel("training step, all stages")
         axes.set_ylabel("held-out step reward")
@@ -134,11 +140,14 @@ def comparison_chart(reports: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 
 def stage_offsets(report: Mapping[str, Any]) -> dict[str, int]:
-    """Where each stage begins on an axis that counts the steps of all stages.
+    """Where each stage begins on an axis that counts the steps of all stages; the control begins where RL does.
 
     >>> curves = {"training": {"sft": {"step": [1, 40]}, "srl": {"step": [1]}}, "held_out": []}
     >>> stage_offsets({"curves": curves})
     {'sft': 0, 'srl': 40}
+    >>> curves["training"]["sft_control"] = {"step": [1, 30]}
+    >>> stage_offsets({"curves": curves})
+    {'sft': 0, 'srl': 40, 'sft_control': 40}
     """
     lengths: dict[str, int] = {}
     points = [(point["stage"], point["step"]) for point in report["curves"]["held_out"]]
@@ -146,11 +155,29 @@ def stage_offsets(report: Mapping[str, Any]) -> dict[str, int]:
         points += [(stage, step) for step in curve["step"]]
     for stage, step in points:
         lengths[stage] = max(lengths.get(stage, 0), step)
-    offsets, total = {}, 0
+    offsets: dict[str, int] = {}
+    total = 0
     for stage, length in lengths.items():
+        if stage == CONTROL:
+            offsets[stage] = next((offsets[rl] for rl in offsets if rl in RL), total)
+            continue
         offsets[stage] = total
         total += length
     return offsets
+
+
+def _places(points: Sequence[Mapping[str, Any]], offsets: Mapping[str, int]) -> list[int]:
+    return [offsets[point["stage"]] + point["step"] for point in points]
+
+
+def _chain_and_control(
+    points: Sequence[Mapping[str, Any]],
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Held-out points of the stages that lead to one another, and of the control with the point it starts from."""
+    chain = [point for point in points if point["stage"] != CONTROL]
+    control = [point for point in points if point["stage"] == CONTROL]
+    start = [point for point in chain if point["stage"] not in RL][-1:]
+    return chain, [*start, *control] if control else []
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -186,7 +213,7 @@ def _baseline_line(axes: Axes, report: Mapping[str, Any]) -> None:
 
 def _stage_marks(axes: Axes, offsets: Mapping[str, int]) -> None:
     """Names the stages along the top edge; a thin line where a later one begins."""
-    named = [(stage, start) for stage, start in offsets.items() if stage != "base"]
+    named = [(stage, start) for stage, start in offsets.items() if stage not in (BASE, CONTROL)]
     for stage, start in named:
         if start:
             axes.axvline(start, color=PALE, linewidth=0.8, linestyle=":")
