@@ -95,7 +95,7 @@ def paired_difference(
     0.375
     """
     differences: dict[str, list[float | None]] = {}
-    for key in after.keys() & before.keys():
+    for key in sorted(after.keys() & before.keys()):  # sums are rounded: always in the same order
         a, b = after[key], before[key]
         differences.setdefault(key[0], []).append(None if a is None or b is None else a - b)
     if not differences:
@@ -154,7 +154,7 @@ def two_way_interval(
     0.5
     """
     _check(confidence, 1)
-    judged = {key: value for key, value in values.items() if value is not None}
+    judged = {key: value for key, value in sorted(values.items()) if value is not None}
     if not judged:
         raise ValueError(f"no judged value to take a mean of ({len(values)} unjudged)")
     mean = math.fsum(judged.values()) / len(judged)

@@ -127,7 +127,7 @@ def beside_baseline(run: RunData, rows: Rows, baseline: Mapping[str, Any] | None
 
 def _skill(values: Values, baseline: Values) -> Interval | None:
     parts: dict[str, list[tuple[float, float]]] = {}
-    for key in values.keys() & baseline.keys():
+    for key in sorted(values.keys() & baseline.keys()):
         reward, other = values[key], baseline[key]
         if reward is not None and other is not None:
             parts.setdefault(key[0], []).append((reward - other, 1.0 - other))

@@ -147,7 +147,7 @@ def _beside(scores: Scores, baseline: Scores) -> dict[str, Any]:
     """Skill, (reward − baseline) ÷ (1 − baseline), and the difference, paired by seed and step."""
     pairs = {
         key: (value - other, 1.0 - other)
-        for key in scores.keys() & baseline.keys()
+        for key in sorted(scores.keys() & baseline.keys())
         if (value := scores[key]) is not None and (other := baseline[key]) is not None
     }
     above = {key: gained for key, (gained, _) in pairs.items()}
@@ -166,7 +166,7 @@ def _beside(scores: Scores, baseline: Scores) -> dict[str, Any]:
 def _difference(before: Point, after: Point) -> dict[str, Any]:
     """Paired by seed and step."""
     pairs: dict[Key, float | None] = {}
-    for key in before.scores.keys() & after.scores.keys():
+    for key in sorted(before.scores.keys() & after.scores.keys()):
         a, b = before.scores[key], after.scores[key]
         pairs[key] = None if a is None or b is None else b - a
     return {"from": before.label, "to": after.label, **_judged(pairs)}

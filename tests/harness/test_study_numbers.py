@@ -1,12 +1,17 @@
 """The figures of a study follow from the rows of its runs."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from harness.reporting.data import RunData, read_run
 from harness.reporting.study import study_markdown, study_numbers
 from tests.harness.synthetic_run import KINDS, write_run
+from tests.tiny_runs import ROOT
 
 SEEDS = (0, 1, 2)
 
@@ -72,3 +77,23 @@ def test_the_page_has_every_point_and_the_baseline(runs: list[tuple[str, int, Ru
     for line in ("| sft+srl | base |", "| srl | srl |", "| best baseline |", "| srl/srl − sft+srl/sft |"):
         assert line in page
     assert "bash (24)" in page
+
+
+def test_figures_are_the_same_to_the_last_bit_in_every_process(tmp_path: Path) -> None:
+    """Sets of names have another order in each process, and a sum of floats depends on its order."""
+    for seed in SEEDS:
+        write_run(tmp_path / f"srl-seed{seed}", seed=seed)
+    code = (
+        "import json, sys; from pathlib import Path\n"
+        "from harness.reporting.data import read_run; from harness.reporting.study import study_numbers\n"
+        f"runs = [('srl', seed, read_run(Path(sys.argv[1]) / f'srl-seed{{seed}}')) for seed in {SEEDS}]\n"
+        "print(json.dumps(study_numbers(runs)))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)],
+            cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": str(order)}, capture_output=True, text=True, check=True,
+        ).stdout
+        for order in (1, 2, 3)
+    }  # fmt: skip
+    assert len(found) == 1
