@@ -16,18 +16,14 @@ from peft.tuners.lora import Linear as LoraLinear
 from torch import nn
 from torch.nn.functional import linear
 
-from srl_agent.training.memory import return_free_memory
-
 
 @contextmanager
 def sampling_weights(model: nn.Module, rows: int) -> Iterator[None]:
     """Temporarily compute the linear layers of a CPU model with such copies, if memory allows.
 
     ``rows`` is how many tokens a product has. The model's own weights are not touched: merging an adapter into them
-    and taking it out again would round them each time. Before and after, free memory goes back to the system:
-    the activations of the last update and the copies never lie side by side.
+    and taking it out again would round them each time.
     """
-    return_free_memory()
     layers = [layer for layer in _outermost_linear(model) if _is_merged(layer) or _is_reordered(layer)]
     weights = [_base(layer).weight for layer in layers]
     if sum(weight.nbytes for weight in weights) > psutil.virtual_memory().available / 4:
@@ -43,7 +39,6 @@ def sampling_weights(model: nn.Module, rows: int) -> Iterator[None]:
                 del layer.forward
             else:
                 layer.forward = forward
-        return_free_memory()
 
 
 def active_lora(layer: LoraLinear) -> str | None:
