@@ -43,7 +43,7 @@ def checkout(commit: str) -> Iterator[Path]:
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """Meanwhile so many processes keep a core busy each."""
+    """Start processes that keep a core busy each; end them afterwards."""
     beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     try:
         yield
@@ -206,16 +206,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("train", "update", "measure"):
-        command = commands.add_parser(name, help=argparse.SUPPRESS if name == "measure" else None)
-        command.add_argument("--baseline", default="403be40", help="commit to compare with")
-        command.add_argument("--busy", type=int, default=0, help="processes beside it that keep a core busy")
-        command.add_argument("--recipe", default="demo", help=argparse.SUPPRESS)
-        command.add_argument("--seed", type=int, default=0)
-        command.add_argument("--turns", type=int, default=3, help="processes of each build")
-        command.add_argument("--prompts", type=int, default=2, help="of an update")
-        command.add_argument("--group", type=int, default=8, help="completions a prompt")
-        command.add_argument("--tokens", type=int, default=80, help="of each completion")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--baseline", default="403be40", help="commit to compare with")
+    common.add_argument("--busy", type=int, default=0, help="processes beside it that keep a core busy")
+    size = argparse.ArgumentParser(add_help=False)
+    size.add_argument("--prompts", type=int, default=2, help="of an update")
+    size.add_argument("--group", type=int, default=8, help="completions a prompt")
+    size.add_argument("--tokens", type=int, default=80, help="of each completion")
+    train = commands.add_parser("train", parents=[common], help="the demo's training run in both builds")
+    train.add_argument("--seed", type=int, default=0)
+    update = commands.add_parser("update", parents=[common, size], help="an SRL update at equal tokens")
+    update.add_argument("--turns", type=int, default=3, help="processes of each build")
+    commands.add_parser("measure", parents=[size]).add_argument("--recipe", required=True)
     options = parser.parse_args()
     if options.command == "measure":
         measure(options)

@@ -41,7 +41,7 @@ _OTHER_SEEDS = 1000  # from here on, of the problems that the model does not see
 
 
 def problems(draws: int, seed: int, known: Container[str] = ()) -> list[Trajectory]:
-    """Generated problems of so many draws, without the embedded and the known ones."""
+    """Generate the problems of ``draws`` draws, without the embedded and the known ones."""
     embedded = {
         json.loads(line)["question"] for line in problems_path().read_text(encoding="utf-8").splitlines()
     }
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=100_000, help="end after so many, if that is sooner")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--more", type=int, default=0, help="write so many other solved problems beside the model"
+        "--more", type=int, default=0, help="number of other solved problems to write beside the model"
     )
     options = parser.parse_args()
     torch.manual_seed(options.seed)

@@ -21,7 +21,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 
 def drift(dtype, cycles):
-    """Of the base weights, relative to their size; the share of them that changed."""
+    """Return the change of the base weights relative to their size, and the share of them that changed."""
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=64, hidden_size=256, intermediate_size=512, num_hidden_layers=2, num_attention_heads=4,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from harness.cli import UserError
 from harness.contamination import Cause
+from harness.stage_names import CONTROL, RL
 
 Stage = Literal["sft", "srl", "rlvr", "sft_control"]
 Metric = Literal["step_reward", "accuracy"]
@@ -260,17 +261,17 @@ class Recipe(Table):
             raise ValueError("stages has rlvr: the table `outcomes` says which tasks it learns from")
         if len(set(self.stages)) < len(self.stages):
             raise ValueError("stages: a stage is there twice")
-        if "sft_control" in self.stages:
-            before = self.stages[: self.stages.index("sft_control")]
-            if "sft" not in before or not {"srl", "rlvr"} & set(before):
+        if CONTROL in self.stages:
+            before = self.stages[: self.stages.index(CONTROL)]
+            if "sft" not in before or set(RL).isdisjoint(before):
                 raise ValueError(
                     "stages: sft_control comes after sft and after srl or rlvr, whose time it takes"
                 )
-            if self.stages[-1] != "sft_control":
+            if self.stages[-1] != CONTROL:
                 raise ValueError("stages: sft_control comes last, no stage goes on from it")
             if "max_steps" in self.sft_control.trl:
                 raise ValueError("sft_control.trl.max_steps: its length is the time that RL took")
-        for stage in ("sft", "sft_control"):
+        for stage in ("sft", CONTROL):
             if "solutions" in getattr(self, stage).targets and self.actions.format != "math-step":
                 raise ValueError(f"{stage}.targets: whole solutions are for actions.format math-step")
         if self.rlvr.sampling.steps_per_trajectory > 1:

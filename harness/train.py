@@ -14,6 +14,7 @@ from typing import Any
 from harness.cli import UserError, add_recipe_arguments, new_run, recipe_and_overrides, resumed_run, run
 from harness.config import Recipe, check_trl_keys, load_recipe, shipped_recipes
 from harness.run_folder import RunFolder, describe_machine, now
+from harness.stage_names import CONTROL, RL
 
 # How safetensors and torch report a failed write; neither raises OSError.
 _WRITE_FAILURES = (
@@ -188,7 +189,7 @@ def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
     from harness.baselines import baseline_rows
     from harness.lengths import length_warnings
     from harness.outcomes import make_outcomes
-    from harness.stages import CONTROL, RL, PolicyState, StageContext, run_stage
+    from harness.stages import PolicyState, StageContext, run_stage
     from harness.step_data import make_rewards
     from harness.validation import Validator
     from srl_agent.models import ModelError, load_tokenizer, resolve_model

@@ -8,8 +8,7 @@ from harness.cli import UserError
 from harness.config import Recipe
 from harness.evaluation.config import EvaluationRecipe, PolicyTable, TrainedPolicyTable
 from harness.run_folder import RunFolder
-
-BASE = "base"
+from harness.stage_names import BASE, CONTROL, RL
 
 
 def with_trained_policy(recipe: EvaluationRecipe) -> EvaluationRecipe:
@@ -69,9 +68,9 @@ def _lineage(stage: str, run: Recipe) -> list[str]:
             f"trained_policy.stage: the run has {', '.join((BASE, *run.stages))}, not {stage!r}", exit_code=2
         )
     before = list(run.stages[: run.stages.index(stage)])
-    if stage == "sft_control":  # it starts where the first stage of RL started
-        before = before[: min(before.index(rl) for rl in ("srl", "rlvr") if rl in before)]
-    return [*(name for name in before if name != "sft_control"), stage]
+    if stage == CONTROL:  # it starts where the first stage of RL started
+        before = before[: min(before.index(rl) for rl in RL if rl in before)]
+    return [*(name for name in before if name != CONTROL), stage]
 
 
 def _prompt_settings(run: Recipe) -> dict[str, Any]:

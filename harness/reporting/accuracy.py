@@ -5,7 +5,8 @@ from typing import Any
 
 from harness.rates import compare, wilson
 from harness.reporting.data import Evaluation, HeldOutRow, RunData
-from harness.reporting.measures import BASE, stage_pairs, trained_stage
+from harness.reporting.measures import stage_pairs, trained_stage
+from harness.stage_names import BASE
 from harness.statistics import StepKey, paired_difference
 
 Rows = Mapping[StepKey, HeldOutRow]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import yaml
 
 from harness.cli import UserError
+from harness.stage_names import RL
 from harness.statistics import StepKey
 from srl_agent.rewards import WeightedRewards
 
@@ -107,7 +108,7 @@ def read_run(folder: Path) -> RunData:
     _check_version(manifest, manifest_path)
     config = _read_config(folder / "config.yaml", warnings)
     samples = folder / "samples.jsonl"
-    sampled = samples.exists() or bool({"srl", "rlvr"} & set(manifest.get("stages", ("srl",))))
+    sampled = samples.exists() or not set(RL).isdisjoint(manifest.get("stages", ("srl",)))
     measured = folder / "validation.jsonl"
     verified = folder / "outcomes.jsonl"
     return RunData(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.reporting.data import Evaluation, GroupRow, HeldOutRow, RunData, number_or_none
-from harness.reporting.measures import BASE, trained_stage
+from harness.reporting.measures import trained_stage
+from harness.stage_names import BASE
 from harness.statistics import StepKey
 
 _LONGEST = 4000  # characters of a text that are shown

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from harness.rates import p_words
 from harness.reporting import charts
 from harness.reporting.examples import GroupExample, HeldOutExample
-from harness.reporting.measures import BASE, CONTROL
+from harness.stage_names import BASE, CONTROL
 
 _SMALL_CHARTS = (  # curve, title, whether it is a share
     ("kept_fraction", "Groups kept by dynamic sampling", True),

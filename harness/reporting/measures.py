@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from harness.reporting.data import BaselineRow, HeldOutRow, RunData
+from harness.stage_names import BASE, CONTROL, RL
 from harness.statistics import (
     Interval,
     StepKey,
@@ -18,7 +19,6 @@ from srl_agent.rewards import READS_EXPERT
 
 Rows = Mapping[StepKey, HeldOutRow] | Mapping[StepKey, BaselineRow]
 Values = Mapping[StepKey, float | None]
-BASE, CONTROL, RL = "base", "sft_control", ("srl", "rlvr")
 NO_INTERVAL: Mapping[str, Any] = {"mean": None, "low": None, "high": None, "n": 0}
 
 

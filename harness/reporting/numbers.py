@@ -7,9 +7,6 @@ from typing import Any
 from harness.reporting.accuracy import accuracy_numbers
 from harness.reporting.data import Evaluation, HeldOutRow, RunData, number_or_none
 from harness.reporting.measures import (
-    BASE,
-    CONTROL,
-    RL,
     baseline_numbers,
     beside_baseline,
     difference_of,
@@ -19,6 +16,7 @@ from harness.reporting.measures import (
     trained_stage,
     values_of,
 )
+from harness.stage_names import BASE, CONTROL, RL
 from harness.statistics import StepKey
 
 SCHEMA_VERSION = 2

@@ -166,7 +166,7 @@ def _beside(scores: Scores, baseline: Scores) -> dict[str, Any]:
 def _difference(before: Point, after: Point) -> dict[str, Any]:
     """Paired by seed and step."""
     pairs: dict[Key, float | None] = {}
-    for key in sorted(before.scores.keys() & after.scores.keys()):
+    for key in before.scores.keys() & after.scores.keys():
         a, b = before.scores[key], after.scores[key]
         pairs[key] = None if a is None or b is None else b - a
     return {"from": before.label, "to": after.label, **_judged(pairs)}

@@ -2,7 +2,6 @@
 
 from harness.stages.arguments import stage_arguments
 from harness.stages.base import PolicyState, StageContext
-from harness.stages.control import CONTROL, RL
 from harness.stages.run import run_stage
 
-__all__ = ["CONTROL", "RL", "PolicyState", "StageContext", "run_stage", "stage_arguments"]
+__all__ = ["PolicyState", "StageContext", "run_stage", "stage_arguments"]

@@ -8,6 +8,7 @@ from trl import GRPOConfig, SFTConfig
 
 from harness.cli import UserError
 from harness.config import GrpoTable, Recipe, Stage
+from harness.stage_names import CONTROL
 from srl_agent.training.batches import check_together
 
 # What a run needs whatever the recipe says of TRL's settings; a recipe that sets one of these itself wins.
@@ -34,7 +35,7 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path, *, updates: int 
 
     ``updates``: how many sft_control makes.
     """
-    supervised = stage in ("sft", "sft_control")
+    supervised = stage in ("sft", CONTROL)
     config = SFTConfig if supervised else GRPOConfig
     table: dict[str, Any] = getattr(recipe, stage).trl
     if ours := sorted(_OURS & table.keys()):
@@ -50,12 +51,12 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path, *, updates: int 
         raise UserError(f"{stage}.trl.save_total_limit: keep at least 2, the best and the last", exit_code=2)
     if supervised:
         settings |= {"max_length": None}
-    if stage == "sft_control":
+    if stage == CONTROL:
         settings |= {"max_steps": updates or 1}
     try:
         args = config(
             output_dir=str(folder),
-            seed=recipe.seed + (stage == "sft_control"),  # the same steps in another order than sft had them
+            seed=recipe.seed + (stage == CONTROL),  # the same steps in another order than sft had them
             remove_unused_columns=False,
             metric_for_best_model=f"eval_{recipe.metric_of(stage)}",
             greater_is_better=True,

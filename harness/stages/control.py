@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-CONTROL = "sft_control"
-RL = ("srl", "rlvr")
+from harness.stage_names import RL
 
 
 def control_updates(metrics: Path) -> int:

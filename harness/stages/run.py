@@ -11,10 +11,11 @@ from transformers import PrinterCallback, TrainerState, set_seed
 from harness.cli import UserError
 from harness.config import Recipe, Stage, SwitchTable
 from harness.outcomes.base import verified_rewards
+from harness.stage_names import CONTROL
 from harness.stages.arguments import stage_arguments
 from harness.stages.base import SELECTABLE, PolicyState, StageContext
 from harness.stages.callbacks import RunCallback, SwitchCallback, plateau_reached
-from harness.stages.control import CONTROL, control_updates
+from harness.stages.control import control_updates
 from harness.stages.rows import sft_targets, stage_datasets, write_groups
 from srl_agent.models import load_policy
 from srl_agent.training.checkpoints import latest_checkpoint, remove_partial_checkpoints

@@ -245,7 +245,7 @@ def test_an_interval_over_seeds_and_trajectories_covers_what_it_says(
 
 
 def test_resampling_one_of_the_two_alone_would_cover_less() -> None:
-    """What the two-way interval is for: seeds that differ are not seen in trajectories, each with all its seeds."""
+    """Seeds that differ cannot be seen in trajectories that all have all seeds: the two-way interval sees them."""
     covered = 0
     for trial in range(200):
         values = effects(trial, seeds=3, trajectories=12, of_seed=0.3, of_trajectory=0.05)
