@@ -34,7 +34,9 @@ def checkout(commit: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "build"
         git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--detach", "--quiet", str(path), commit], check=True)
+        added = subprocess.run([*git, "add", "--detach", "--quiet", str(path), commit], check=False)
+        if added.returncode:
+            raise SystemExit(f"--baseline {commit}: git has no such commit here")
         try:
             yield path
         finally:

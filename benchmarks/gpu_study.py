@@ -37,14 +37,20 @@ ARMS = {
 
 def pack(folder: Path, model: str, steps: Path | None) -> None:
     """The model and the steps to measure updates on, as numbered pieces with a list of their digests."""
-    from srl_agent.models import resolve_model
+    from srl_agent.models import ModelError, resolve_model
 
+    if steps is not None and not steps.is_file():
+        raise SystemExit(f"--steps {steps}: no such file")
+    try:
+        model_folder = resolve_model(model)
+    except ModelError as error:
+        raise SystemExit(str(error)) from error
     folder.mkdir(parents=True, exist_ok=True)
     pieces: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as temporary:
         whole = Path(temporary) / "input.tar"
         with tarfile.open(whole, "w") as archive:
-            archive.add(resolve_model(model), "model")
+            archive.add(model_folder, "model")
             if steps is not None:
                 archive.add(steps, "steps.jsonl")
         with whole.open("rb") as data:
@@ -86,13 +92,12 @@ def study_recipe(model: Path, output: Path, options: argparse.Namespace) -> dict
         group = trl.get("num_generations", 1)
         size = min(max(int(rows * options.budget / options.updates) // group, 1) * group, options.rows)
         steps = max(round(rows * options.budget / size), 1)
-        trl |= {"per_device_train_batch_size": size, "gradient_accumulation_steps": 1, "max_steps": steps}
-        trl |= {"save_steps": steps, "eval_steps": steps}
+        trl |= {"per_device_train_batch_size": size, "gradient_accumulation_steps": 1}
+        trl |= {"max_steps": steps, "save_steps": steps}
     recipe["sft_control"]["trl"] |= {
         "per_device_train_batch_size": recipe["sft"]["trl"]["per_device_train_batch_size"],
         "gradient_accumulation_steps": 1,
     }
-    recipe["sft_control"]["trl"] |= {"save_steps": 10_000, "eval_steps": 10_000}
     if options.device == "cpu":
         for stage in ("sft", "srl", "sft_control"):
             recipe[stage]["trl"]["use_cpu"] = True

@@ -4,8 +4,8 @@
 
 A Qwen2 of a million parameters with its own tokenizer (digits apart), trained from scratch on generated problems
 of the embedded families, none of them an embedded problem: prompts and answers of SRL and of RLVR alike. A study on it
-says how the stages compare where there is time for many updates; it says nothing of large models. ``--more`` writes so
-many more solved problems into the folder, as ``problems.jsonl``: data for a study, none of which the model has seen.
+says how the stages compare where there is time for many updates; it says nothing of large models. ``--more N`` writes
+N other solved problems into the folder, as ``problems.jsonl``: data for a study, none of which the model has seen.
 """
 
 import argparse
@@ -154,6 +154,8 @@ def main() -> None:
         "--more", type=int, default=0, help="number of other solved problems to write beside the model"
     )
     options = parser.parse_args()
+    if options.more < 0:
+        parser.error("--more: 0 or a number of problems")
     torch.manual_seed(options.seed)
     trajectories = problems(8, options.seed)
     stream = samples(trajectories, options.seed)

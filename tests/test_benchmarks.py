@@ -15,10 +15,14 @@ from harness.demo import expert_path
 from tests.tiny_runs import ROOT
 
 
-def benchmark(name: str, *words: object) -> dict[str, Any]:
+def run_benchmark(name: str, *words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, f"benchmarks/{name}.py", *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+
+
+def benchmark(name: str, *words: object) -> dict[str, Any]:
+    done = run_benchmark(name, *words)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -92,9 +96,7 @@ def test_a_source_without_trajectories_is_an_error(tmp_path: Path) -> None:
 
 
 def gpu_study(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "benchmarks/gpu_study.py", *map(str, words)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+    return run_benchmark("gpu_study", *words)
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +158,21 @@ def test_updates_of_two_builds_are_compared_at_equal_tokens() -> None:
     found = benchmark("builds", *words)
     assert found["tokens"] == 4
     assert found["update"].keys() == {"baseline", "ours", "ratio"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("builds", "update", "--baseline", "nosuch"), "--baseline nosuch: git has no such commit here"),
+        (("builds", "train", "--turns", 2), "unrecognized arguments: --turns 2"),
+        (("gpu_study", "pack", "x", "--model", "./nosuch"), "model './nosuch': no such folder"),
+        (("gpu_study", "pack", "x", "--steps", "nosuch.jsonl"), "--steps nosuch.jsonl: no such file"),
+        (("tiny_math_model", "x", "--more", -3), "--more: 0 or a number of problems"),
+    ],
+)
+def test_bad_input_of_a_benchmark_is_named(words: tuple[str, object], message: str) -> None:
+    done = run_benchmark(*words)
+    assert done.returncode
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (ROOT / "x").exists()

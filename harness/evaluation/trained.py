@@ -17,7 +17,7 @@ def with_trained_policy(recipe: EvaluationRecipe) -> EvaluationRecipe:
     Prompt settings and tasks that the recipe gives itself win. Raises UserError.
     """
     table = recipe.trained_policy
-    if table is None or recipe.policy is not None:
+    if table is None:
         return recipe
     folder = RunFolder(Path(table.run).expanduser())
     if not folder.config.exists():
@@ -27,7 +27,14 @@ def with_trained_policy(recipe: EvaluationRecipe) -> EvaluationRecipe:
             exit_code=2,
         )
     run = folder.recipe()
-    updates: dict[str, Any] = {"policy": _policy(table, folder, run), "actions": run.actions}
+    policy = _policy(table, folder, run)
+    if recipe.policy == policy:  # the saved recipe of an evaluation
+        return recipe
+    if recipe.policy is not None:
+        raise UserError(
+            "policy and trained_policy: give one of them; trained_policy is for the domain swe", exit_code=2
+        )
+    updates: dict[str, Any] = {"policy": policy, "actions": run.actions}
     if (recipe.scaffold.name or "tool-loop") == "tool-loop":
         settings = {**_prompt_settings(run), **recipe.scaffold.settings}
         updates["scaffold"] = recipe.scaffold.model_copy(update={"settings": settings})

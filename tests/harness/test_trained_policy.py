@@ -84,6 +84,12 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
         resolved(folder, "rlvr")
     with pytest.raises(UserError, match="is no training run"):
         resolved(tmp_path / "nowhere", "srl")
+    for recipe in (
+        "math",
+        "verified_tool_loop",
+    ):  # both have a policy, which trained_policy would not replace
+        with pytest.raises(UserError, match="policy and trained_policy: give one of them"):
+            resolved(folder, "sft", recipe=recipe)
 
 
 def attempt(*steps: tuple[str | None, str], instance: str = "a") -> Trajectory:
