@@ -27,6 +27,8 @@ from typing import Any
 
 import yaml
 
+from harness.config import apply_override
+
 ROOT = Path(__file__).resolve().parent.parent
 PIECE = 55 * 2**20  # bytes
 ARMS = {
@@ -82,37 +84,49 @@ def unpack(folder: Path, target: Path) -> None:
 
 
 def study_recipe(model: Path, output: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """The demo's recipe with its budget of rows and samples multiplied; a GPU takes them in larger batches."""
+    """The demo's recipe with its budget of rows and samples multiplied; a GPU takes them in larger batches.
+
+    Held out are all steps of the held-out repositories.
+    """
     recipe = yaml.safe_load((ROOT / "harness/recipes/train/demo.yaml").read_text(encoding="utf-8"))
-    for stage in ("sft", "srl"):
+    budgets = {"sft": (options.sft_budget, options.sft_updates), "srl": (options.budget, options.updates)}
+    for stage, (budget, updates) in budgets.items():
         trl = recipe[stage]["trl"]
         rows = (
             trl["max_steps"] * trl["per_device_train_batch_size"] * trl.get("gradient_accumulation_steps", 1)
         )
         group = trl.get("num_generations", 1)
-        size = min(max(int(rows * options.budget / options.updates) // group, 1) * group, options.rows)
-        steps = max(round(rows * options.budget / size), 1)
+        size = min(max(int(rows * budget / updates) // group, 1) * group, options.rows)
+        steps = max(round(rows * budget / size), 1)
         trl |= {"per_device_train_batch_size": size, "gradient_accumulation_steps": 1}
         trl |= {"max_steps": steps, "save_steps": steps}
     recipe["sft_control"]["trl"] |= {
         "per_device_train_batch_size": recipe["sft"]["trl"]["per_device_train_batch_size"],
         "gradient_accumulation_steps": 1,
     }
+    for stage in ("sft", "srl", "sft_control"):
+        # So small a model is bound by launches there: more calls of fewer tokens would not pay.
+        recipe[stage]["share_prefixes"] = options.device == "cpu"
+    recipe["data"]["validation_steps"] = None
+    recipe["validation"]["batch_size"] = options.rows
     if options.device == "cpu":
         for stage in ("sft", "srl", "sft_control"):
             recipe[stage]["trl"]["use_cpu"] = True
     recipe |= {"name": "study", "output": str(output)}
     recipe["model"]["name"] = str(model)
     recipe["study"] = {"seeds": options.seeds, "parallel": len(ARMS) * len(options.seeds), "arms": ARMS}
+    for override in options.set:
+        apply_override(recipe, override)
     return recipe
 
 
 def run_limited(words: Sequence[str], seconds: float, log: Path, cwd: Path) -> int | None:
     """Exit code of a command, None if it was stopped at the limit with all that it started."""
+    search = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with log.open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, *words], stdout=out, stderr=subprocess.STDOUT, cwd=cwd, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(search), "OMP_NUM_THREADS": "2"},
         )  # fmt: skip
         try:
             return process.wait(timeout=max(seconds, 1))
@@ -209,8 +223,15 @@ def main() -> None:
     running.add_argument("input", type=Path, help="a folder of `pack`")
     running.add_argument("--out", type=Path, default=Path("gpu_study.json"))
     running.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    running.add_argument("--budget", type=float, default=20.0, help="times the rows and samples of the demo")
-    running.add_argument("--updates", type=int, default=60, help="that the budget of a stage is divided into")
+    running.add_argument("--budget", type=float, default=20.0, help="of SRL, times the demo's samples")
+    running.add_argument("--updates", type=int, default=24, help="that the budget of SRL is divided into")
+    running.add_argument("--sft-budget", type=float, default=20.0, help="of SFT, times the demo's rows")
+    running.add_argument(
+        "--sft-updates", type=int, default=280, help="that the budget of SFT is divided into"
+    )
+    running.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="over the recipe, as in training"
+    )
     running.add_argument("--rows", type=int, default=256, help="of an update, at most")
     running.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     running.add_argument("--minutes", type=float, default=8.0)

@@ -112,7 +112,8 @@ def ratio_bootstrap(
 ) -> Interval | None:
     """Sum of the first parts over the sum of the second, with the interval of :func:`cluster_bootstrap`.
 
-    None where the second parts sum to 0 or less. Raises ValueError without a part.
+    None where the second parts sum to 0 or less; no interval where those of a resample do (a trajectory in which the
+    baseline is perfect, drawn for all). Raises ValueError without a part.
 
     >>> ratio_bootstrap({"a": [(0.1, 0.5)], "b": [(0.3, 0.5)]}).mean
     0.4
@@ -246,7 +247,10 @@ def _expanded_percentiles(
     means: list[np.ndarray] = []
     for start in range(0, resamples, chunk):
         draws_RN = generator.integers(0, n, size=(min(chunk, resamples - start), n))
-        means.append(sums_N[draws_RN].sum(axis=1) / counts_N[draws_RN].sum(axis=1))
+        drawn_R = counts_N[draws_RN].sum(axis=1)
+        if drawn_R.min() <= 0:
+            return None, None
+        means.append(sums_N[draws_RN].sum(axis=1) / drawn_R)
     return _expanded_quantiles(np.concatenate(means), n, confidence)
 
 

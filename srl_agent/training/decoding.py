@@ -7,6 +7,7 @@ ended leaves the batch.
 
 import types
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ def add_decoding(model: Any) -> None:
     """Let ``model.generate`` decode so on a CPU: greedily or by sampling, with the usual settings.
 
     All else, and every argument that is not understood here, goes to the model's own ``generate``. So does a GPU,
-    which would wait for the kernels of each prompt's attention (docs/benchmarks.md).
+    which would wait for the kernels of each prompt's attention (docs/benchmarks.md). Adapters are merged for all.
     """
     generate = model.generate
 
@@ -44,10 +45,12 @@ def add_decoding(model: Any) -> None:
         ids = kwargs.pop("input_ids", inputs)
         mask, tokenizer = kwargs.pop("attention_mask", None), kwargs.pop("tokenizer", None)
         settings = _settings(self, generation_config, kwargs) if mask is not None else None
-        if settings is None or self.device.type != "cpu" or _is_sharded(self):
+        sharded = _is_sharded(self)
+        if settings is None or self.device.type != "cpu" or sharded:
             given = {"attention_mask": mask, "tokenizer": tokenizer}
             kwargs |= {key: value for key, value in given.items() if value is not None}
-            return generate(input_ids=ids, generation_config=generation_config, **kwargs)
+            with nullcontext() if sharded else sampling_weights(self, len(ids)):
+                return generate(input_ids=ids, generation_config=generation_config, **kwargs)
         prompts = [row[seen].tolist() for row, seen in zip(ids, mask.bool(), strict=True)]
         new = decode(
             self,

@@ -1,11 +1,11 @@
-"""Copies of a CPU model's weights that make sampling cheap: LoRA merged in, and in the order that oneDNN reads.
+"""Copies of a model's weights that make sampling cheap: LoRA merged in, on a CPU also in the order that oneDNN reads.
 
 A token of a few rows is a product of few rows with every weight, so its time is the time to read the weights and to
-start each operation. PyTorch brings bfloat16 weights into oneDNN's order in every call, and an adapter adds six small
-operations to each linear layer. Weights do not change while a model samples, so one copy serves all tokens.
+start each operation. An adapter adds six small operations to each linear layer, and on a CPU PyTorch brings bfloat16
+weights into oneDNN's order in every call. Weights do not change while a model samples, so one copy serves all tokens.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -19,14 +19,14 @@ from torch.nn.functional import linear
 
 @contextmanager
 def sampling_weights(model: nn.Module, rows: int) -> Iterator[None]:
-    """Temporarily compute the linear layers of a CPU model with such copies, if memory allows.
+    """Temporarily compute the linear layers of a model with such copies, if memory allows.
 
     ``rows`` is how many tokens a product has. The model's own weights are not touched: merging an adapter into them
     and taking it out again would round them each time.
     """
     layers = [layer for layer in _outermost_linear(model) if _is_merged(layer) or _is_reordered(layer)]
     weights = [_base(layer).weight for layer in layers]
-    if sum(weight.nbytes for weight in weights) > psutil.virtual_memory().available / 4:
+    if sum(weight.nbytes for weight in weights) > _free_memory(weights) / 4:
         layers = []
     own = {layer: vars(layer).get("forward") for layer in layers}
     for layer in layers:
@@ -39,6 +39,13 @@ def sampling_weights(model: nn.Module, rows: int) -> Iterator[None]:
                 del layer.forward
             else:
                 layer.forward = forward
+
+
+def _free_memory(weights: Sequence[torch.Tensor]) -> int:
+    """Bytes, of the devices that hold the weights together."""
+    devices = {weight.device for weight in weights}
+    free = [torch.cuda.mem_get_info(device)[0] for device in devices if device.type == "cuda"]
+    return sum(free) if free else int(psutil.virtual_memory().available)
 
 
 def active_lora(layer: LoraLinear) -> str | None:
@@ -75,7 +82,7 @@ def _base(layer: Any) -> Any:
 def _is_merged(layer: Any) -> bool:
     if not isinstance(layer, LoraLinear) or type(layer.base_layer) is not nn.Linear:
         return False
-    return layer.base_layer.weight.device.type == "cpu" and active_lora(layer) is not None
+    return not layer.base_layer.weight.is_meta and active_lora(layer) is not None
 
 
 def _is_reordered(layer: Any) -> bool:

@@ -284,5 +284,8 @@ def test_a_ratio_is_that_of_the_sums_and_its_interval_holds_clusters_together() 
     assert ratio.low < ratio.mean < ratio.high
     assert ratio_bootstrap(parts) == ratio
     assert ratio_bootstrap({"a": [(0.1, 0.0)]}) is None
+    of_perfect_baseline = ratio_bootstrap({"a": [(-0.5, 0.0)], "b": [(0.2, 0.5)], "c": [(0.1, 0.5)]})
+    assert of_perfect_baseline.mean == pytest.approx(-0.2)
+    assert (of_perfect_baseline.low, of_perfect_baseline.high) == (None, None)
     with pytest.raises(ValueError, match="no part"):
         ratio_bootstrap({"a": []})

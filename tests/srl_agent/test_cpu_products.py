@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from trl.kernels import ChunkedLogProbFunction
 
 from srl_agent.training.cpu_attention import attend, hidden_as_bias, use_blocked_attention
+from srl_agent.training.decoding import add_decoding
 from srl_agent.training.lm_head import _CpuLogProbFunction
 from srl_agent.training.lora_product import fuse_lora
 from srl_agent.training.sampling_weights import sampling_weights
@@ -107,6 +108,20 @@ def test_sampling_weights_hold_the_adapter_and_leave_the_model_alone(dtype: torc
     assert {name: vars(layer).get("forward") for name, layer in model.named_modules()} == own
     with model.disable_adapter(), sampling_weights(model.get_base_model(), rows=60):
         assert distance(model(input_ids=ids).logits, wanted) > 0.1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@torch.no_grad()
+def test_adapters_are_merged_while_a_gpu_samples() -> None:
+    model = make(torch.float32).eval().to("cuda")
+    inputs = {"input_ids": torch.arange(24, device="cuda").view(3, 8)}
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    options = {"max_new_tokens": 12, "do_sample": False}
+    wanted = model.generate(**inputs, **options)
+    add_decoding(model.get_base_model())
+    calls = count_calls(model)
+    assert torch.equal(model.generate(**inputs, **options), wanted)
+    assert calls == []
 
 
 def count_calls(model: Any) -> list[str]:
