@@ -4,15 +4,16 @@
     python benchmarks/gpu_study.py run gpu-input --out gpu_study.json            # on the machine with the GPU
 
 ``pack`` writes model and data as files of less than 60 MB each. ``run`` puts them together, trains over 3 seeds (SFT;
-SFT for the time of SRL; SRL with each reward, from the same SFT), all runs at once on one GPU, then measures an update
-by ``benchmarks/update.py --device cuda`` if there are steps for it, and writes one JSON file: the study's figures, the
-machine, seconds. What is not finished when the time is over is stopped and named. ``--device cpu --budget 0.05`` with a
-tiny model is a test of the script, not a measurement.
+SFT for twice as long; SFT -> SRL with each reward, the structured one at two rates), all runs at once on one GPU, then
+measures an update by ``benchmarks/update.py --device cuda`` if there are steps for it, and writes one JSON file: the
+study's figures, the machine, seconds. What is not finished when the time is over is stopped and named.
+``--device cpu --budget 0.05`` with a tiny model is a test of the script, not a measurement.
 """
 
 import argparse
 import hashlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -31,10 +32,7 @@ from harness.config import apply_override
 
 ROOT = Path(__file__).resolve().parent.parent
 PIECE = 55 * 2**20  # bytes
-ARMS = {
-    "structured": {"stages": ["sft", "srl", "sft_control"], "rewards": [{"name": "structured"}]},
-    "similarity": {"stages": ["sft", "srl"], "rewards": [{"name": "similarity"}]},
-}
+MICRO_BATCH = 24  # rows; 120 at once took over 80 GB
 
 
 def pack(folder: Path, model: str, steps: Path | None) -> None:
@@ -83,6 +81,18 @@ def unpack(folder: Path, target: Path) -> None:
     whole.unlink()
 
 
+def study_arms(recipe: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The model before training is the same for all: one arm evaluates it."""
+    others = {"validation.base": False}
+    longer = {key: 2 * recipe["sft"]["trl"][key] for key in ("max_steps", "save_steps")}
+    return {
+        "structured": {},
+        "structured_fast": others | {"srl.trl.learning_rate": 3 * recipe["srl"]["trl"]["learning_rate"]},
+        "similarity": others | {"rewards": [{"name": "similarity"}]},
+        "sft_longer": others | {"stages": ["sft"]} | {f"sft.trl.{key}": n for key, n in longer.items()},
+    }
+
+
 def study_recipe(model: Path, output: Path, options: argparse.Namespace) -> dict[str, Any]:
     """The demo's recipe with its budget of rows and samples multiplied; a GPU takes them in larger batches.
 
@@ -98,23 +108,22 @@ def study_recipe(model: Path, output: Path, options: argparse.Namespace) -> dict
         group = trl.get("num_generations", 1)
         size = min(max(int(rows * budget / updates) // group, 1) * group, options.rows)
         steps = max(round(rows * budget / size), 1)
-        trl |= {"per_device_train_batch_size": size, "gradient_accumulation_steps": 1}
-        trl |= {"max_steps": steps, "save_steps": steps}
-    recipe["sft_control"]["trl"] |= {
-        "per_device_train_batch_size": recipe["sft"]["trl"]["per_device_train_batch_size"],
-        "gradient_accumulation_steps": 1,
-    }
-    for stage in ("sft", "srl", "sft_control"):
+        micro = group * math.gcd(size // group, max(MICRO_BATCH // group, 1))
+        trl |= {"per_device_train_batch_size": micro, "gradient_accumulation_steps": size // micro}
+        trl |= {"max_steps": steps, "save_steps": max(steps // 2, 1)}
+    for stage in ("sft", "srl"):
         # So small a model is bound by launches there: more calls of fewer tokens would not pay.
         recipe[stage]["share_prefixes"] = options.device == "cpu"
     recipe["data"]["validation_steps"] = None
     recipe["validation"]["batch_size"] = options.rows
     if options.device == "cpu":
-        for stage in ("sft", "srl", "sft_control"):
+        for stage in ("sft", "srl"):
             recipe[stage]["trl"]["use_cpu"] = True
     recipe |= {"name": "study", "output": str(output)}
     recipe["model"]["name"] = str(model)
-    recipe["study"] = {"seeds": options.seeds, "parallel": len(ARMS) * len(options.seeds), "arms": ARMS}
+    recipe["stages"] = ["sft", "srl"]
+    arms = study_arms(recipe)
+    recipe["study"] = {"seeds": options.seeds, "parallel": len(arms) * len(options.seeds), "arms": arms}
     for override in options.set:
         apply_override(recipe, override)
     return recipe

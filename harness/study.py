@@ -80,7 +80,7 @@ def _do(run: StudyRun, command: Sequence[str], teller: Teller) -> int:
     if run.folder.config.exists():
         words = ["--resume", str(run.folder.path)]
     else:
-        path = run.folder.path.with_suffix(".yaml")
+        path = run.folder.path.parent / f"{name}.yaml"
         with atomic_write(path) as out:
             yaml.safe_dump(run.recipe.model_dump(mode="json"), out, sort_keys=False, allow_unicode=True)
         words = [str(path)]

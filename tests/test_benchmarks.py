@@ -116,11 +116,12 @@ def test_the_gpu_study_trains_and_measures_every_arm_with_every_seed(packed: Pat
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(out.read_text())
     assert found["study"] == "finished"
-    runs = [f"{arm}-seed{seed}" for arm in ("similarity", "structured") for seed in (0, 1)]
-    assert sorted(found["finished"]) == runs
+    arms = ("sft_longer", "similarity", "structured", "structured_fast")
+    assert sorted(found["finished"]) == [f"{arm}-seed{seed}" for arm in arms for seed in (0, 1)]
     assert found["metrics"].keys() == {"similarity", "structured"}
     points = {(p["arm"], p["stage"]) for p in found["metrics"]["structured"]["points"]}
-    assert {stage for _, stage in points} == {"base", "sft", "srl", "sft_control"}
+    assert {name for arm, _ in points for name in arm.split("+")} == set(arms)
+    assert {stage for _, stage in points} == {"base", "sft", "srl"}
     assert found["update"]["tokens_ours"] < found["update"]["tokens_stock"]
 
 
