@@ -77,6 +77,15 @@ class RunFolder:
         """What the stage ended with: written last, so a stage without it is not finished."""
         return self.stage_dir(stage) / "best.json"
 
+    def ended_with(self, stage: str) -> dict[str, Any] | None:
+        """What best.json says, None without one. Checkpoints stand in this folder, wherever it was moved since."""
+        if not self.best(stage).exists():
+            return None
+        best: dict[str, Any] = json.loads(self.best(stage).read_text(encoding="utf-8"))
+        if best["checkpoint"] is not None:
+            best["checkpoint"] = str(self.stage_dir(stage) / Path(best["checkpoint"]).name)
+        return best
+
     def create(self, recipe: Table) -> None:
         """Make the folder. Raises UserError if a run is there already."""
         if self.config.exists():

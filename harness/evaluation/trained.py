@@ -1,6 +1,5 @@
 """Evaluate what a training run made: a stage's weights, with the prompts and on the tasks that the run held out."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +45,12 @@ def with_trained_policy(recipe: EvaluationRecipe) -> EvaluationRecipe:
 def _policy(table: TrainedPolicyTable, folder: RunFolder, run: Recipe) -> PolicyTable:
     model, adapter = run.model.name, None
     for stage in _lineage(table.stage, run):
-        best = folder.best(stage)
-        if not best.exists():
-            raise UserError(f"trained_policy: {folder.path} has not finished its stage {stage} (no {best})")
-        checkpoint = json.loads(best.read_text(encoding="utf-8"))["checkpoint"]
+        best = folder.ended_with(stage)
+        if best is None:
+            raise UserError(
+                f"trained_policy: {folder.path} has not finished its stage {stage} (no {folder.best(stage)})"
+            )
+        checkpoint = best["checkpoint"]
         if checkpoint is None:  # it ended with its start
             continue
         if run.model.lora is None:

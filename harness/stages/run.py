@@ -40,8 +40,7 @@ def _collect_garbage() -> None:
 def _train_stage(stage: Stage, start: PolicyState, context: StageContext) -> PolicyState:
     run, recipe = context.run, context.recipe
     folder = run.stage_dir(stage)
-    if run.best(stage).exists():
-        best = json.loads(run.best(stage).read_text(encoding="utf-8"))
+    if best := run.ended_with(stage):
         context.teller.say(f"{stage}: finished before, best checkpoint {best['checkpoint']}")
         return _state_of(best, start, recipe)
     if run.writes:

@@ -233,7 +233,7 @@ def study(folder: Path, model: Path, **arms: Any) -> Path:
 
 def test_a_study_runs_each_arm_with_each_seed_and_compares_them(tiny_model: Path, tmp_path: Path) -> None:
     rlvr = {"stages": ["rlvr"], "rlvr.trl.max_steps": 1}
-    path = study(tmp_path, tiny_model, sft={"stages": ["sft"]}, rlvr=rlvr)
+    path = study(tmp_path, tiny_model, sft={"stages": ["sft"]}, **{"rlvr.1": rlvr})
     done = run(str(path))
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "study"
@@ -243,28 +243,28 @@ def test_a_study_runs_each_arm_with_each_seed_and_compares_them(tiny_model: Path
         table = report["metrics"][metric]
         # Both arms start with the same model: one point.
         stages = [(p["arm"], p["stage"]) for p in table["points"]]
-        assert stages == [("sft+rlvr", "base"), ("sft", "sft"), ("rlvr", "rlvr")]
+        assert stages == [("sft+rlvr.1", "base"), ("sft", "sft"), ("rlvr.1", "rlvr")]
         assert all(point["by_seed"].keys() == {"0", "1"} for point in table["points"])
         pairs = [(d["from"], d["to"]) for d in table["differences"]]
         assert pairs == [
-            ("sft+rlvr/base", "sft/sft"),
-            ("sft+rlvr/base", "rlvr/rlvr"),
-            ("sft/sft", "rlvr/rlvr"),
+            ("sft+rlvr.1/base", "sft/sft"),
+            ("sft+rlvr.1/base", "rlvr.1/rlvr"),
+            ("sft/sft", "rlvr.1/rlvr"),
         ]
         assert (table["baseline"] is None) == (metric == "accuracy")
-    assert "| sft+rlvr | base |" in done.stdout
+    assert "| sft+rlvr.1 | base |" in done.stdout
     assert (folder / "study.md").read_text() in done.stdout
     seeds = {
         name: json.loads((folder / name / "manifest.json").read_text())["seed"]
-        for name in ("sft-seed0", "sft-seed1")
+        for name in ("sft-seed0", "sft-seed1", "rlvr.1-seed0", "rlvr.1-seed1")
     }
-    assert seeds == {"sft-seed0": 0, "sft-seed1": 1}
+    assert seeds == {name: int(name[-1]) for name in seeds}
     held_out = [
         {row["trajectory_id"] for row in whole_lines(folder / f"sft-seed{seed}" / "outcomes.jsonl")}
         for seed in (0, 1)
     ]
     assert held_out[0] == held_out[1]
-    shutil.rmtree(folder / "rlvr-seed1")
+    shutil.rmtree(folder / "rlvr.1-seed1")
     again = run("--resume", str(folder))
     assert again.returncode == 0, again.stderr
     assert "1 of 4 runs to do" in again.stderr

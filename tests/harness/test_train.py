@@ -172,6 +172,13 @@ def test_the_control_goes_on_with_sft_for_the_time_of_rl(tiny_model: Path, tmp_p
     # It starts where SRL started: its first loss is that of the end of SFT, not of the model before.
     losses = {s: [r["loss"] for r in metrics if r["stage"] == s] for s in ("sft", "sft_control")}
     assert losses["sft_control"][0] < losses["sft"][0]
+    # A finished stage is found where the run's folder stands now.
+    moved = folder.rename(tmp_path / "moved")
+    (moved / "checkpoints/sft_control/best.json").unlink()
+    again = run("--resume", str(moved))
+    assert again.returncode == 0, again.stderr
+    assert str(moved / "checkpoints/srl/checkpoint-") in again.stderr
+    assert (moved / "checkpoints/sft_control/best.json").exists()
 
 
 def test_killed_three_times_the_run_ends_with_the_same_weights(

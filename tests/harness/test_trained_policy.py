@@ -1,6 +1,7 @@
 """A stage of a training run is evaluated as it was trained; figures of its calls."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from trajectories.store import read_trajectories
 STAGES = "[sft, srl, sft_control]"
 
 
-def trained_run(folder: Path, *overrides: str, checkpoints: dict[str, str | None]) -> Path:
-    """A run's folder as evaluation reads it: its recipe, and what each stage ended with."""
+def trained_run(folder: Path, *overrides: str, checkpoints: Mapping[str, str | None]) -> Path:
+    """A run's folder as evaluation reads it: its recipe, and what each stage ended with before it was moved here."""
     run = RunFolder(folder)
     run.create(load_recipe("demo", [f"stages={STAGES}", *overrides]))
     for stage, checkpoint in checkpoints.items():
-        run.write_json(run.best(stage), {"stage": stage, "checkpoint": checkpoint, "step": 4})
+        then = None if checkpoint is None else f"outputs/then/checkpoints/{stage}/{checkpoint}"
+        run.write_json(run.best(stage), {"stage": stage, "checkpoint": then, "step": 4})
     return folder
 
 
@@ -37,7 +39,7 @@ def resolved(folder: Path, stage: str, *overrides: str, recipe: str = "demo_tool
 
 
 def test_a_stage_is_asked_as_it_was_trained_on_what_was_held_out(tmp_path: Path) -> None:
-    checkpoints: dict[str, str | None] = {"sft": "S", "srl": "R", "sft_control": "C"}
+    checkpoints = {"sft": "S", "srl": "R", "sft_control": "C"}
     folder = trained_run(
         tmp_path / "run", "steps.max_observation_chars=123", "seed=3", checkpoints=checkpoints
     )
@@ -47,7 +49,8 @@ def test_a_stage_is_asked_as_it_was_trained_on_what_was_held_out(tmp_path: Path)
         assert recipe.policy is not None
         assert recipe.policy.settings["name"] == f"run/{stage}"
         adapters[stage] = recipe.policy.settings["adapter"]
-    assert adapters == {"base": None, "sft": "S", "srl": "R", "sft_control": "C"}
+    now = {stage: str(folder / "checkpoints" / stage / checkpoint) for stage, checkpoint in checkpoints.items()}
+    assert adapters == {"base": None, **now}
     settings = recipe.scaffold.settings
     assert settings["context_window"] == 1
     assert settings["max_observation_chars"] == 123
@@ -69,11 +72,12 @@ def test_a_stage_that_ended_with_its_start_has_the_weights_of_its_start(tmp_path
     for stage in ("srl", "sft_control"):
         recipe = resolved(folder, stage)
         assert recipe.policy is not None
-        assert recipe.policy.settings["adapter"] == "S"
+        assert recipe.policy.settings["adapter"] == str(folder / "checkpoints/sft/S")
     full = trained_run(tmp_path / "full", "model.lora=null", checkpoints={"sft": "S", "srl": "R"})
     recipe = resolved(full, "srl")
     assert recipe.policy is not None
-    assert (recipe.policy.settings["model"], recipe.policy.settings["adapter"]) == ("R", None)
+    assert recipe.policy.settings["model"] == str(full / "checkpoints/srl/R")
+    assert recipe.policy.settings["adapter"] is None
 
 
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
