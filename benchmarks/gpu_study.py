@@ -22,17 +22,18 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from harness.cli import UserError
 from harness.config import apply_override
 
 ROOT = Path(__file__).resolve().parent.parent
 PIECE = 55 * 2**20  # bytes
-MICRO_BATCH = 24  # rows; 120 at once took over 80 GB
+MICRO_BATCH = 16  # rows; 24 took 17 GB a run, and nine runs of SRL did not fit into 140
 
 
 def pack(folder: Path, model: str, steps: Path | None) -> None:
@@ -124,8 +125,11 @@ def study_recipe(model: Path, output: Path, options: argparse.Namespace) -> dict
     recipe["stages"] = ["sft", "srl"]
     arms = study_arms(recipe)
     recipe["study"] = {"seeds": options.seeds, "parallel": len(arms) * len(options.seeds), "arms": arms}
-    for override in options.set:
-        apply_override(recipe, override)
+    try:
+        for override in options.set:
+            apply_override(recipe, override)
+    except UserError as error:
+        raise SystemExit(f"--set {error}") from error
     return recipe
 
 
@@ -219,6 +223,18 @@ def measure_update(work: Path, seconds: float, device: str) -> Any:
     return {"not_measured": why, "log": log.read_text(encoding="utf-8")[-2000:]}
 
 
+def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """A type of argparse's."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if value <= 0:
+            raise argparse.ArgumentTypeError(f"{text}: not above 0")
+        return value
+
+    return number
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -232,18 +248,24 @@ def main() -> None:
     running.add_argument("input", type=Path, help="a folder of `pack`")
     running.add_argument("--out", type=Path, default=Path("gpu_study.json"))
     running.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    running.add_argument("--budget", type=float, default=20.0, help="of SRL, times the demo's samples")
-    running.add_argument("--updates", type=int, default=24, help="that the budget of SRL is divided into")
-    running.add_argument("--sft-budget", type=float, default=20.0, help="of SFT, times the demo's rows")
     running.add_argument(
-        "--sft-updates", type=int, default=280, help="that the budget of SFT is divided into"
+        "--budget", type=positive(float), default=20.0, help="of SRL, times the demo's samples"
+    )
+    running.add_argument(
+        "--updates", type=positive(int), default=22, help="that the budget of SRL is divided into"
+    )
+    running.add_argument(
+        "--sft-budget", type=positive(float), default=20.0, help="of SFT, times the demo's rows"
+    )
+    running.add_argument(
+        "--sft-updates", type=positive(int), default=280, help="that the budget of SFT is divided into"
     )
     running.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="over the recipe, as in training"
     )
-    running.add_argument("--rows", type=int, default=256, help="of an update, at most")
+    running.add_argument("--rows", type=positive(int), default=256, help="of an update, at most")
     running.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    running.add_argument("--minutes", type=float, default=8.0)
+    running.add_argument("--minutes", type=positive(float), default=8.0)
     options = parser.parse_args()
     if options.command == "pack":
         pack(options.folder, options.model, options.steps)

@@ -133,6 +133,13 @@ def test_a_gpu_study_without_time_says_so(packed: Path, tmp_path: Path) -> None:
     assert out.with_suffix(".log").exists()
 
 
+def test_a_gpu_study_names_a_wrong_override(packed: Path, tmp_path: Path) -> None:
+    done = gpu_study("run", packed, "--device", "cpu", "--out", tmp_path / "out.json", "--set", "seed")
+    assert done.returncode == 1
+    assert "--set override 'seed': write key=value" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -169,6 +176,7 @@ def test_updates_of_two_builds_are_compared_at_equal_tokens() -> None:
         (("builds", "train", "--turns", 2), "unrecognized arguments: --turns 2"),
         (("gpu_study", "pack", "x", "--model", "./nosuch"), "model './nosuch': no such folder"),
         (("gpu_study", "pack", "x", "--steps", "nosuch.jsonl"), "--steps nosuch.jsonl: no such file"),
+        (("gpu_study", "run", "x", "--updates", 0), "argument --updates: 0: not above 0"),
         (("tiny_math_model", "x", "--more", -3), "--more: 0 or a number of problems"),
     ],
 )

@@ -9,13 +9,13 @@ of the epoch, so that a resumed run finds it again.
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedType, gather_object
 from trl import GRPOConfig, GRPOTrainer
 
 from srl_agent.rewards import WeightedRewards
@@ -40,6 +40,14 @@ logger = logging.getLogger(__name__)
 
 # Losses that average over rows: rows without a gradient would dilute them.
 _ROW_MEAN_LOSSES = frozenset({"grpo", "sapo", "dr_grpo", "luspo"})
+
+
+def _has_rows_only(inputs: Mapping[str, Any], rows: int) -> bool:
+    """Whether each tensor with a dimension has one row for each completion, as images have not."""
+    return all(
+        isinstance(value, torch.Tensor) and (not value.ndim or len(value) == rows)
+        for value in inputs.values()
+    )
 
 
 class SRLTrainer(CheckpointMixin, GRPOTrainer):
@@ -279,7 +287,17 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         return output
 
     def _compute_loss(self, model: Any, inputs: Any) -> Any:
-        return super()._compute_loss(model, inputs) * self._loss_scale
+        """TRL's, of the live rows of a micro-batch: dead ones are not forwarded."""
+        live = inputs["tool_mask"].any(dim=1) if "tool_mask" in inputs else None
+        if live is None or bool(live.all()) or not _has_rows_only(inputs, len(live)):
+            return super()._compute_loss(model, inputs) * self._loss_scale
+        if not bool(live.any()):
+            if self.accelerator.distributed_type is DistributedType.NO:
+                return torch.zeros((), device=live.device, requires_grad=True)
+            live[0] = True  # other processes wait for this one's call of the model
+        share = float(live.sum()) / len(live) if self.loss_type in _ROW_MEAN_LOSSES else 1.0
+        rows = {key: value[live] if value.ndim else value for key, value in inputs.items()}
+        return super()._compute_loss(model, rows) * self._loss_scale * share
 
     # --- every token once --------------------------------------------------------------------------------------
 

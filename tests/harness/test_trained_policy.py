@@ -49,7 +49,9 @@ def test_a_stage_is_asked_as_it_was_trained_on_what_was_held_out(tmp_path: Path)
         assert recipe.policy is not None
         assert recipe.policy.settings["name"] == f"run/{stage}"
         adapters[stage] = recipe.policy.settings["adapter"]
-    now = {stage: str(folder / "checkpoints" / stage / checkpoint) for stage, checkpoint in checkpoints.items()}
+    now = {
+        stage: str(folder / "checkpoints" / stage / checkpoint) for stage, checkpoint in checkpoints.items()
+    }
     assert adapters == {"base": None, **now}
     settings = recipe.scaffold.settings
     assert settings["context_window"] == 1

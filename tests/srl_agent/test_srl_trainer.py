@@ -275,6 +275,36 @@ def test_rows_without_a_signal_do_not_dilute_the_loss(
     assert diluted_or_not.abs().max() > 0
 
 
+@pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo"])
+def test_micro_batches_add_up_to_the_update_whatever_of_them_is_dead(
+    tiny_model: Path, tmp_path: Path, loss_type: str
+) -> None:
+    """Four groups, two of them dead: all in one micro-batch, or a group in each; dead ones are not forwarded."""
+    found, forwarded = [], []
+    for size in (16, 4):
+        trainer = make(
+            tiny_model,
+            tmp_path,
+            letters_of_even_steps,
+            epsilon=1e-6,
+            loss_type=loss_type,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=16 // size,
+        )
+        trainer.model.train()
+        trainer.current_gradient_accumulation_steps = 16 // size
+        torch.manual_seed(0)
+        inputs = [row for row in dataset().select([0, 1, 2, 3]) for _ in range(4)]
+        trainer._prepare_inputs(inputs)
+        trainer.model.register_forward_pre_hook(lambda *_, size=size: forwarded.append(size))
+        for batch in trainer._buffered_inputs:
+            trainer._compute_loss(trainer.model, batch).backward()
+        found.append(torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None]))
+    assert forwarded == [16, 4, 4]
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-7)
+    assert found[0].abs().max() > 0
+
+
 def test_at_the_cap_it_warns_and_goes_on(
     tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
