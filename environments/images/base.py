@@ -15,11 +15,12 @@ from environments.engine import connect, engine_errors
 from environments.failures import EnvironmentFailure
 from environments.images.instance import has_image
 
-BASE_VERSION = "1"  # goes up when what is in it changes
+BASE_VERSION = "2"  # goes up when what is in it changes
 BASE_IMAGE = f"srl-agent/base:{BASE_VERSION}"
 
 _SUITE = "bookworm"
-_PACKAGES = ("bash", "ca-certificates", "git", "patch", "python3", "python3-pytest")
+# Agents call `python`, as SWE-bench's images have it; Debian's python3 alone has no such name.
+_PACKAGES = ("bash", "ca-certificates", "git", "patch", "python3", "python-is-python3", "python3-pytest")
 _DOCKERFILE = f"""\
 FROM debian:{_SUITE}-slim
 RUN apt-get update && apt-get install -y --no-install-recommends {" ".join(_PACKAGES)} && rm -rf /var/lib/apt/lists/*

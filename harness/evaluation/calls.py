@@ -8,6 +8,7 @@ from srl_agent.rewards import structured_similarity
 from trajectories import Action, Trajectory
 from trajectories.hygiene.failed import failed_actions
 
+_COULD_NOT_RUN = (126, 127)  # exit codes of a shell
 Shares = dict[str, float | int] | None
 
 
@@ -22,7 +23,7 @@ def call_figures(
     """
     steps = [step for attempt in attempts for step in attempt.steps]
     calls = [step for step in steps if step.actions]
-    failed = sum(len(failed_actions(attempt, exit_codes=())) for attempt in attempts)
+    failed = sum(len(failed_actions(attempt, exit_codes=_COULD_NOT_RUN)) for attempt in attempts)
     return {
         "steps": len(steps),
         "steps_per_attempt": len(steps) / len(attempts) if attempts else None,

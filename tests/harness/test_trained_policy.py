@@ -1,6 +1,7 @@
 """A stage of a training run is evaluated as it was trained; figures of its calls."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -121,14 +122,18 @@ def attempt(*steps: tuple[str | None, str], instance: str = "a") -> Trajectory:
 def test_calls_are_counted_by_what_became_of_them() -> None:
     attempts = [
         attempt(("ls", "a.py"), (None, "Invalid"), ("cat b.py", "cat: b.py: No such file or directory")),
-        attempt(("pytest -q", "1 failed"), instance="b"),
+        attempt(
+            ("pytest -q", "1 failed\n[exit code 1]"),
+            ("py x", "py: command not found\n[exit code 127]"),
+            instance="b",
+        ),
         attempt((None, "Invalid"), instance="c"),
     ]
     expert = expert_first_calls([attempt(("ls", ""), ("pwd", "")), attempt(("ls", ""), instance="c")])
     figures = call_figures(attempts, expert)
-    assert figures["steps"] == 5
-    assert (figures["malformed"]["successes"], figures["malformed"]["n"]) == (2, 5)
-    assert (figures["executed_without_error"]["successes"], figures["executed_without_error"]["n"]) == (2, 5)
+    assert figures["steps"] == 6
+    assert (figures["malformed"]["successes"], figures["malformed"]["n"]) == (2, 6)
+    assert (figures["executed_without_error"]["successes"], figures["executed_without_error"]["n"]) == (2, 6)
     assert figures["first_call"]["structured"] == 0.5  # a: equal; c: malformed; b: no expert's is known
     assert (figures["first_call"]["exact"]["successes"], figures["first_call"]["exact"]["n"]) == (1, 2)
     assert call_figures([], {})["malformed"] is None
@@ -161,12 +166,20 @@ def test_a_random_model_attempts_tasks_in_containers(image: str, tiny_model: Pat
     assert "executed without an error 0.0%" in done.stdout
 
 
+def plain(output: str) -> str:
+    """Without how long pytest took, and how wide its terminal was."""
+    return re.sub(r"in [\d.]+s|\s+", " ", output)
+
+
 def test_every_call_of_the_expert_is_its_own(image: str, tmp_path: Path) -> None:
     done = command(tmp_path, "tasks.ids=[demo__calc-1]", "judge=[predictions]", "name=run")
     assert done.returncode == 0, done.stderr
     calls: dict[str, Any] = report_of(tmp_path / "outputs/run")["calls"]
     (row,) = read_rows(EvaluationFolder(tmp_path / "outputs/run").rollouts)
-    assert calls["steps"] == len(row["trajectory"]["steps"])
+    recorded = {t.instance_id: t for t in read_trajectories(expert_path())}["demo__calc-1"]
+    seen = [step["observation"] for step in row["trajectory"]["steps"]]
+    assert [plain(text) for text in seen] == [plain(step.observation) for step in recorded.steps]
+    assert calls["steps"] == len(recorded.steps)
     assert calls["malformed"]["mean"] == 0.0
     assert calls["executed_without_error"]["mean"] == 1.0
     assert calls["first_call"]["structured"] == calls["first_call"]["exact"]["mean"] == 1.0

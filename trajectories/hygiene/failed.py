@@ -40,12 +40,15 @@ _SHELL = re.compile(
     r"|(?:error|fatal): [^\n]{1,400}"
     r"|[^\n]{0,200}syntax error near unexpected token [^\n]{1,100}"
     r"|EXECUTION TIMED OUT"
+    r"|\[stopped: [^\n]{1,100}\]"
 )
 _RETURN_CODE = re.compile(r"\s{0,5}<returncode>(-?\d{1,4})</returncode>\s{0,5}(?:<output>\n?)?")
+_EXIT_CODE = re.compile(r"\[exit code (-?\d{1,4})\]$")  # our own tool loop's, below the output
 # What scaffolds write below a command's output.
 _DECORATION = re.compile(
     r"\(Open file: |\(Current directory: |bash-\$|</output>|\[The command completed |\[Current working directory"
     r"|\[Python interpreter: |\[Command finished with exit code |\[Jupyter "
+    r"|The command printed nothing\.$|\[exit code -?\d{1,3}\]$"
 )
 
 
@@ -67,6 +70,8 @@ def _failed(step: Step, exit_codes: Collection[int]) -> bool:
         if (code := int(match[1])) in exit_codes or code == 0:
             return code in exit_codes
         head = head[match.end() :]
+    if (match := _EXIT_CODE.search(step.observation[-20:].rstrip())) and int(match[1]) in exit_codes:
+        return True
     calls = [canonical(action) for action in step.actions]
     if any(call is not None and call.kind == "run" for call in calls):
         return len(step.observation) < _HEAD and not _has_fallback(step) and _only_errors(head)
