@@ -41,6 +41,10 @@ class LocalBox:
         self._tools = Toolbox(bash=self._bash, files=LocalFiles(self._root))
         self.write(files)
         self._git("init", "--quiet", "--initial-branch=main")
+        # What running the tests leaves behind is no change of the repository, which has no .gitignore.
+        exclude = self._root / ".git/info/exclude"
+        exclude.parent.mkdir(exist_ok=True)  # git's template, which makes it, can be another
+        exclude.write_text("__pycache__/\n.pytest_cache/\n", encoding="utf-8")
         self._git("add", "--all")
         self._git("commit", "--quiet", "--message=Base")
         self.base_commit = self._git("rev-parse", "HEAD").strip()

@@ -179,6 +179,7 @@ def test_every_call_of_the_expert_is_its_own(image: str, tmp_path: Path) -> None
     recorded = {t.instance_id: t for t in read_trajectories(expert_path())}["demo__calc-1"]
     seen = [step["observation"] for step in row["trajectory"]["steps"]]
     assert [plain(text) for text in seen] == [plain(step.observation) for step in recorded.steps]
+    assert row["trajectory"]["patch"] == recorded.patch  # without what running the tests has left behind
     assert calls["steps"] == len(recorded.steps)
     assert calls["malformed"]["mean"] == 0.0
     assert calls["executed_without_error"]["mean"] == 1.0
