@@ -49,7 +49,8 @@ def add_decoding(model: Any) -> None:
         if settings is None or self.device.type != "cpu" or sharded:
             given = {"attention_mask": mask, "tokenizer": tokenizer}
             kwargs |= {key: value for key, value in given.items() if value is not None}
-            with nullcontext() if sharded else sampling_weights(self, len(ids)):
+            rows = 1 if ids is None else len(ids)  # None: embeddings in place of tokens
+            with nullcontext() if sharded else sampling_weights(self, rows):
                 return generate(input_ids=ids, generation_config=generation_config, **kwargs)
         prompts = [row[seen].tolist() for row, seen in zip(ids, mask.bool(), strict=True)]
         new = decode(

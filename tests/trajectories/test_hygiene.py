@@ -219,6 +219,7 @@ def test_failed_actions(step: Step) -> None:
             "cat a; ls", "<returncode>0</returncode>\n<output>\ncat: a: No such file or directory\n</output>"
         ),
         edit("The file /w/a.py has been edited. ERROR: is in the text"),
+        edit("The file /w/notes.txt has been edited:\nbash: x: command not found\n[exit code 127]"),
         run("true", ""),
         Step(thought="No.", actions=(), observation="ERROR: x"),
         run("make", "error: a.c: no such option" + "\n" * 1200 + "built"),

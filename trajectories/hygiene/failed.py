@@ -70,10 +70,10 @@ def _failed(step: Step, exit_codes: Collection[int]) -> bool:
         if (code := int(match[1])) in exit_codes or code == 0:
             return code in exit_codes
         head = head[match.end() :]
-    if (match := _EXIT_CODE.search(step.observation[-20:].rstrip())) and int(match[1]) in exit_codes:
-        return True
     calls = [canonical(action) for action in step.actions]
     if any(call is not None and call.kind == "run" for call in calls):
+        if (match := _EXIT_CODE.search(step.observation[-20:].rstrip())) and int(match[1]) in exit_codes:
+            return True
         return len(step.observation) < _HEAD and not _has_fallback(step) and _only_errors(head)
     not_found = head.startswith("String '") and "' not found in " in step.observation  # Moatless
     return not_found or _REFUSED.match(head) is not None
