@@ -11,7 +11,7 @@ from srl_agent.steps import split_groups
 from trajectories import Trajectory
 from trajectories.hygiene.redaction import redact
 from trajectories.ledger import Ledger
-from trajectories.store import atomic_write
+from trajectories.store import atomic_write, beside
 
 _FRACTION, _SEED = 0.1, 0  # of the split that is shown: the defaults of a recipe's data table
 _LISTED = 20
@@ -20,7 +20,7 @@ _NOTES = ("context_only:", "found:", "redacted:")  # what filters note in the le
 
 def card_path(out: Path) -> Path:
     """``data/expert.jsonl`` -> ``data/expert.card.md``."""
-    return out.with_suffix(".card.md")
+    return beside(out, ".card.md")
 
 
 class Card:

@@ -60,13 +60,19 @@ def run_study(recipe: Recipe, folder: RunFolder, teller: Teller) -> dict[str, An
     if failed := [run.folder.path.name for run, code in zip(left, codes, strict=True) if code]:
         raise UserError(
             f"{len(failed)} of {len(left)} runs failed ({', '.join(failed)}): see their log.txt; "
-            f"go on with: python -m harness.train --resume {folder.path}"
+            f"go on with: python -m harness.train --resume {folder.path}\n"
+            f"{failed[0]}: {_last_line(folder.path / failed[0] / 'log.txt')}"
         )
     report = study_numbers([(run.arm, run.seed, read_run(run.folder.path)) for run in runs])
     folder.write_json(folder.path / "study.json", report)
     with atomic_write(folder.path / "study.md") as out:
         out.write(study_markdown(report))
     return report
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "")
 
 
 def _is_finished(run: StudyRun) -> bool:

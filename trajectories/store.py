@@ -124,6 +124,15 @@ def read_trajectory(path: Path, *, number: int, offset: int) -> Trajectory:
         return parse_line(path, Line(number=number, offset=offset, text=lines.readline()))
 
 
+def beside(store: Path, ending: str) -> Path:
+    """A file about a store, in the same folder. Only ``.jsonl`` gives way: a name may hold other dots.
+
+    >>> beside(Path("v1.2.jsonl"), ".card.md").name, beside(Path("v1.2"), ".card.md").name
+    ('v1.2.card.md', 'v1.2.card.md')
+    """
+    return store.with_name(store.name.removesuffix(".jsonl") + ending)
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[str]]:
     """A text file that appears under its name only when the block ends well; else nothing is left behind."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.cli import UserError, positive
 from harness.console import table_console
-from trajectories.store import atomic_write, read_trajectories
+from trajectories.store import atomic_write, beside, read_trajectories
 
 
 def add_inspection_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +84,7 @@ def _stats(store: Path, tokenizer: str | None) -> None:
     if not found.total.trajectories:
         raise UserError(f"{store} holds no trajectory")
     table = {"store": str(store), "tokenizer": tokenizer, **found.as_table()}
-    numbers, picture = store.with_suffix(".stats.json"), store.with_suffix(".stats.png")
+    numbers, picture = beside(store, ".stats.json"), beside(store, ".stats.png")
     with atomic_write(numbers) as out:
         json.dump(table, out, indent=2)
         out.write("\n")
