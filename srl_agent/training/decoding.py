@@ -32,6 +32,10 @@ _UNDERSTOOD = frozenset(
      "stop_strings"}
 )  # fmt: skip
 
+# Rows of logits that are drawn from at a time. The copies of 128 rows of 49,152 words leave the processor's cache, and
+# the system hands out new memory for each: 43 ms a token, against 7 of 16 rows at a time.
+_DRAWN_TOGETHER = 16
+
 
 def add_decoding(model: Any) -> None:
     """Let ``model.generate`` decode so on a CPU: greedily or by sampling, with the usual settings.
@@ -123,7 +127,8 @@ def chooser(settings: GenerationConfig, device: Any) -> Callable[[torch.Tensor],
     unused = torch.zeros(0, dtype=torch.long, device=device)
 
     def draw(logits: torch.Tensor) -> torch.Tensor:
-        return draw_tokens(filters(unused, logits.float()).softmax(dim=-1))
+        parts = logits.split(_DRAWN_TOGETHER)
+        return torch.cat([draw_tokens(filters(unused, part.float()).softmax(dim=-1)) for part in parts])
 
     return draw
 
