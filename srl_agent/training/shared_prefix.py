@@ -127,7 +127,7 @@ class _Scorer:
             return function()
 
         def call() -> T:
-            with _layers_keep_keys(self._model):
+            with _recomputed_as_one(self._model):
                 return function()
 
         return checkpoint(call, use_reentrant=False)  # type: ignore[no-any-return]
@@ -195,13 +195,22 @@ def _joined(pieces: Sequence[Keys]) -> Keys:
 
 
 @contextmanager
-def _layers_keep_keys(model: Any) -> Iterator[None]:
-    """Layers that are recomputed one by one would not fill a cache: here the whole call is."""
+def _recomputed_as_one(model: Any) -> Iterator[None]:
+    """Turn off what is meant for layers that are recomputed one by one: here a whole call is.
+
+    Such layers would not fill a cache. And transformers has the embeddings ask for a gradient, which the layers below
+    the first one that is trained would then compute for nothing.
+    """
     layers = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    embeddings = model.get_input_embeddings()
+    is_frozen = not any(weight.requires_grad for weight in embeddings.parameters())
+    hook = embeddings.register_forward_hook(lambda *call: call[-1].detach()) if is_frozen else None
     for layer in layers:
         layer.gradient_checkpointing = False
     try:
         yield
     finally:
+        if hook:
+            hook.remove()
         for layer in layers:
             layer.gradient_checkpointing = True

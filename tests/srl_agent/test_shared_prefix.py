@@ -216,6 +216,24 @@ def test_so_they_do_for_an_adapter(checkpointing: bool) -> None:
         check(model, seed, checkpointing=checkpointing)
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_layers_below_the_first_adapter_compute_no_gradient(checkpointing: bool) -> None:
+    """Though transformers has the embeddings ask for one where layers are recomputed."""
+    base = make()
+    last = LoraConfig(r=4, target_modules=r".*layers\.2\..*_proj", init_lora_weights=False)
+    model = get_peft_model(base, last).train()
+    if checkpointing:
+        model.enable_input_require_grads()  # as TRL does; gradient_checkpointing_enable does it once more
+    check(model, 0, checkpointing=checkpointing)
+    passed = {0: 0, 1: 0, 2: 0}
+    for index, layer in enumerate(base.model.layers):
+        layer.register_full_backward_hook(lambda *_, i=index: passed.update({i: passed[i] + 1}))
+    rows = random_rows(random.Random(0))
+    gradient(model, model(shared_rows=rows), 0)
+    assert passed[0] == passed[1] == 0 < passed[2]
+    assert base.model.embed_tokens(torch.tensor([1])).requires_grad == checkpointing  # as it was before
+
+
 def test_bfloat16_is_as_near_as_its_rounding() -> None:
     model = make(dtype=torch.bfloat16)
     rows = random_rows(random.Random(5))
