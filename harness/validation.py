@@ -101,7 +101,9 @@ class Validator:
         self, model: Any, prompts: Sequence[list[Message]], what: str, max_new_tokens: int
     ) -> list[Completion]:
         from srl_agent.training.generation import complete_greedily
+        from srl_agent.training.memory import return_free_memory
 
+        return_free_memory()
         with self.teller.progress(what, len(prompts)) as advance:
             return complete_greedily(
                 model,

@@ -1,4 +1,7 @@
-"""Give free memory back to the system: activations of many lengths leave holes in the C library's heap."""
+"""Give free memory back to the system: activations of many lengths leave holes in the C library's heap.
+
+Where training gives way to sampling, the keys of many prompts would come on top of them: 0.5 to 0.8 GB in the demo.
+"""
 
 import ctypes
 

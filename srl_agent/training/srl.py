@@ -21,6 +21,7 @@ from trl import GRPOConfig, GRPOTrainer
 from srl_agent.rewards import WeightedRewards
 from srl_agent.training.batches import EpochSampler, as_generated, check_boundaries, check_together
 from srl_agent.training.checkpoints import COMPLETE, CheckpointMixin
+from srl_agent.training.memory import return_free_memory
 from srl_agent.training.prefix_tree import rows_of
 from srl_agent.training.sampling import (
     Group,
@@ -136,6 +137,7 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         Returns the groups of the global batch, the same on every process: kept ones, and after them, where the
         cap was reached, dropped ones that fill the shape.
         """
+        return_free_memory()
         processes = self.accelerator.num_processes
         wanted = len(inputs) * processes // self.num_generations
         kept: list[Group] = []
