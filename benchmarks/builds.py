@@ -135,8 +135,8 @@ def measure(options: argparse.Namespace) -> None:
     """Updates of the build that is imported here; prints their seconds."""
     from harness import cli
 
-    if hasattr(cli, "_let_idle_threads_sleep"):  # what the commands of this build do before torch is imported
-        cli._let_idle_threads_sleep()
+    if hasattr(cli, "set_cpu_variables"):  # what the commands of this build do before torch is imported
+        cli.set_cpu_variables()
     import torch
 
     from harness import train

@@ -70,7 +70,7 @@ def run(main: Callable[[], int | None]) -> int:
     Ctrl-C prints ``interrupted`` and gives 130. Any other exception is a fault of ours and propagates.
     A command ends with ``if __name__ == "__main__": sys.exit(run(main))``.
     """
-    _let_idle_threads_sleep()
+    set_cpu_variables()
     try:
         code = main()
         sys.stdout.flush()  # a closed pipe shows here, not at interpreter exit
@@ -88,14 +88,18 @@ def run(main: Callable[[], int | None]) -> int:
         return _fail(f"error: {describe_os_error(error)}", 1)
 
 
-def _let_idle_threads_sleep() -> None:
-    """Bound how long threads of GNU OpenMP spin while they wait. It counts only before torch is imported.
+def set_cpu_variables() -> None:
+    """Make a model on a CPU a good neighbour: threads that wait sleep, and few compiled products are kept.
 
-    A waiting thread spins for milliseconds by default, on a core that another process may need, and a model on a CPU
-    waits thousands of times a second (docs/benchmarks.md has figures). Who sets one of the variables decides.
+    The variables count only before torch is imported (docs/benchmarks.md has figures). Who sets one decides.
     """
+    # A waiting thread of GNU OpenMP spins for milliseconds by default, on a core that another process may need, and a
+    # model waits thousands of times a second.
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "1000"
+    # oneDNN compiles a matrix product for each shape and keeps 1,024 of them; every length of a text is a shape, used
+    # in all layers and hardly ever again.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 
 
 def describe_os_error(error: OSError) -> str:

@@ -178,6 +178,7 @@ def _decode(
     state = SharedPrompts(
         [PromptGroup([(keys, len(rows)) for keys, rows in group], model.device) for group in groups]
     )
+    del read, groups  # the state lets go of each prompt's keys where it has made room for them
     dtype = model.get_input_embeddings().weight.dtype
     repeats = model.config.num_attention_heads // model.config.num_key_value_heads
     tokens = torch.tensor([prompts[row][-1] for row in order], device=model.device)

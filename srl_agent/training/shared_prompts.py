@@ -42,7 +42,7 @@ class PromptGroup:
 
     def __init__(self, prompts: Sequence[tuple[Keys, int]], device: Any) -> None:
         """``prompts``: the keys of each and its rows; the rows of the group stand in this order."""
-        self._prompts = [keys for keys, _ in prompts]
+        self._prompts: list[list[Any]] = [list(keys) for keys, _ in prompts]  # by layer, until there is room
         self._room: dict[int, list[torch.Tensor]] = {}  # by layer: keys and values, (P, heads, room, size)
         lengths = [keys[0][0].shape[2] if keys else 0 for keys in self._prompts]
         self._end = max(lengths)  # of the keys so far
@@ -102,19 +102,24 @@ class PromptGroup:
         room = self._room.get(layer)
         if room is None or room[0].shape[2] < self._end:
             more = new[0].new_empty(prompts, heads, rows * _BLOCK, size)
-            before = room or [self._of_prompts(layer, part, like=more) for part in (0, 1)]
+            before = room or self._of_prompts(layer, like=more)
             room = self._room[layer] = [torch.cat([part, more], dim=2) for part in before]
         for place, part in zip(room, new, strict=True):
             place[:, :, self._end - rows : self._end] = part.view(prompts, rows, heads, size).transpose(1, 2)
         return [place[:, :, : self._end] for place in room]
 
-    def _of_prompts(self, layer: int, part: int, *, like: torch.Tensor) -> torch.Tensor:
-        """Keys, or values, of all prompts, padded with zeros: what is masked is multiplied all the same."""
+    def _of_prompts(self, layer: int, *, like: torch.Tensor) -> list[torch.Tensor]:
+        """Keys and values of all prompts, padded with zeros: what is masked is multiplied all the same.
+
+        The group lets go of the prompts' own.
+        """
         longest = self._end - self._shape[1]
-        padded = like.new_zeros(*like.shape[:2], longest, like.shape[3])
+        padded = [like.new_zeros(*like.shape[:2], longest, like.shape[3]) for _ in ("keys", "values")]
         for index, keys in enumerate(self._prompts):
             if keys:
-                padded[index, :, : keys[layer][part].shape[2]] = keys[layer][part][0]
+                for whole, part in zip(padded, keys[layer], strict=True):
+                    whole[index, :, : part.shape[2]] = part[0]
+                keys[layer] = None
         return padded
 
     def keep(self, rows: torch.Tensor) -> None:
