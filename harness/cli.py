@@ -99,7 +99,8 @@ def set_cpu_variables() -> None:
         os.environ["GOMP_SPINCOUNT"] = "1000"
     # oneDNN compiles a matrix product for each shape and keeps 1,024 of them; every length of a text is a shape, used
     # in all layers and hardly ever again.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(cache, "256")
 
 
 def describe_os_error(error: OSError) -> str:

@@ -77,12 +77,22 @@ class ActionsTable(Table):
 
 
 class LoraTable(Table):
-    """peft's LoraConfig; absent: all weights are trained."""
+    """peft's LoraConfig, and where its adapters are; absent: all weights are trained."""
 
     r: int = Field(default=16, ge=1)
     lora_alpha: int = Field(default=32, ge=1)
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: str | tuple[str, ...] = "all-linear"
+    # Adapters on so many layers at the end: those below have no backward pass. null: on all.
+    last_layers: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _check_last_layers(self) -> "LoraTable":
+        if self.last_layers and isinstance(self.target_modules, str) and self.target_modules != "all-linear":
+            raise ValueError(
+                "last_layers goes with names of modules or all-linear, not with a pattern of them"
+            )
+        return self
 
 
 class ModelTable(Table):

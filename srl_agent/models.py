@@ -173,7 +173,8 @@ def load_policy(
 ) -> Any:
     """The model to train: all weights, or a LoRA adapter on frozen ones. Its ``generate`` reads a prompt once.
 
-    ``adapter``: folder of an adapter to go on with; ``lora``: settings of a new one (peft's ``LoraConfig``).
+    ``adapter``: folder of an adapter to go on with; ``lora``: settings of a new one (peft's ``LoraConfig``, and
+    ``last_layers``).
     ``options`` go to ``from_pretrained``. Raises ModelError.
     """
     import torch
@@ -198,7 +199,28 @@ def load_policy(
         except (OSError, ValueError) as error:
             raise ModelError(f"adapter {adapter!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     if lora is not None:
-        from peft import LoraConfig, get_peft_model
+        from peft import get_peft_model
 
-        return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora))
+        return get_peft_model(model, _lora_config(model, **lora))
     return model
+
+
+def _lora_config(model: Any, *, last_layers: int | None = None, **settings: Any) -> Any:
+    """peft's, on all layers or on the last ones."""
+    import torch
+    from peft import LoraConfig
+
+    layers = model.config.get_text_config().num_hidden_layers
+    if last_layers is not None and last_layers < layers:
+        settings["layers_to_transform"] = list(range(layers - last_layers, layers))
+        if settings.get("target_modules") == "all-linear":
+            # peft takes no such word beside the numbers of layers.
+            head = model.get_output_embeddings()
+            settings["target_modules"] = sorted(
+                {
+                    name.rpartition(".")[2]
+                    for name, module in model.named_modules()
+                    if isinstance(module, torch.nn.Linear) and module is not head
+                }
+            )
+    return LoraConfig(task_type="CAUSAL_LM", **settings)

@@ -85,6 +85,14 @@ def test_a_control_that_controls_nothing_is_refused(overrides: list[str], messag
         load_recipe("demo", overrides)
 
 
+def test_last_layers_go_with_names_not_with_a_pattern() -> None:
+    assert load_recipe("demo", ["model.lora.target_modules=[q_proj]"]).model.lora is not None
+    with pytest.raises(
+        UserError, match=r"model\.lora: .*last_layers goes with names of modules or all-linear"
+    ):
+        load_recipe("demo", ["model.lora.target_modules=.*q_proj"])
+
+
 def test_no_stage_goes_on_from_the_control() -> None:
     with pytest.raises(UserError, match="sft_control comes last"):
         load_recipe("math_demo", ["stages=[sft, srl, sft_control, rlvr]"])

@@ -1,7 +1,9 @@
 """Policies in this process: a real tiny model, and scripts."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,6 +100,23 @@ def test_with_an_adapter(tiny_model: Path, tmp_path: Path, policy: Policy) -> No
     adapted = make_policy("transformers", settings)
     assert adapted.name == str(tmp_path / "adapter")
     assert adapted.generate(PROMPT, sampling=GREEDY) != policy.generate(PROMPT, sampling=GREEDY)
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "up_proj")])
+@pytest.mark.parametrize("last", [None, 1, 99])
+def test_an_adapter_on_the_last_layers_only(tiny_model: Path, targets: Any, last: int | None) -> None:
+    from srl_agent.models import load_policy
+
+    lora = {"r": 2, "target_modules": targets, "last_layers": last}
+    model = load_policy(str(tiny_model), dtype="float32", lora=lora)
+    count = model.config.num_hidden_layers
+    names = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    layers = {int(re.search(r"\.layers\.(\d+)\.", name)[1]) for name in names}  # type: ignore[index]
+    assert count > 1
+    assert layers == set(range(max(count - (last or count), 0), count))
+    kinds = {name.split(".lora_")[0].rpartition(".")[2] for name in names}
+    every = {f"{part}_proj" for part in ("q", "k", "v", "o", "gate", "up", "down")}
+    assert kinds == (every if targets == "all-linear" else set(targets))
 
 
 def test_a_model_that_is_not_there() -> None:
