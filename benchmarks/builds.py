@@ -1,13 +1,13 @@
 """Two builds at the same work: the demo's training run, and one SRL update of it at equal tokens.
 
-    python benchmarks/builds.py update [--baseline 403be40] [--turns 3] [--own-lora]
+    python benchmarks/builds.py update [--baseline 403be40] [--turns 3]
     python benchmarks/builds.py train [--baseline 403be40] [--busy 2] [--seed 0]
 
 The baseline is checked out into a temporary folder and runs in this Python, so that only our code differs. ``train``
 runs the baseline's demo recipe in both builds, with ``--busy`` processes beside it that keep a core busy each.
 ``update`` samples completions of a fixed length from that recipe's prompts, scores them and makes an update: the tokens
-are equal; both builds take turns, each turn in a process of its own. ``--own-lora``: ours has adapters where its own
-demo recipe has them, in place of the baseline's. The last line is one JSON object; ratios are the baseline's over ours.
+are equal; both builds take turns, each turn in a process of its own. The last line is one JSON object; ratios are the
+baseline's over ours.
 """
 
 import argparse
@@ -100,15 +100,11 @@ def compare_updates(builds: dict[str, Path], options: argparse.Namespace) -> dic
     """Medians over turns and updates, builds in turn."""
     words = [__file__, "measure", "--group", str(options.group), "--prompts", str(options.prompts)]
     words += ["--tokens", str(options.tokens), "--recipe", str(builds["baseline"] / DEMO)]
-    more: dict[str, list[str]] = {
-        "baseline": [],
-        "ours": ["--lora-of", str(ROOT / DEMO)] if options.own_lora else [],
-    }
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in builds}
     with busy(options.busy):
         for _ in range(options.turns):
             for name, build in builds.items():
-                measured = json.loads(run_in(build, [*words, *more[name]])[2].splitlines()[-1])
+                measured = json.loads(run_in(build, words)[2].splitlines()[-1])
                 turns[name] += measured["updates"]
                 print(
                     f"{name}: "
@@ -117,7 +113,7 @@ def compare_updates(builds: dict[str, Path], options: argparse.Namespace) -> dic
                 )
     found: dict[str, Any] = {
         "prompts": options.prompts, "group": options.group, "tokens": options.tokens, "busy": options.busy,
-        "own_lora": options.own_lora, "updates": len(turns["ours"]),
+        "updates": len(turns["ours"]),
     }  # fmt: skip
     for part in ("sample", "train", "update"):
         medians = {
@@ -151,12 +147,9 @@ def measure(options: argparse.Namespace) -> None:
 
     train._quiet_libraries()
     rows = options.prompts * options.group
-    adapters = load_recipe(options.lora_of or options.recipe).model.lora
-    lora = json.dumps(adapters and adapters.model_dump())
     recipe = load_recipe(
         options.recipe,
         [
-            f"model.lora={lora}",
             "srl.sampling.epsilon=-1", "srl.sampling.max_rounds=1", f"srl.trl.num_generations={options.group}",
             f"srl.trl.per_device_train_batch_size={rows}", "srl.trl.gradient_accumulation_steps=1",
             f"srl.trl.max_completion_length={options.tokens}", "srl.trl.max_steps=2", "stages=[sft, srl]",
@@ -226,10 +219,7 @@ def main() -> None:
     train.add_argument("--seed", type=int, default=0)
     update = commands.add_parser("update", parents=[common, size], help="an SRL update at equal tokens")
     update.add_argument("--turns", type=int, default=3, help="processes of each build")
-    update.add_argument("--own-lora", action="store_true", help="ours trains what its own demo trains")
-    measured = commands.add_parser("measure", parents=[size])
-    measured.add_argument("--recipe", required=True)
-    measured.add_argument("--lora-of", help="a recipe whose adapters take the place of --recipe's")
+    commands.add_parser("measure", parents=[size]).add_argument("--recipe", required=True)
     options = parser.parse_args()
     if options.command == "measure":
         measure(options)
