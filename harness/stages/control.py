@@ -1,7 +1,9 @@
 """The control of RL: as many updates of SFT as fit into the time that RL took in the same run."""
 
 import json
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,29 @@ def updates_in_time(rows: Iterable[dict[str, Any]]) -> int:
     for row in rows:
         if "train_seconds" in row:
             seconds.setdefault(row["stage"], {})[row["step"]] = row["train_seconds"]
-    of_sft = seconds["sft"]
-    first, last = min(of_sft), max(of_sft)
-    each = (of_sft[last] - of_sft[first]) / (last - first) if last > first else of_sft[last] / last
-    return max(1, int(sum(max(seconds[stage].values()) for stage in RL if stage in seconds) / each))
+    sft = _intervals(seconds["sft"])
+    updates, spent = _total(sft[1:] or sft)
+    return max(
+        1,
+        int(sum(_total(_intervals(seconds[stage]))[1] for stage in RL if stage in seconds) * updates / spent),
+    )
+
+
+def _intervals(seconds: dict[int, float]) -> list[tuple[int, float]]:
+    """(updates, seconds) between rows, given the seconds from the start at each step."""
+    points = [(0, 0.0), *sorted(seconds.items())]
+    return [(step - before, now - then) for (before, then), (step, now) in pairwise(points)]
+
+
+def _total(intervals: Sequence[tuple[int, float]]) -> tuple[int, float]:
+    """Updates and seconds together.
+
+    Where the process was stopped for a while an update took ten times as long as usual, or more: it counts as usual.
+    """
+    usual = statistics.median(spent / updates for updates, spent in intervals)
+    return sum(updates for updates, _ in intervals), sum(
+        spent if spent <= 10 * usual * updates else usual * updates for updates, spent in intervals
+    )
 
 
 def last_train_seconds(metrics: Path, stage: str) -> float:

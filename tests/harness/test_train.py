@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.stages.control import updates_in_time
 from srl_agent.training.sampling import SpreadTally
 from tests.tiny_runs import ROOT, command, launched, recipe, run, whole_lines
 
@@ -179,6 +180,23 @@ def test_the_control_goes_on_with_sft_for_the_time_of_rl(tiny_model: Path, tmp_p
     assert again.returncode == 0, again.stderr
     assert str(moved / "checkpoints/srl/checkpoint-") in again.stderr
     assert (moved / "checkpoints/sft_control/best.json").exists()
+
+
+@pytest.mark.parametrize("stopped", ["sft", "srl"])
+def test_a_process_that_was_stopped_changes_no_control(stopped: str) -> None:
+    """A run of real steps was stopped for two hours while SFT went on: its control had one update in place of 26."""
+
+    def updates(pause: float) -> int:
+        rows = []
+        for stage, seconds in (("sft", (30, 9, 11, 8, 12, 9)), ("srl", (80, 90, 85))):
+            spent = 0.0
+            for step, each in enumerate(seconds, start=1):
+                spent += each + (pause if (stage, step) == (stopped, 3) else 0)
+                rows.append({"stage": stage, "step": step, "train_seconds": spent})
+        return updates_in_time(rows)
+
+    assert updates(0) == 26
+    assert abs(updates(7_600) - 26) <= 2
 
 
 def test_killed_three_times_the_run_ends_with_the_same_weights(
