@@ -86,11 +86,14 @@ def test_a_control_that_controls_nothing_is_refused(overrides: list[str], messag
 
 
 def test_last_layers_go_with_names_not_with_a_pattern() -> None:
-    assert load_recipe("demo", ["model.lora.target_modules=[q_proj]"]).model.lora is not None
+    last = "model.lora.last_layers=10"
+    adapters = load_recipe("demo", [last, "model.lora.target_modules=[q_proj]"]).model.lora
+    assert adapters is not None
+    assert adapters.last_layers == 10
     with pytest.raises(
         UserError, match=r"model\.lora: .*last_layers goes with names of modules or all-linear"
     ):
-        load_recipe("demo", ["model.lora.target_modules=.*q_proj"])
+        load_recipe("demo", [last, "model.lora.target_modules=.*q_proj"])
 
 
 def test_no_stage_goes_on_from_the_control() -> None:
