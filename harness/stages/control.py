@@ -29,10 +29,8 @@ def updates_in_time(rows: Iterable[dict[str, Any]]) -> int:
             seconds.setdefault(row["stage"], {})[row["step"]] = row["train_seconds"]
     sft = _intervals(seconds["sft"])
     updates, spent = _total(sft[1:] or sft)
-    return max(
-        1,
-        int(sum(_total(_intervals(seconds[stage]))[1] for stage in RL if stage in seconds) * updates / spent),
-    )
+    of_rl = sum(_total(_intervals(seconds[stage]))[1] for stage in RL if stage in seconds)
+    return max(1, int(of_rl * updates / max(spent, 0.01)))  # times are written to 0.01 s
 
 
 def _intervals(seconds: dict[int, float]) -> list[tuple[int, float]]:
