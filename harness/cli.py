@@ -97,8 +97,8 @@ def set_cpu_variables() -> None:
     # model waits thousands of times a second.
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "1000"
-    # oneDNN compiles a matrix product for each shape and keeps 1,024 of them; every length of a text is a shape, used
-    # in all layers and hardly ever again.
+    # oneDNN compiles a matrix product for each shape, and it and PyTorch above it keep 1,024 each; every length of a
+    # text is a shape, used in all layers and hardly ever again.
     for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(cache, "256")
 

@@ -397,8 +397,8 @@ def set_key(table: dict[str, Any], key: str, value: Any) -> None:
 
 def _explain(error: Any, root: type[BaseModel]) -> str:
     key = ".".join(map(str, error["loc"]))
-    if not key:  # said of the recipe as a whole
-        return str(error["msg"]).removeprefix("Value error, ")
+    if not key or error["type"] == "value_error":  # said of a whole table, or in our own words
+        return f"{key}: ".removeprefix(": ") + str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         table = _table_at(error["loc"][:-1], root)
         return f"unknown key {key}{nearest(str(error['loc'][-1]), table.model_fields if table else ())}"

@@ -91,7 +91,7 @@ def test_last_layers_go_with_names_not_with_a_pattern() -> None:
     assert adapters is not None
     assert adapters.last_layers == 10
     with pytest.raises(
-        UserError, match=r"model\.lora: .*last_layers goes with names of modules or all-linear"
+        UserError, match=r"model\.lora: last_layers goes with names .* not with a pattern of them$"
     ):
         load_recipe("demo", [last, "model.lora.target_modules=.*q_proj"])
 

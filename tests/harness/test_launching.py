@@ -50,3 +50,24 @@ def test_the_smoke_script_says_that_it_cannot_run_here() -> None:
     )
     assert done.returncode == 2
     assert "no CUDA device" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, "1000 256 256 -"),
+        ({"LRU_CACHE_CAPACITY": "7", "GOMP_SPINCOUNT": "5"}, "5 256 7 -"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "- 256 256 ACTIVE"),
+    ],
+)
+def test_a_command_sets_what_counts_before_torch_unless_the_user_did(
+    given: dict[str, str], found: str
+) -> None:
+    names = ("GOMP_SPINCOUNT", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY", "OMP_WAIT_POLICY")
+    show = f"print(*(os.environ.get(name, '-') for name in {names}), 'torch' in sys.modules)"
+    code = f"import os, sys; from harness.cli import run; run(lambda: {show})"
+    clean = {key: value for key, value in os.environ.items() if key not in names}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean | given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [*found.split(), "False"]

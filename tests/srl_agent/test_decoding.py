@@ -5,10 +5,24 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from srl_agent.models import load_policy, load_tokenizer
-from srl_agent.training.decoding import add_decoding, decode, draw_tokens, read_prompts
+from srl_agent.training.decoding import (
+    _DRAWN_TOGETHER,
+    add_decoding,
+    chooser,
+    decode,
+    draw_tokens,
+    read_prompts,
+)
 from srl_agent.training.sampling_weights import sampling_weights
 
 SIZES: dict[str, Any] = {
@@ -95,6 +109,15 @@ def test_an_unlikely_word_behind_many_is_drawn_as_often_as_it_should_be() -> Non
     probabilities[:, -1] = 0.001
     drawn = torch.cat([draw_tokens(probabilities) for _ in range(20)])
     assert 2 <= int((drawn == 5_000).sum()) <= 42  # 20 expected, 4 standard deviations are 18
+
+
+def test_rows_that_are_drawn_in_parts_get_the_tokens_of_all_at_once() -> None:
+    logits = torch.randn(3 * _DRAWN_TOGETHER + 1, 50, generator=torch.Generator().manual_seed(0))
+    draw = chooser(GenerationConfig(do_sample=True, temperature=0.7, top_k=0, top_p=1.0), "cpu")
+    torch.manual_seed(5)
+    drawn = draw(logits)
+    torch.manual_seed(5)
+    assert drawn.tolist() == draw_tokens((logits / 0.7).softmax(dim=-1)).tolist()
 
 
 def test_samples_are_drawn_by_the_same_settings_token_for_token(monkeypatch: pytest.MonkeyPatch) -> None:
