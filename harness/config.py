@@ -355,18 +355,6 @@ def validate(kind: type[T], table: Mapping[str, Any], where: str) -> T:
         raise UserError(message, exit_code=2) from error
 
 
-def check_trl_keys(recipe: Recipe) -> None:
-    """Every key of the ``trl`` tables exists in TRL's configurations. Imports TRL. Raises UserError."""
-    from trl import GRPOConfig, SFTConfig
-
-    tables = {"sft": SFTConfig, "srl": GRPOConfig, "rlvr": GRPOConfig, "sft_control": SFTConfig}
-    for stage, config in tables.items():
-        for key in getattr(recipe, stage).trl:
-            if key not in config.__dataclass_fields__:
-                near = nearest(key, config.__dataclass_fields__)
-                raise UserError(f"unknown key {stage}.trl.{key}{near}", exit_code=2)
-
-
 def nearest(key: str, known: Iterable[str]) -> str:
     """``; did you mean …?`` or nothing."""
     close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli import UserError, add_recipe_arguments, new_run, recipe_and_overrides, resumed_run, run
-from harness.config import Recipe, check_trl_keys, load_recipe, shipped_recipes
+from harness.config import Recipe, load_recipe, shipped_recipes
 from harness.run_folder import RunFolder, describe_machine, now
 from harness.stage_names import CONTROL, RL
 
@@ -62,7 +62,7 @@ def _dry_run(recipe: Recipe) -> int:
     from harness.step_data import load_step_data, make_rewards
     from srl_agent.models import ModelError, check_model, load_tokenizer, local_model_path
 
-    check_trl_keys(recipe)
+    _check_stages(recipe)
     data = load_step_data(recipe)
     contamination = check_training(recipe, data)
     make_rewards(recipe, data.action_format)
@@ -70,10 +70,6 @@ def _dry_run(recipe: Recipe) -> int:
         model = check_model(recipe.model.name)
     except ModelError as error:
         raise UserError(f"model.name: {error}", exit_code=2) from error
-    from harness.stages import stage_arguments
-
-    for stage in recipe.stages:
-        stage_arguments(stage, recipe, Path(recipe.output) / recipe.name)
     tasks = describe_outcomes(recipe, data)
     if recipe.study:
         _check_study(recipe, Path(recipe.output) / recipe.name)
@@ -97,12 +93,22 @@ def _dry_run(recipe: Recipe) -> int:
     return 0
 
 
+def _check_stages(recipe: Recipe) -> None:
+    """Raises UserError for settings that a stage would refuse when its turn comes, hours later."""
+    from harness.stages import stage_arguments
+    from harness.trl_tables import check_trl_tables
+
+    check_trl_tables(recipe)
+    for stage in recipe.stages:
+        stage_arguments(stage, recipe, Path(recipe.output) / recipe.name)
+
+
 def _check_study(recipe: Recipe, folder: Path) -> None:
     """Raises UserError for an arm that makes no recipe."""
     from harness.study import plan_study
 
     for planned in plan_study(recipe, folder):
-        check_trl_keys(planned.recipe)
+        _check_stages(planned.recipe)
 
 
 def _study(recipe: Recipe, folder: RunFolder) -> int:
@@ -116,7 +122,7 @@ def _study(recipe: Recipe, folder: RunFolder) -> int:
 
 
 def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
-    check_trl_keys(recipe)
+    _check_stages(recipe)
     from harness.console import Teller
     from harness.contamination_gate import check_training, summary
     from harness.step_data import load_step_data

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from trl import GRPOConfig, SFTConfig
+from trl import SFTConfig
 
 from harness.cli import UserError
 from harness.config import GrpoTable, Recipe, Stage
 from harness.stage_names import CONTROL
+from harness.trl_tables import trl_config, trl_table
 from srl_agent.training.batches import check_together
 
 # What a run needs whatever the recipe says of TRL's settings; a recipe that sets one of these itself wins.
@@ -35,9 +36,9 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path, *, updates: int 
 
     ``updates``: how many sft_control makes.
     """
-    supervised = stage in ("sft", CONTROL)
-    config = SFTConfig if supervised else GRPOConfig
-    table: dict[str, Any] = getattr(recipe, stage).trl
+    config = trl_config(stage)
+    supervised = config is SFTConfig
+    table = trl_table(recipe, stage)
     if ours := sorted(_OURS & table.keys()):
         raise UserError(
             f"{stage}.trl.{ours[0]} is set by the harness: remove it from the recipe", exit_code=2

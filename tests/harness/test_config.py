@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from harness.cli import UserError
-from harness.config import check_trl_keys, load_recipe, shipped_recipes
+from harness.config import load_recipe, shipped_recipes
 from harness.train import main
+from harness.trl_tables import check_trl_tables, trl_table
 from tests.tiny_runs import ROOT
 
 RECIPES = [*shipped_recipes(), *map(str, sorted((ROOT / "benchmarks").glob("*.yaml")))]
@@ -14,7 +15,7 @@ RECIPES = [*shipped_recipes(), *map(str, sorted((ROOT / "benchmarks").glob("*.ya
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_shipped_recipe_loads_and_names_real_trl_keys(name: str) -> None:
-    check_trl_keys(load_recipe(name))
+    check_trl_tables(load_recipe(name))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -55,7 +56,38 @@ def test_wrong_overrides_are_named(override: str, message: str) -> None:
 
 def test_wrong_trl_key_names_the_nearest() -> None:
     with pytest.raises(UserError, match=r"unknown key srl\.trl\.learning_rat; did you mean learning_rate"):
-        check_trl_keys(load_recipe("demo", ["srl.trl.learning_rat=1"]))
+        check_trl_tables(load_recipe("demo", ["srl.trl.learning_rat=1"]))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("srl.trl.learning_rate=fast", "srl.trl.learning_rate: should be a valid number.*, not 'fast'"),
+        ("sft.trl.max_steps=2.5", "sft.trl.max_steps: should be a valid integer.*, not 2.5"),
+        ("sft_control.trl.bf16=maybe", "sft_control.trl.bf16: should be a valid boolean.*, not 'maybe'"),
+        ("rlvr.trl.model_init_kwargs=[1]", r"rlvr.trl.model_init_kwargs: should be .*, not \[1\]"),
+    ],
+)
+def test_a_trl_value_of_another_type_is_named_before_anything_is_trained(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        main(["demo", override])
+
+
+def test_a_rate_without_a_point_is_a_number() -> None:
+    """YAML 1.1 reads 3e-4 as a text."""
+    recipe = load_recipe("demo", ["srl.trl.learning_rate=3e-4", "srl.trl.lr_scheduler_type=cosine"])
+    table = trl_table(recipe, "srl")
+    assert table["learning_rate"] == pytest.approx(3e-4)
+    assert table["lr_scheduler_type"] == "cosine"
+    assert isinstance(table["max_steps"], int)
+
+
+def test_a_later_stage_is_refused_before_the_first_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match=r"srl\.trl: .*num_generations"):
+        main(["demo", f"output={tmp_path}", "name=refused", "srl.trl.num_generations=7"])
+    assert "sft" not in capsys.readouterr().out
 
 
 def test_a_missing_recipe_lists_the_shipped_ones() -> None:
