@@ -12,8 +12,8 @@ from harness.config import Recipe, Stage, nearest
 from harness.stage_names import CONTROL
 
 
-def trl_config(stage: Stage) -> type[SFTConfig] | type[GRPOConfig]:
-    """TRL's configuration of a stage."""
+def trl_config(stage: Stage) -> Any:
+    """TRL's configuration, a class, of a stage."""
     return SFTConfig if stage in ("sft", CONTROL) else GRPOConfig
 
 
@@ -49,7 +49,7 @@ def _value(stage: Stage, key: str, value: Any) -> Any:
 
 
 @cache
-def _kinds(config: type) -> dict[str, Any]:
+def _kinds(config: Any) -> dict[str, Any]:
     return typing.get_type_hints(config)
 
 

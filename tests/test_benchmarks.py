@@ -110,7 +110,7 @@ def packed(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_gpu_study_trains_and_measures_every_arm_with_every_seed(packed: Path, tmp_path: Path) -> None:
     out = tmp_path / "study.json"
-    small = ("--device", "cpu", "--budget", 0.04, "--updates", 2, "--sft-budget", 0.04, "--sft-updates", 2)
+    small = ("--device", "cpu", "--budget", 0.02, "--updates", 2, "--sft-budget", 0.02, "--sft-updates", 2)
     small += ("--seeds", 0, 1, "--set", "data.validation_steps=6")
     done = gpu_study("run", packed, "--out", out, *small)
     assert done.returncode == 0, done.stdout + done.stderr

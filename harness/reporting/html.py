@@ -10,7 +10,7 @@ from markupsafe import Markup
 from harness.rates import p_words
 from harness.reporting import charts
 from harness.reporting.examples import GroupExample, HeldOutExample
-from harness.stage_names import BASE, CONTROL
+from harness.stage_names import BASE, CONTROL, RL
 
 _SMALL_CHARTS = (  # curve, title, whether it is a share
     ("kept_fraction", "Groups kept by dynamic sampling", True),
@@ -120,6 +120,7 @@ def headline(report: Mapping[str, Any]) -> str:
         f"{stage_label(trained)} − base: {shown}.",
         *(_beside(report, *pair) for pair in _told_pairs(report)),
         _beside_baseline(report, trained),
+        _without_control(report, trained),
     ]
     return " ".join(filter(None, sentences))
 
@@ -128,6 +129,13 @@ def _told_pairs(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Of the trained stage: against the one that it started from, and against its control."""
     trained = report["trained_stage"]
     return [(d["from"], d["to"]) for d in report["differences"] if d["to"] == trained and d["from"] != BASE]
+
+
+def _without_control(report: Mapping[str, Any], trained: str) -> str:
+    """What a gain of RL leaves open where nobody went on with SFT."""
+    if trained not in RL or "sft" not in report["stages"] or CONTROL in report["stages"]:
+        return ""
+    return f"Not measured in this run: {stage_label(CONTROL)} (add the stage {CONTROL})."
 
 
 def _beside(report: Mapping[str, Any], before: str, after: str) -> str:

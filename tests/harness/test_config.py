@@ -85,7 +85,7 @@ def test_a_rate_without_a_point_is_a_number() -> None:
 def test_a_later_stage_is_refused_before_the_first_is_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UserError, match=r"srl\.trl: .*num_generations"):
+    with pytest.raises(UserError, match=r"srl\.trl: .*number of generations"):
         main(["demo", f"output={tmp_path}", "name=refused", "srl.trl.num_generations=7"])
     assert "sft" not in capsys.readouterr().out
 
@@ -108,7 +108,10 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
         (["stages=[sft, sft_control]"], "sft_control comes after sft and after srl or rlvr"),
         (["stages=[srl, sft_control]"], "sft_control comes after sft and after srl or rlvr"),
         (["stages=[sft, sft_control, srl]"], "sft_control comes after sft and after srl or rlvr"),
-        (["sft_control.trl.max_steps=5"], "its length is the time that RL took"),
+        (
+            ["stages=[sft, srl, sft_control]", "sft_control.trl.max_steps=5"],
+            "its length is the time that RL took",
+        ),
         (["sft_control.targets=[solutions]"], "sft_control.targets: whole solutions are for"),
     ],
 )

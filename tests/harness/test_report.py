@@ -159,11 +159,22 @@ def test_the_control_stands_beside_rl_and_leads_nowhere(tmp_path: Path) -> None:
     pairs = [(d["from"], d["to"]) for d in figures["differences"]]
     assert pairs == [("base", "sft"), ("sft", "srl"), ("sft", "sft_control"), ("sft_control", "srl")]
     assert "SRL − SFT for the same time: " in report_html.headline(figures)
+    assert "Not measured in this run" not in report_html.headline(figures)
     page = write_report(folder).html.read_text(encoding="utf-8")
     assert "SFT for the same time" in page
     best = {"checkpoint": None, "step": 0, "eval_step_reward": 0.3, "improved": False}
     write_json(folder / "checkpoints/sft_control/best.json", best)
     assert build_report(folder)["stages"]["sft_control"]["of_stage"] == "sft"
+
+
+@pytest.mark.parametrize(
+    ("stages", "is_told"), [(("sft", "srl"), True), (("srl",), False), (("sft",), False)]
+)
+def test_a_gain_of_rl_without_its_control_says_what_it_leaves_open(
+    tmp_path: Path, stages: tuple[str, ...], is_told: bool
+) -> None:
+    told = report_html.headline(build_report(write_run(tmp_path / "run", stages=stages)))
+    assert told.endswith("SFT for the same time (add the stage sft_control).") is is_told
 
 
 def test_accuracy_is_compared_along_the_chain_and_with_the_control(tmp_path: Path) -> None:
