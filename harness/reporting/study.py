@@ -222,7 +222,8 @@ def study_markdown(report: Mapping[str, Any]) -> str:
 
 def _points_table(seeds: Sequence[int], table: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"| arm | stage | mean of {len(seeds)} seeds (95 % interval) | skill | − best baseline | by seed | n |",
+        f"| arm | stage | mean over all steps of {len(seeds)} seeds (95 % interval) "
+        "| skill | − best baseline | by seed | n |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for one in table["points"]:
