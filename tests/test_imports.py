@@ -55,7 +55,7 @@ SEAMS = {
     "harness/train.py",
     "harness/profile.py",
     "harness/validation.py",
-    "harness/config.py",
+    "harness/trl_tables.py",
     "harness/step_data.py",
     "harness/doctor.py",
 }
