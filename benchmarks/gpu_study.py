@@ -249,7 +249,7 @@ def main() -> None:
     running.add_argument("input", type=Path, help="a folder of `pack`")
     running.add_argument("--out", type=Path, default=Path("gpu_study.json"))
     running.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    # Nine runs of so many samples at once are what 8 minutes have time for.
+    # 8 minutes have time for nine such runs at once.
     running.add_argument(
         "--budget", type=positive(float), default=4.5, help="of SRL, times the demo's samples"
     )

@@ -132,7 +132,7 @@ def _told_pairs(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _without_control(report: Mapping[str, Any], trained: str) -> str:
-    """What a gain of RL leaves open where nobody went on with SFT."""
+    """Say that SFT for the same time was not measured; empty where it was, or where RL had no SFT before it."""
     if trained not in RL or "sft" not in report["stages"] or CONTROL in report["stages"]:
         return ""
     return f"Not measured in this run: {stage_label(CONTROL)} (add the stage {CONTROL})."
