@@ -1,13 +1,14 @@
 """Two builds at the same work: the demo's training run, and one SRL update of it at equal tokens.
 
     python benchmarks/builds.py update [--baseline 403be40] [--turns 3]
+    python benchmarks/builds.py update --prompts 16 --micro-batch 8 --last-layers 10    # the demo's update of today
     python benchmarks/builds.py train [--baseline 403be40] [--busy 2] [--seed 0]
 
 The baseline is checked out into a temporary folder and runs in this Python, so that only our code differs. ``train``
 runs the baseline's demo recipe in both builds, with ``--busy`` processes beside it that keep a core busy each.
 ``update`` samples completions of a fixed length from that recipe's prompts, scores them and makes an update: the tokens
-are equal; both builds take turns, each turn in a process of its own. The last line is one JSON object; ratios are the
-baseline's over ours.
+and the layers with adapters are equal; both builds take turns, each turn in a process of its own. The last line is one
+JSON object; ratios are the baseline's over ours.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from harness.cli import positive
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = "harness/recipes/train/demo.yaml"
@@ -59,20 +62,23 @@ def run_in(build: Path, words: Sequence[str]) -> tuple[float, float, str]:
     """Seconds, peak megabytes of the process, and what a command of a build printed."""
     environment = {**os.environ, "PYTHONPATH": str(build)}
     started = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, *words],
-        cwd=build,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    printed = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(words)} in {build} failed with status {status}")
-    return time.monotonic() - started, usage.ru_maxrss / 1024, printed
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, *words],
+            cwd=build,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        assert process.stdout is not None
+        printed = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - started
+        if status:
+            errors.seek(0)
+            raise SystemExit(f"{errors.read()[-2000:]}\n{' '.join(words)} in {build} failed")
+    return seconds, usage.ru_maxrss / 1024, printed
 
 
 def compare_runs(builds: dict[str, Path], options: argparse.Namespace) -> dict[str, Any]:
@@ -100,6 +106,8 @@ def compare_updates(builds: dict[str, Path], options: argparse.Namespace) -> dic
     """Medians over turns and updates, builds in turn."""
     words = [__file__, "measure", "--group", str(options.group), "--prompts", str(options.prompts)]
     words += ["--tokens", str(options.tokens), "--recipe", str(builds["baseline"] / DEMO)]
+    words += ["--micro-batch", str(options.micro_batch)]
+    words += ["--last-layers", str(options.last_layers)] if options.last_layers else []
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in builds}
     with busy(options.busy):
         for _ in range(options.turns):
@@ -112,7 +120,8 @@ def compare_updates(builds: dict[str, Path], options: argparse.Namespace) -> dic
                     flush=True,
                 )
     found: dict[str, Any] = {
-        "prompts": options.prompts, "group": options.group, "tokens": options.tokens, "busy": options.busy,
+        "prompts": options.prompts, "group": options.group, "tokens": options.tokens,
+        "micro_batch": options.micro_batch, "last_layers": options.last_layers, "busy": options.busy,
         "updates": len(turns["ours"]),
     }  # fmt: skip
     for part in ("sample", "train", "update"):
@@ -146,13 +155,15 @@ def measure(options: argparse.Namespace) -> None:
     from srl_agent.models import load_tokenizer, resolve_model
 
     train._quiet_libraries()
-    rows = options.prompts * options.group
+    pieces = options.prompts * options.group // options.micro_batch
     recipe = load_recipe(
         options.recipe,
         [
             "srl.sampling.epsilon=-1", "srl.sampling.max_rounds=1", f"srl.trl.num_generations={options.group}",
-            f"srl.trl.per_device_train_batch_size={rows}", "srl.trl.gradient_accumulation_steps=1",
+            f"srl.trl.per_device_train_batch_size={options.micro_batch}",
+            f"srl.trl.gradient_accumulation_steps={pieces}",
             f"srl.trl.max_completion_length={options.tokens}", "srl.trl.max_steps=2", "stages=[sft, srl]",
+            *([f"model.lora={adapters(options.last_layers)}"] if options.last_layers else []),
         ],
     )  # fmt: skip
     data = load_step_data(recipe)
@@ -182,23 +193,39 @@ def measure(options: argparse.Namespace) -> None:
             part.generation_config.eos_token_id = None  # completions of equal length
         trainer.create_optimizer()
         trainer.model.train()
-        trainer.current_gradient_accumulation_steps = 1
+        trainer.current_gradient_accumulation_steps = pieces
         batch = next(iter(trainer.get_train_dataloader()))
-        updates = [one_update(trainer, batch) for _ in range(4)][1:]  # the first one is slow once
+        updates = [one_update(trainer, batch, pieces) for _ in range(4)][1:]  # the first one is slow once
     print(json.dumps({"updates": updates}))
 
 
-def one_update(trainer: Any, batch: Any) -> dict[str, float]:
+def adapters(last: int) -> str:
+    """A table of adapters on the last layers of the demo's model, which both builds read alike."""
+    from transformers import AutoConfig
+
+    from srl_agent.models import resolve_model
+
+    layers = AutoConfig.from_pretrained(resolve_model("smollm2-135m-instruct")).num_hidden_layers
+    pattern = rf".*\.layers\.({'|'.join(map(str, range(layers - last, layers)))})\..*_proj"
+    return json.dumps({"r": 16, "target_modules": pattern})
+
+
+def one_update(trainer: Any, batch: Any, pieces: int) -> dict[str, float]:
+    """Sample and score all completions, then the backward passes of the micro-batches and a step of the optimizer."""
     started = time.perf_counter()
-    inputs = trainer._generate_and_score_completions(batch)
-    sampled = time.perf_counter()
-    trainer._compute_loss(trainer.model, inputs).backward()
+    tokens, sampled = 0, 0.0
+    for _ in range(pieces):
+        inputs = trainer._prepare_inputs(batch)  # the first one of an update samples for all of them
+        sampled = sampled or time.perf_counter()
+        trainer._compute_loss(trainer.model, inputs).backward()
+        trainer._step += 1
+        tokens += int(inputs["completion_mask"].sum())
     trainer.optimizer.step()
     trainer.optimizer.zero_grad()
     return {
         "sample": sampled - started,
         "train": time.perf_counter() - sampled,
-        "tokens": int(inputs["completion_mask"].sum()),
+        "tokens": tokens,
         "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
 
@@ -210,20 +237,36 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--baseline", default="403be40", help="commit to compare with")
-    common.add_argument("--busy", type=int, default=0, help="processes beside it that keep a core busy")
+    common.add_argument(
+        "--busy",
+        type=int,
+        default=0,
+        choices=range(65),
+        metavar="N",
+        help="processes beside it that keep a core busy",
+    )
     size = argparse.ArgumentParser(add_help=False)
-    size.add_argument("--prompts", type=int, default=2, help="of an update")
-    size.add_argument("--group", type=int, default=8, help="completions a prompt")
-    size.add_argument("--tokens", type=int, default=80, help="of each completion")
+    size.add_argument("--prompts", type=positive, default=2, help="of an update")
+    size.add_argument("--group", type=positive, default=8, help="completions a prompt")
+    size.add_argument("--tokens", type=positive, default=80, help="of each completion")
+    size.add_argument("--micro-batch", type=positive, help="rows of a backward pass (all of the update's)")
+    size.add_argument("--last-layers", type=positive, help="number of layers with adapters (all)")
     train = commands.add_parser("train", parents=[common], help="the demo's training run in both builds")
     train.add_argument("--seed", type=int, default=0)
     update = commands.add_parser("update", parents=[common, size], help="an SRL update at equal tokens")
-    update.add_argument("--turns", type=int, default=3, help="processes of each build")
+    update.add_argument("--turns", type=positive, default=3, help="processes of each build")
     commands.add_parser("measure", parents=[size]).add_argument("--recipe", required=True)
     options = parser.parse_args()
     if options.command == "measure":
         measure(options)
         return
+    if options.command == "update":
+        rows = options.prompts * options.group
+        options.micro_batch = options.micro_batch or rows
+        if rows % options.micro_batch or options.micro_batch % options.group:
+            parser.error(
+                f"--micro-batch {options.micro_batch}: whole groups of {options.group}, a divisor of {rows} rows"
+            )
     with checkout(options.baseline) as baseline:
         builds = {"baseline": baseline, "ours": ROOT}
         compare = compare_runs if options.command == "train" else compare_updates

@@ -1,11 +1,13 @@
 """Make a small model that knows the forms of the math domain and is weak at arithmetic: a start for a study on a CPU.
 
-    python benchmarks/tiny_math_model.py outputs/tiny-math [--minutes 10] [--seed 1] [--more 3000]
+    python benchmarks/tiny_math_model.py outputs/tiny-math [--minutes 10] [--seed 1] [--more 3000] [--direct 0.7]
 
 A Qwen2 of a million parameters with its own tokenizer (digits apart), trained from scratch on generated problems
 of the embedded families, none of them an embedded problem: prompts and answers of SRL and of RLVR alike. A study on it
 says how the stages compare where there is time for many updates; it says nothing of large models. ``--more N`` writes
 N other solved problems into the folder, as ``problems.jsonl``: data for a study, none of which the model has seen.
+With ``--direct P`` a share P of the whole solutions that it learns from are the final answer alone: it then mostly
+answers at once, where it could have got further in steps.
 """
 
 import argparse
@@ -65,14 +67,20 @@ def write_problems(path: Path, count: int, seen: list[Trajectory]) -> None:
     print(f"{count} problems -> {path}")
 
 
-def samples(trajectories: list[Trajectory], seed: int) -> Iterator[tuple[list[dict[str, str]], str]]:
-    """Endless (prompt, answer) pairs: whole solutions, and single steps after a thought."""
+def samples(
+    trajectories: list[Trajectory], seed: int, direct: float = 0.0
+) -> Iterator[tuple[list[dict[str, str]], str]]:
+    """Endless (prompt, answer) pairs: whole solutions, and single steps after a thought.
+
+    ``direct``: share of the whole solutions that are cut down to their last step, the answer.
+    """
     draw = random.Random(seed)
     action_format, settings = get_format("math-step"), StepSettings(context_window=None)
     while True:
         trajectory = draw.choice(trajectories)
         if draw.random() < 0.3:
-            yield solution_prompt(trajectory.task), solution_text(trajectory.steps)
+            alone = direct > 0 and draw.random() < direct
+            yield solution_prompt(trajectory.task), solution_text(trajectory.steps[-1 if alone else 0 :])
             continue
         index = draw.randrange(len(trajectory.steps))
         example = render_example(trajectory, index, settings=settings, action_format=action_format)
@@ -153,12 +161,17 @@ def main() -> None:
     parser.add_argument(
         "--more", type=int, default=0, help="number of other solved problems to write beside the model"
     )
+    parser.add_argument(
+        "--direct", type=float, default=0.0, help="share of whole solutions that are the answer alone"
+    )
     options = parser.parse_args()
+    if not 0 <= options.direct <= 1:
+        parser.error("--direct: a share from 0 to 1")
     if options.more < 0:
         parser.error("--more: 0 or a number of problems")
     torch.manual_seed(options.seed)
     trajectories = problems(8, options.seed)
-    stream = samples(trajectories, options.seed)
+    stream = samples(trajectories, options.seed, options.direct)
     texts = [
         "\n".join([*(m["content"] for m in prompt), answer])
         for prompt, answer in (next(stream) for _ in range(4000))

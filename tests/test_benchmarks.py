@@ -159,12 +159,23 @@ def test_a_gpu_study_names_a_piece_that_is_not_whole(
     assert "Traceback" not in done.stderr
 
 
+# --- the start of the math study ------------------------------------------------------------------------------
+
+
+def test_a_start_of_the_math_study_comes_with_problems_that_it_has_not_seen(tmp_path: Path) -> None:
+    done = run_benchmark("tiny_math_model", tmp_path, "--updates", 1, "--direct", 0.7, "--more", 5)
+    assert done.returncode == 0, done.stderr
+    problems = [json.loads(line) for line in (tmp_path / "problems.jsonl").read_text().splitlines()]
+    assert len({problem["task"] for problem in problems}) == 5
+    assert (tmp_path / "model.safetensors").is_file()
+
+
 # --- two builds -----------------------------------------------------------------------------------------------
 
 
 def test_updates_of_two_builds_are_compared_at_equal_tokens() -> None:
     words = ("update", "--baseline", "HEAD", "--turns", 1, "--prompts", 2, "--group", 2, "--tokens", 4)
-    found = benchmark("builds", *words)
+    found = benchmark("builds", *words, "--micro-batch", 2, "--last-layers", 3)
     assert found["tokens"] == 4
     assert found["update"].keys() == {"baseline", "ours", "ratio"}
 
@@ -173,11 +184,18 @@ def test_updates_of_two_builds_are_compared_at_equal_tokens() -> None:
     ("words", "message"),
     [
         (("builds", "update", "--baseline", "nosuch"), "--baseline nosuch: git has no such commit here"),
+        (("builds", "update", "--tokens", 0), "argument --tokens: '0' is no whole number of at least 1"),
+        (
+            ("builds", "update", "--micro-batch", 12),
+            "--micro-batch 12: whole groups of 8, a divisor of 16 rows",
+        ),
+        (("builds", "train", "--busy", -1), "argument --busy: invalid choice: -1"),
         (("builds", "train", "--turns", 2), "unrecognized arguments: --turns 2"),
         (("gpu_study", "pack", "x", "--model", "./nosuch"), "model './nosuch': no such folder"),
         (("gpu_study", "pack", "x", "--steps", "nosuch.jsonl"), "--steps nosuch.jsonl: no such file"),
         (("gpu_study", "run", "x", "--updates", 0), "argument --updates: 0: not above 0"),
         (("tiny_math_model", "x", "--more", -3), "--more: 0 or a number of problems"),
+        (("tiny_math_model", "x", "--direct", 70), "--direct: a share from 0 to 1"),
     ],
 )
 def test_bad_input_of_a_benchmark_is_named(words: tuple[str, object], message: str) -> None:

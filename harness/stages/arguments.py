@@ -52,6 +52,8 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path, *, updates: int 
         raise UserError(f"{stage}.trl.save_total_limit: keep at least 2, the best and the last", exit_code=2)
     if supervised:
         settings |= {"max_length": None}
+    else:  # TRL evaluates nothing here, and yet refuses a batch of evaluation that holds no whole group
+        settings.setdefault("per_device_eval_batch_size", settings.get("num_generations", 8))
     if stage == CONTROL:
         settings |= {"max_steps": updates or 1}
     try:

@@ -54,6 +54,11 @@ def test_wrong_overrides_are_named(override: str, message: str) -> None:
         load_recipe("demo", [override])
 
 
+def test_groups_larger_than_trls_evaluation_batch_are_accepted() -> None:
+    groups = ["srl.trl.num_generations=16", "srl.trl.per_device_train_batch_size=32"]
+    assert main(["demo", *groups, "--dry-run"]) == 0
+
+
 def test_wrong_trl_key_names_the_nearest() -> None:
     with pytest.raises(UserError, match=r"unknown key srl\.trl\.learning_rat; did you mean learning_rate"):
         check_trl_tables(load_recipe("demo", ["srl.trl.learning_rat=1"]))
@@ -85,7 +90,7 @@ def test_a_rate_without_a_point_is_a_number() -> None:
 def test_a_later_stage_is_refused_before_the_first_is_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UserError, match=r"srl\.trl: .*number of generations"):
+    with pytest.raises(UserError, match=r"srl\.trl: .*divisible by num_generations"):
         main(["demo", f"output={tmp_path}", "name=refused", "srl.trl.num_generations=7"])
     assert "sft" not in capsys.readouterr().out
 
