@@ -39,6 +39,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 BATCH = 48
+PLAIN = 0.7  # share of the time on plain text, where every token is learned; the rest are prompts and answers
 _OTHER_SEEDS = 1000  # from here on, of the problems that the model does not see
 
 
@@ -85,6 +86,22 @@ def samples(
         index = draw.randrange(len(trajectory.steps))
         example = render_example(trajectory, index, settings=settings, action_format=action_format)
         yield example.prompt, f"<think>\nI take the next step.\n</think>\n\n{example.expert_action}"
+
+
+def plain_text(
+    tokenizer: Any, trajectories: list[Trajectory], seed: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Rows of questions and solutions one behind the other, all tokens of which are learned."""
+    draw = random.Random(seed)
+    width, tokens = 192, list[int]()
+    while True:
+        while len(tokens) < BATCH * width:
+            trajectory = draw.choice(trajectories)
+            text = f"{trajectory.task}\n{solution_text(trajectory.steps)}"
+            tokens += [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+        rows = torch.tensor(tokens[: BATCH * width]).view(BATCH, width)
+        tokens = tokens[BATCH * width :]
+        yield {"input_ids": rows, "labels": rows}
 
 
 def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
@@ -180,8 +197,11 @@ def main() -> None:
     model = make_model(tokenizer)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98))
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(trajectories)} problems")
-    started, update = time.monotonic(), 0
-    for update, batch in enumerate(batches(tokenizer, stream), 1):
+    started, update, share = time.monotonic(), 0, 0.0
+    text, chat = plain_text(tokenizer, trajectories, options.seed), batches(tokenizer, stream)
+    while share < 1:
+        batch = next(text if share < PLAIN else chat)
+        update += 1
         share = max((time.monotonic() - started) / (60 * options.minutes), update / options.updates)
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(update / 100, 1.0) * max(1.0 - share, 0.05)
@@ -192,8 +212,6 @@ def main() -> None:
         optimizer.zero_grad()
         if update % 50 == 0:
             print(f"{update}  loss {loss.item():.3f}  {time.monotonic() - started:.0f} s", flush=True)
-        if share >= 1:
-            break
     model.save_pretrained(options.folder)
     tokenizer.save_pretrained(options.folder)
     print(f"{update} updates -> {options.folder}")

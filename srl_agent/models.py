@@ -5,6 +5,7 @@ The only module that loads weights; torch and transformers are imported when the
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -201,7 +202,14 @@ def load_policy(
     if lora is not None:
         from peft import get_peft_model
 
-        return get_peft_model(model, _lora_config(model, **lora))
+        config = _lora_config(model, **lora)
+        targets = config.target_modules
+        try:
+            adapted = get_peft_model(model, config)
+        except ValueError as error:
+            raise ModelError(f"model.lora: {str(error).splitlines()[0]}") from error
+        _check_adapters(adapted, targets)
+        return adapted
     return model
 
 
@@ -214,6 +222,11 @@ def _lora_config(model: Any, *, last_layers: int | None = None, **settings: Any)
     if last_layers is not None and last_layers < layers:
         settings["layers_to_transform"] = list(range(layers - last_layers, layers))
         if settings.get("target_modules") == "all-linear":
+            if any(".experts." in name and weight.ndim == 3 for name, weight in model.named_parameters()):
+                raise ModelError(
+                    "model.lora.last_layers: the experts of this model are no linear modules, so all-linear would leave"
+                    " them out; name the modules in target_modules, e.g. [q_proj, k_proj, v_proj, o_proj]"
+                )
             # peft takes no such word beside the numbers of layers.
             head = model.get_output_embeddings()
             settings["target_modules"] = sorted(
@@ -224,3 +237,26 @@ def _lora_config(model: Any, *, last_layers: int | None = None, **settings: Any)
                 }
             )
     return LoraConfig(task_type="CAUSAL_LM", **settings)
+
+
+def _check_adapters(model: Any, targets: Any) -> None:
+    """See that adapters are in the layers that were asked for. Raises ModelError.
+
+    peft 0.21 turns names and patterns of a mixture of experts into names of parameters, which it adapts in all layers.
+    """
+    config = model.peft_config[model.active_adapter]
+    if isinstance(targets, str) and targets != "all-linear" and config.target_modules != targets:
+        raise ModelError(
+            f"model.lora.target_modules: peft takes the pattern {targets!r} for names of modules of this mixture of"
+            " experts, in all layers; give a list of names"
+        )
+    if not config.layers_to_transform:
+        return
+    for name, _ in model.named_parameters():
+        module = name.partition(".lora_")[0].removeprefix("base_model.model.")
+        number = re.search(r"\.(\d+)\.", module)
+        if ".lora_" in name and number and int(number[1]) not in config.layers_to_transform:
+            raise ModelError(
+                f"model.lora.last_layers: peft adapts {module.removesuffix('.base_layer')} as well, as it does not"
+                " count layers for experts; leave their names out of target_modules, or last_layers out"
+            )

@@ -9,7 +9,7 @@ import pytest
 
 from harness.demo import expert_path
 from srl_agent.formats import get_format
-from srl_agent.models import ModelError
+from srl_agent.models import ModelError, load_policy
 from srl_agent.policies import ContextOverflowError, Policy, PolicyError, Sampling, make_policy
 from srl_agent.policies.scripted import ScriptedPolicy
 from srl_agent.steps import PromptSettings, StepSettings, render_example
@@ -88,8 +88,6 @@ def test_a_prompt_that_does_not_fit(policy: Policy) -> None:
 def test_with_an_adapter(tiny_model: Path, tmp_path: Path, policy: Policy) -> None:
     import torch
 
-    from srl_agent.models import load_policy
-
     lora = load_policy(str(tiny_model), dtype="float32", lora={"r": 2, "target_modules": "all-linear"})
     with torch.no_grad():
         for name, weight in lora.named_parameters():
@@ -105,8 +103,6 @@ def test_with_an_adapter(tiny_model: Path, tmp_path: Path, policy: Policy) -> No
 @pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "up_proj")])
 @pytest.mark.parametrize("last", [None, 1, 99])
 def test_an_adapter_on_the_last_layers_only(tiny_model: Path, targets: Any, last: int | None) -> None:
-    from srl_agent.models import load_policy
-
     lora = {"r": 2, "target_modules": targets, "last_layers": last}
     model = load_policy(str(tiny_model), dtype="float32", lora=lora)
     count = model.config.num_hidden_layers
@@ -117,6 +113,56 @@ def test_an_adapter_on_the_last_layers_only(tiny_model: Path, targets: Any, last
     kinds = {name.split(".lora_")[0].rpartition(".")[2] for name in names}
     every = {f"{part}_proj" for part in ("q", "k", "v", "o", "gate", "up", "down")}
     assert kinds == (every if targets == "all-linear" else set(targets))
+
+
+@pytest.fixture(scope="module")
+def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mixture of experts of two layers."""
+    from transformers import AutoModelForCausalLM, Qwen3MoeConfig
+
+    config = Qwen3MoeConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=32, moe_intermediate_size=8, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, head_dim=8, num_experts=4, num_experts_per_tok=2,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("experts")
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("lora", "message"),
+    [
+        (
+            {"target_modules": "all-linear", "last_layers": 1},
+            "all-linear would leave them out; name the modules",
+        ),
+        (
+            {"target_modules": ("q_proj", "gate_proj", "up_proj"), "last_layers": 1},
+            "peft adapts model.layers.0.mlp.experts as well",
+        ),
+        ({"target_modules": ("q_proj", "up_proj")}, "without also targeting gate_proj"),
+        ({"target_modules": ("nosuch",)}, "model.lora: .*nosuch.* not found"),
+        (
+            {"target_modules": r".*\.layers\.1\..*_proj"},
+            "names of modules of this mixture of experts, in all layers",
+        ),
+    ],
+)
+def test_adapters_that_are_not_those_asked_for_are_refused(
+    experts: Path, lora: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_policy(str(experts), dtype="float32", lora={"r": 2, **lora})
+
+
+def test_adapters_on_a_mixture_of_experts(experts: Path) -> None:
+    lora = {"r": 2, "target_modules": ("q_proj", "o_proj"), "last_layers": 1}
+    model = load_policy(str(experts), dtype="float32", lora=lora)
+    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    assert all(".layers.1.self_attn." in name for name in trained)
+    model = load_policy(str(experts), dtype="float32", lora={"r": 2, "target_modules": "all-linear"})
+    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    assert any(".layers.0.mlp.experts." in name for name in trained)
 
 
 def test_a_model_that_is_not_there() -> None:
