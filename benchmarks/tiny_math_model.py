@@ -1,11 +1,12 @@
-"""Make a small model that knows the forms of the math domain and is weak at arithmetic: a start for a study on a CPU.
+"""Make a small model that knows the forms of the math domain and errs in arithmetic: a start for a study on a CPU.
 
     python benchmarks/tiny_math_model.py outputs/tiny-math [--minutes 10] [--seed 1] [--more 3000] [--direct 0.7]
 
 A Qwen2 of a million parameters with its own tokenizer (digits apart), trained from scratch on generated problems
-of the embedded families, none of them an embedded problem: prompts and answers of SRL and of RLVR alike. A study on it
-says how the stages compare where there is time for many updates; it says nothing of large models. ``--more N`` writes
-N other solved problems into the folder, as ``problems.jsonl``: data for a study, none of which the model has seen.
+of the embedded families, none of them an embedded problem: first their plain text, then prompts and answers of SRL and
+of RLVR alike. A study on it says how the stages compare where there is time for many updates; it says nothing of large
+models. ``--more N`` writes N other solved problems into the folder, as ``problems.jsonl``: data for a study, none of
+which the model has seen.
 With ``--direct P`` a share P of the whole solutions that it learns from are the final answer alone: it then mostly
 answers at once, where it could have got further in steps.
 """

@@ -53,7 +53,7 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path, *, updates: int 
     if supervised:
         settings |= {"max_length": None}
     else:  # TRL evaluates nothing here, and yet refuses a batch of evaluation that holds no whole group
-        settings.setdefault("per_device_eval_batch_size", settings.get("num_generations", 8))
+        settings.setdefault("per_device_eval_batch_size", settings.get("num_generations") or 8)
     if stage == CONTROL:
         settings |= {"max_steps": updates or 1}
     try:
