@@ -1,5 +1,6 @@
 """The benchmarks of data run at small sizes and say what they compared; how fast is not tested."""
 
+import itertools
 import json
 import os
 import shutil
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.tiny_math_model import problems, samples
 from harness.demo import expert_path
 from tests.tiny_runs import ROOT
+from trajectories.store import read_trajectories
 
 
 def run_benchmark(name: str, *words: object) -> subprocess.CompletedProcess[str]:
@@ -165,9 +168,18 @@ def test_a_gpu_study_names_a_piece_that_is_not_whole(
 def test_a_start_of_the_math_study_comes_with_problems_that_it_has_not_seen(tmp_path: Path) -> None:
     done = run_benchmark("tiny_math_model", tmp_path, "--updates", 1, "--direct", 0.7, "--more", 5)
     assert done.returncode == 0, done.stderr
-    problems = [json.loads(line) for line in (tmp_path / "problems.jsonl").read_text().splitlines()]
-    assert len({problem["task"] for problem in problems}) == 5
+    fresh = {trajectory.task for trajectory in read_trajectories(tmp_path / "problems.jsonl")}
+    assert len(fresh) == 5
+    assert not fresh & {trajectory.task for trajectory in problems(8, seed=1)}
     assert (tmp_path / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("direct", [0.0, 1.0])
+def test_direct_solutions_are_the_answer_alone(direct: float) -> None:
+    pairs = itertools.islice(samples(problems(1, seed=1), seed=1, direct=direct), 40)
+    whole = [answer for prompt, answer in pairs if "<think>" not in answer]
+    assert len(whole) > 5
+    assert all(answer.startswith("1. **Answer**") == (direct == 1.0) for answer in whole), whole[0]
 
 
 # --- two builds -----------------------------------------------------------------------------------------------
@@ -189,7 +201,7 @@ def test_updates_of_two_builds_are_compared_at_equal_tokens() -> None:
             ("builds", "update", "--micro-batch", 12),
             "--micro-batch 12: whole groups of 8, a divisor of 16 rows",
         ),
-        (("builds", "train", "--busy", -1), "argument --busy: invalid choice: -1"),
+        (("builds", "train", "--busy", -1), "--busy: 0 or a number of processes"),
         (("builds", "train", "--turns", 2), "unrecognized arguments: --turns 2"),
         (("gpu_study", "pack", "x", "--model", "./nosuch"), "model './nosuch': no such folder"),
         (("gpu_study", "pack", "x", "--steps", "nosuch.jsonl"), "--steps nosuch.jsonl: no such file"),
