@@ -125,10 +125,20 @@ class ValidationTable(Table):
     """The held-out metrics, the same for every stage."""
 
     steps: bool = True  # the step reward
+    temperature: float = Field(default=0.0, ge=0.0)  # of a step's completions; 0: greedy
+    samples: int = Field(default=1, ge=1)  # completions of a step, whose mean reward is the step's
     max_new_tokens: int = Field(default=256, ge=1)
     outcome_max_new_tokens: int = Field(default=1024, ge=1)  # of an answer that is verified
     batch_size: int = Field(default=8, ge=1)
     base: bool = True  # also measure the model before training
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> "ValidationTable":
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"{self.samples} samples at temperature 0 are all alike; set a temperature, such as 0.8"
+            )
+        return self
 
 
 class SwitchTable(Table):

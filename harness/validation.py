@@ -1,4 +1,4 @@
-"""The held-out metrics: step reward and accuracy of greedy completions, the same code for every stage."""
+"""The held-out metrics: step reward of completions, accuracy of greedy answers, the same code for every stage."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from harness.statistics import cluster_bootstrap
 from harness.step_data import StepData, format_error, score_examples
 from srl_agent.formats import Message
 from srl_agent.kinds import KINDS
-from srl_agent.policies.base import Completion
+from srl_agent.policies.base import Completion, Sampling
 from srl_agent.rewards import Score, WeightedRewards
 from srl_agent.steps import StepExample
 
@@ -50,18 +50,23 @@ class Validator:
 
     def _measure_steps(self, model: Any, stage: str, step: int, accelerator: Any) -> list[dict[str, Any]]:
         rank, world = _place(accelerator)
-        examples = [self.data.example(ref) for ref in self.data.validation[rank::world]]
+        held_out = [self.data.example(ref) for ref in self.data.validation[rank::world]]
+        numbered = [(example, sample) for example in held_out for sample in range(self.settings.samples)]
+        examples = [example for example, _ in numbered]
         completions = self._complete(
             model,
             [example.prompt for example in examples],
             f"validating {stage}",
-            self.settings.max_new_tokens,
+            # The same random numbers at every evaluation: what differs is the model.
+            Sampling(
+                temperature=self.settings.temperature, max_tokens=self.settings.max_new_tokens, seed=rank
+            ),
         )
         texts = [completion.text for completion in completions]
         scores = score_examples(self.rewards, examples, texts) if examples else []
         rows = [
-            self._row(stage, step, example, completion, score)
-            for example, completion, score in zip(examples, completions, scores, strict=True)
+            {**self._row(stage, step, example, completion, score), "sample": sample}
+            for (example, sample), completion, score in zip(numbered, completions, scores, strict=True)
         ]
         return self._gathered(rows, self.run.validation, world)
 
@@ -71,7 +76,8 @@ class Validator:
         names = list(self.outcomes.validation[rank::world])
         prompts = [self.outcomes.prompt(name) for name in names]
         what = f"verifying {stage}"
-        completions = self._complete(model, prompts, what, self.settings.outcome_max_new_tokens)
+        greedy = Sampling(max_tokens=self.settings.outcome_max_new_tokens)
+        completions = self._complete(model, prompts, what, greedy)
         texts = [completion.text for completion in completions]
         rows: list[dict[str, Any]] = [
             {
@@ -98,18 +104,18 @@ class Validator:
         return self._gathered(rows, self.run.outcomes, world)
 
     def _complete(
-        self, model: Any, prompts: Sequence[list[Message]], what: str, max_new_tokens: int
+        self, model: Any, prompts: Sequence[list[Message]], what: str, sampling: Sampling
     ) -> list[Completion]:
-        from srl_agent.training.generation import complete_greedily
+        from srl_agent.training.generation import complete_all
         from srl_agent.training.memory import return_free_memory
 
         return_free_memory()
         with self.teller.progress(what, len(prompts)) as advance:
-            return complete_greedily(
+            return complete_all(
                 model,
                 self.tokenizer,
                 prompts,
-                max_new_tokens=max_new_tokens,
+                sampling=sampling,
                 batch_size=self.settings.batch_size,
                 on_done=advance,
             )
@@ -120,7 +126,7 @@ class Validator:
 
         if world > 1:
             rows = gather_object(rows)
-        rows.sort(key=lambda row: (row["trajectory_id"], row["step_index"]))
+        rows.sort(key=lambda row: (row["trajectory_id"], row["step_index"], row.get("sample", 0)))
         self.run.append(path, rows)
         return rows
 

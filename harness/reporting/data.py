@@ -3,9 +3,10 @@
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any, TypeVar
 
 import yaml
@@ -21,16 +22,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOutRow:
-    """A line of validation.jsonl without its texts."""
+    """A held-out step: the means over its lines in validation.jsonl, one for each sample, without their texts."""
 
     kind: str
-    reward: float | None
+    reward: float | None  # of the judged samples
     parts: Mapping[str, float | None]  # reward by name
-    well_formed: bool
-    exact_match: bool
-    clipped: bool | None  # cut at the longest length allowed; None: an older run does not say
+    well_formed: float  # share of the samples, as what follows
+    exact_match: float
+    clipped: float | None  # cut at the longest length allowed; None: an older run does not say
+    reward_if_well_formed: float | None
+    samples: int
     expert_digest: int  # tells steps apart that only share trajectory and index
-    offset: int  # of the line in the file
+    offset: int  # of the first sample's line in the file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +71,7 @@ class RunData:
     outcomes: Mapping[Evaluation, Mapping[StepKey, HeldOutRow]]  # of verified tasks; empty without any
     groups: Mapping[str, Mapping[int, tuple[GroupRow, ...]]]  # stage -> step -> groups
     trained_on: str  # the reward, as one name
+    validation: Mapping[str, float]  # temperature and samples of the held-out completions
     baselines: Mapping[str, Mapping[StepKey, BaselineRow]]  # by policy
     floor: (
         Mapping[str, Mapping[str, Any]] | None
@@ -120,6 +124,7 @@ def read_run(folder: Path) -> RunData:
         outcomes=_read_held_out(verified, warnings) if verified.exists() else {},
         groups=_read_groups(samples, warnings) if sampled else {},
         trained_on=_trained_on(config),
+        validation=_validation(config),
         baselines=_read_baselines(folder / "baselines.jsonl", warnings),
         floor=_read_floor(folder / "floor.json"),
         best_steps=_read_best_steps(folder / "checkpoints"),
@@ -183,21 +188,43 @@ def _read_metrics(path: Path, warnings: list[str]) -> dict[str, dict[int, dict[s
 
 
 def _read_held_out(path: Path, warnings: list[str]) -> dict[Evaluation, dict[StepKey, HeldOutRow]]:
-    evaluations: dict[Evaluation, dict[StepKey, HeldOutRow]] = {}
+    """A sample that a resumed run took again counts as it came out last."""
+    evaluations: dict[Evaluation, dict[StepKey, dict[int, HeldOutRow]]] = {}
     for line in _lines(path, warnings):
         evaluation = (line.get("stage", _text), line.get("step", int))
         key = (line.get("trajectory_id", _text), line.get("step_index", int))
-        evaluations.setdefault(evaluation, {})[key] = HeldOutRow(
+        sample = line.get("sample", int) if "sample" in line.fields else 0
+        reward = line.get("reward", number_or_none)
+        well_formed = line.get("format_error", lambda error: error is None)
+        evaluations.setdefault(evaluation, {}).setdefault(key, {})[sample] = HeldOutRow(
             kind=line.get("kind", _text),
-            reward=line.get("reward", number_or_none),
+            reward=reward,
             parts=line.get("rewards", _numbers),
-            well_formed=line.get("format_error", lambda error: error is None),
+            well_formed=well_formed,
             exact_match=line.get("exact_match", bool),
             clipped=line.get("clipped", bool) if "clipped" in line.fields else None,
+            reward_if_well_formed=reward if well_formed else None,
+            samples=1,
             expert_digest=line.get("expert_action", lambda text: zlib.crc32(text.encode("utf-8", "replace"))),
             offset=line.offset,
         )
-    return evaluations
+    return {
+        evaluation: {key: _mean_row([samples[n] for n in sorted(samples)]) for key, samples in steps.items()}
+        for evaluation, steps in evaluations.items()
+    }
+
+
+def _mean_row(samples: Sequence[HeldOutRow]) -> HeldOutRow:
+    return replace(
+        samples[0],
+        reward=mean_or_none(row.reward for row in samples),
+        parts={name: mean_or_none(row.parts.get(name) for row in samples) for name in samples[0].parts},
+        well_formed=fmean(row.well_formed for row in samples),
+        exact_match=fmean(row.exact_match for row in samples),
+        clipped=mean_or_none(row.clipped for row in samples),
+        reward_if_well_formed=mean_or_none(row.reward_if_well_formed for row in samples),
+        samples=len(samples),
+    )
 
 
 def _read_baselines(path: Path, warnings: list[str]) -> dict[str, dict[StepKey, BaselineRow]]:
@@ -233,6 +260,15 @@ def _trained_on(config: str) -> str:
     except (yaml.YAMLError, KeyError, TypeError, ValueError):  # edited by hand since
         return "reward"
     return WeightedRewards(functions={}, weights=weights).label
+
+
+def _validation(config: str) -> dict[str, float]:
+    settings = {"temperature": 0.0, "samples": 1}
+    try:
+        table = (yaml.safe_load(config) or {}).get("validation") or {}
+        return {name: type(default)(table.get(name, default)) for name, default in settings.items()}
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError):  # edited by hand since
+        return settings
 
 
 def _read_groups(path: Path, warnings: list[str]) -> dict[str, dict[int, tuple[GroupRow, ...]]]:
@@ -313,6 +349,17 @@ def number_or_none(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def completions_of(rows: Mapping[StepKey, HeldOutRow]) -> int:
+    """How many completions an evaluation has: one that was cut off has fewer than the others."""
+    return sum(row.samples for row in rows.values())
+
+
+def mean_or_none(values: Iterable[float | None]) -> float | None:
+    """The mean of what is judged; None if nothing is."""
+    judged = [value for value in values if value is not None]
+    return fmean(judged) if judged else None
 
 
 def _numbers(parts: Any) -> dict[str, float | None]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.reporting.accuracy import accuracy_numbers
-from harness.reporting.data import Evaluation, HeldOutRow, RunData, number_or_none
+from harness.reporting.data import Evaluation, HeldOutRow, RunData, completions_of, number_or_none
 from harness.reporting.measures import (
     baseline_numbers,
     beside_baseline,
@@ -50,6 +50,7 @@ def report_numbers(run: RunData) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "run": _about(run),
         "trained_on": run.trained_on,
+        "validation": run.validation,
         "trained_stage": trained,
         "stages": stages,
         "baseline": baseline,
@@ -76,13 +77,13 @@ def chosen_evaluations(run: RunData, warnings: list[str]) -> dict[str, Evaluatio
     That is the one at the step that best.json names, the one of the stage before where no checkpoint beat
     the start, and without a best.json the stage's last complete one.
     """
-    complete = max((len(rows) for rows in run.evaluations.values()), default=0)
+    complete = max(map(completions_of, run.evaluations.values()), default=0)
     chosen: dict[str, Evaluation] = {}
     for evaluation, rows in run.evaluations.items():
         stage, step = evaluation
-        if len(rows) < complete:
+        if (found := completions_of(rows)) < complete:
             warnings.append(
-                f"the evaluation of {stage} at step {step} covers {len(rows)} of {complete} held-out steps "
+                f"the evaluation of {stage} at step {step} has {found} of {complete} held-out completions "
                 "and was left out"
             )
         else:
@@ -112,7 +113,7 @@ def _evaluation_of(
             f"no checkpoint of {stage} beat the model it started from: {stage} ends with its start"
         )
         return before or last
-    if len(run.evaluations.get((stage, best), ())) == complete:
+    if completions_of(run.evaluations.get((stage, best), {})) == complete:
         return stage, best
     warnings.append(
         f"best.json of {stage} names step {best}, which has no complete evaluation: "
@@ -148,7 +149,7 @@ def _stage(run: RunData, stage: str, evaluation: Evaluation, names: Iterable[str
         "steps": len(rows),
         "unjudged": sum(row.reward is None for row in rows.values()),
         "format_rate": _share(row.well_formed for row in rows.values()),
-        "reward_if_well_formed": _mean(row.reward for row in rows.values() if row.well_formed),
+        "reward_if_well_formed": _mean_if_well_formed(rows),
         "exact_match_rate": _share(row.exact_match for row in rows.values()),
         "clipped_fraction": _share(row.clipped for row in rows.values() if row.clipped is not None),
         "by_kind": {kind: _kind(run, part, names) for kind, part in _by_kind(rows).items()},
@@ -168,14 +169,19 @@ def _by_kind(rows: Rows) -> dict[str, dict[StepKey, HeldOutRow]]:
     return dict(sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    judged = [value for value in values if value is not None]
-    return sum(judged) / len(judged) if judged else None
+def _mean_if_well_formed(rows: Rows) -> float | None:
+    """Over the well-formed completions of all steps."""
+    judged = [
+        (row.well_formed, row.reward_if_well_formed)
+        for row in rows.values()
+        if row.reward_if_well_formed is not None
+    ]
+    return sum(share * mean for share, mean in judged) / sum(share for share, _ in judged) if judged else None
 
 
-def _share(flags: Iterable[bool]) -> float | None:
-    flags = list(flags)
-    return sum(flags) / len(flags) if flags else None
+def _share(shares: Iterable[float]) -> float | None:
+    shares = list(shares)
+    return sum(shares) / len(shares) if shares else None
 
 
 def _difference(run: RunData, after: Rows, before: Rows) -> dict[str, Any] | None:
@@ -209,7 +215,11 @@ def _last_step(run: RunData, chosen: Mapping[str, Evaluation], trained: str | No
     if trained is None or chosen.get(BASE) not in run.held_out:
         return None
     base = run.held_out[chosen[BASE]]
-    complete = [e for e, rows in run.held_out.items() if e[0] == trained and len(rows) >= len(base)]
+    complete = [
+        e
+        for e, rows in run.held_out.items()
+        if e[0] == trained and completions_of(rows) >= completions_of(base)
+    ]
     last = max(complete, key=lambda evaluation: evaluation[1])
     if last == chosen[trained]:
         return None
@@ -231,11 +241,11 @@ def _training_curves(run: RunData) -> dict[str, dict[str, list[Any]]]:
 
 
 def _held_out_curve(run: RunData) -> list[dict[str, Any]]:
-    complete = max((len(rows) for rows in run.held_out.values()), default=0)
+    complete = max(map(completions_of, run.held_out.values()), default=0)
     points = []
     for (stage, step), rows in run.held_out.items():
         interval = interval_of(values_of(run, rows, run.trained_on))
-        if interval["mean"] is not None and len(rows) == complete:
+        if interval["mean"] is not None and completions_of(rows) == complete:
             points.append({"stage": stage, "step": step, **interval})
     return points
 
@@ -259,7 +269,7 @@ def _sampling(steps: Mapping[int, Iterable[Any]]) -> dict[str, Any]:
 
 
 def _clipped(stages: Mapping[str, Any], sampling: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
-    """Share of completions that were cut at the longest length allowed: greedy ones, and sampled ones."""
+    """Share of completions that were cut at the longest length allowed: held-out ones, and those of training."""
     nothing: Mapping[str, Any] = {"clipped_fraction": None}
     return {
         stage: {

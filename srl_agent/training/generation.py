@@ -9,29 +9,31 @@ from srl_agent.formats import Message
 from srl_agent.policies.base import Completion, Sampling
 
 
-def complete_greedily(
+def complete_all(
     model: Any,
     tokenizer: Any,
     prompts: Sequence[list[Message]],
     *,
-    max_new_tokens: int,
+    sampling: Sampling,
     batch_size: int,
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[Completion]:
-    """One greedy completion a prompt, in the order of the prompts.
+    """One completion a prompt, in the order of the prompts. A prompt may stand there several times.
 
-    Batches hold prompts of like length. ``on_done`` hears how many more are done after each batch.
+    Batches hold prompts of like length. ``on_done`` hears how many more are done after each batch. With a seed in
+    ``sampling``, torch's global generator is left as it was found.
     """
     prompt_ids = [tokenize_prompt(tokenizer, prompt) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda i: len(prompt_ids[i]))
     completions: dict[int, Completion] = {}
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = complete(
-            model, tokenizer, [prompt_ids[i] for i in chosen], Sampling(max_tokens=max_new_tokens)
-        )
-        completions |= zip(chosen, batch, strict=True)
-        on_done(len(chosen))
+    with torch.random.fork_rng(enabled=sampling.seed is not None):
+        if sampling.seed is not None:
+            torch.manual_seed(sampling.seed)
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            batch = complete(model, tokenizer, [prompt_ids[i] for i in chosen], sampling)
+            completions |= zip(chosen, batch, strict=True)
+            on_done(len(chosen))
     return [completions[i] for i in range(len(prompts))]
 
 

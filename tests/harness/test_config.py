@@ -125,6 +125,12 @@ def test_a_control_that_controls_nothing_is_refused(overrides: list[str], messag
         load_recipe("demo", overrides)
 
 
+def test_greedy_samples_are_refused() -> None:
+    with pytest.raises(UserError, match=r"validation: 4 samples at temperature 0 are all alike; set a temp"):
+        load_recipe("demo", ["validation.samples=4"])
+    assert load_recipe("demo", ["validation.samples=4", "validation.temperature=0.8"]).validation.samples == 4
+
+
 def test_last_layers_go_with_names_not_with_a_pattern() -> None:
     last = "model.lora.last_layers=10"
     adapters = load_recipe("demo", [last, "model.lora.target_modules=[q_proj]"]).model.lora

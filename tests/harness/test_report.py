@@ -335,7 +335,34 @@ def test_an_evaluation_cut_off_halfway_is_left_out(folder: Path) -> None:
     write_lines(folder / "validation.jsonl", lines(folder / "validation.jsonl")[:-15])
     figures = build_report(folder)
     assert figures["stages"]["srl"]["step"] == 40
-    assert any("covers 25 of 40" in warning for warning in figures["warnings"])
+    assert any("has 25 of 40" in warning for warning in figures["warnings"])
+
+
+def test_a_step_with_several_samples_counts_once_by_their_mean(folder: Path) -> None:
+    path = folder / "validation.jsonl"
+    greedy = lines(path)
+    before = build_report(folder)
+    broken = {"format_error": "no call", "exact_match": False, "clipped": True, "reward": -1.0}
+    failed = [{**row, **broken, "rewards": dict.fromkeys(row["rewards"], -1.0)} for row in greedy]
+    write_lines(
+        path, [{**r, "sample": n} for pair in zip(greedy, failed, strict=True) for n, r in enumerate(pair)]
+    )
+    after = build_report(folder)
+    for stage, figures in after["stages"].items():
+        alone = before["stages"][stage]
+        assert figures["steps"] == alone["steps"] == 40
+        assert figures["step_reward"]["n"] == alone["step_reward"]["n"] == 8
+        for name in ("similarity", "structured"):
+            expected = (alone["rewards"][name]["mean"] - 1) / 2
+            assert figures["rewards"][name]["mean"] == pytest.approx(expected)
+        for share in ("format_rate", "exact_match_rate"):
+            assert figures[share] == pytest.approx(alone[share] / 2)
+        assert figures["clipped_fraction"] == pytest.approx((alone["clipped_fraction"] + 1) / 2)
+        assert figures["reward_if_well_formed"] == pytest.approx(alone["reward_if_well_formed"])
+    assert after["difference"]["mean"] == pytest.approx(before["difference"]["mean"] / 2)
+    (folder / "checkpoints/srl/best.json").unlink()
+    write_lines(path, lines(path)[:-1])  # killed before the last sample was written
+    assert any("has 79 of 80 held-out completions" in warning for warning in build_report(folder)["warnings"])
 
 
 def test_a_single_held_out_trajectory_has_no_interval(tmp_path: Path) -> None:

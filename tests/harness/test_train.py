@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,27 @@ def test_the_report_has_skill_baselines_and_what_was_cut(finished: Path) -> None
     assert "best baseline: " in page
     assert "skill " in page
     assert "% of the completions that srl sampled were cut at srl.trl.max_completion_length" in page
+
+
+def test_validation_by_sampling_changes_no_training(finished: Path, tiny_model: Path, tmp_path: Path) -> None:
+    sampled = {"max_new_tokens": 6, "temperature": 1.0, "samples": 3}
+    done = run(str(recipe(tmp_path, tiny_model, stages=["sft"], validation=sampled)))
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "run"
+    assert final_weights(folder, "sft") == final_weights(finished, "sft")
+    steps = defaultdict(list)
+    for row in whole_lines(folder / "validation.jsonl"):
+        steps[row["stage"], row["step"], row["trajectory_id"], row["step_index"]].append(row)
+    assert len(steps) == 4 * 6
+    assert all([row["sample"] for row in rows] == [0, 1, 2] for rows in steps.values())
+    base = [rows for (stage, *_), rows in steps.items() if stage == "base"]
+    assert all(len({row["completion"] for row in rows}) > 1 for rows in base)
+    report = json.loads((folder / "report.json").read_text())
+    assert report["validation"] == {"temperature": 1.0, "samples": 3}
+    rewards = [row["reward"] for rows in base for row in rows]
+    assert report["stages"]["base"]["step_reward"]["mean"] == pytest.approx(sum(rewards) / 18)
+    assert report["stages"]["base"]["steps"] == 6
+    assert "3 completions a step, sampled at temperature 1.0" in (folder / "report.html").read_text()
 
 
 def test_limits_that_cut_the_expert_are_told_before_training(tiny_model: Path, tmp_path: Path) -> None:

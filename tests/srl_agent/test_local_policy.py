@@ -26,16 +26,37 @@ def policy(tiny_model: Path) -> Policy:
     return make_policy("transformers", {"model": str(tiny_model), "dtype": "float32", "max_batch": 2})
 
 
+def test_seeded_completions_leave_the_generator_as_it_was(tiny_model: Path) -> None:
+    import torch
+
+    from srl_agent.models import load_tokenizer
+    from srl_agent.training.generation import complete_all
+
+    model, tokenizer = (
+        load_policy(str(tiny_model), dtype="float32", lora=None),
+        load_tokenizer(str(tiny_model)),
+    )
+    before = torch.random.get_rng_state()
+    once, again = (
+        complete_all(model.eval(), tokenizer, [PROMPT] * 3, sampling=WARM, batch_size=2) for _ in range(2)
+    )
+    assert once == again
+    assert len({completion.text for completion in once}) > 1
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_greedy_is_what_validation_measures(policy: Policy, tiny_model: Path) -> None:
     from srl_agent.models import load_policy, load_tokenizer
-    from srl_agent.training.generation import complete_greedily
+    from srl_agent.training.generation import complete_all
 
     first, second = policy.generate(PROMPT, n=2, sampling=GREEDY)
     model, tokenizer = (
         load_policy(str(tiny_model), dtype="float32", lora=None),
         load_tokenizer(str(tiny_model)),
     )
-    (measured,) = complete_greedily(model.eval(), tokenizer, [PROMPT], max_new_tokens=12, batch_size=1)
+    (measured,) = complete_all(
+        model.eval(), tokenizer, [PROMPT], sampling=Sampling(max_tokens=12), batch_size=1
+    )
     assert first == second == measured
     assert first.finish_reason == "length"
     assert first.completion_tokens == len(first.token_ids or ()) == 12
