@@ -30,8 +30,9 @@ class HeldOutRow:
     well_formed: float  # share of the samples, as what follows
     exact_match: float
     clipped: float | None  # cut at the longest length allowed; None: an older run does not say
-    reward_if_well_formed: float | None
+    rewards_if_well_formed: tuple[float, ...]  # of the judged samples
     samples: int
+    unjudged: int  # of the samples
     expert_digest: int  # tells steps apart that only share trajectory and index
     offset: int  # of the first sample's line in the file
 
@@ -203,8 +204,9 @@ def _read_held_out(path: Path, warnings: list[str]) -> dict[Evaluation, dict[Ste
             well_formed=well_formed,
             exact_match=line.get("exact_match", bool),
             clipped=line.get("clipped", bool) if "clipped" in line.fields else None,
-            reward_if_well_formed=reward if well_formed else None,
+            rewards_if_well_formed=(reward,) if well_formed and reward is not None else (),
             samples=1,
+            unjudged=int(reward is None),
             expert_digest=line.get("expert_action", lambda text: zlib.crc32(text.encode("utf-8", "replace"))),
             offset=line.offset,
         )
@@ -222,8 +224,9 @@ def _mean_row(samples: Sequence[HeldOutRow]) -> HeldOutRow:
         well_formed=fmean(row.well_formed for row in samples),
         exact_match=fmean(row.exact_match for row in samples),
         clipped=mean_or_none(row.clipped for row in samples),
-        reward_if_well_formed=mean_or_none(row.reward_if_well_formed for row in samples),
+        rewards_if_well_formed=tuple(reward for row in samples for reward in row.rewards_if_well_formed),
         samples=len(samples),
+        unjudged=sum(row.unjudged for row in samples),
     )
 
 

@@ -5,7 +5,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.reporting.accuracy import accuracy_numbers
-from harness.reporting.data import Evaluation, HeldOutRow, RunData, completions_of, number_or_none
+from harness.reporting.data import (
+    Evaluation,
+    HeldOutRow,
+    RunData,
+    completions_of,
+    mean_or_none,
+    number_or_none,
+)
 from harness.reporting.measures import (
     baseline_numbers,
     beside_baseline,
@@ -147,9 +154,11 @@ def _stage(run: RunData, stage: str, evaluation: Evaluation, names: Iterable[str
         "step_reward": interval_of(values_of(run, rows, run.trained_on)) if rows else None,
         "rewards": {name: interval_of(values_of(run, rows, name)) for name in names},
         "steps": len(rows),
-        "unjudged": sum(row.reward is None for row in rows.values()),
+        "unjudged": sum(row.unjudged for row in rows.values()),
         "format_rate": _share(row.well_formed for row in rows.values()),
-        "reward_if_well_formed": _mean_if_well_formed(rows),
+        "reward_if_well_formed": mean_or_none(
+            reward for row in rows.values() for reward in row.rewards_if_well_formed
+        ),
         "exact_match_rate": _share(row.exact_match for row in rows.values()),
         "clipped_fraction": _share(row.clipped for row in rows.values() if row.clipped is not None),
         "by_kind": {kind: _kind(run, part, names) for kind, part in _by_kind(rows).items()},
@@ -167,16 +176,6 @@ def _by_kind(rows: Rows) -> dict[str, dict[StepKey, HeldOutRow]]:
     for key, row in rows.items():
         kinds.setdefault(row.kind, {})[key] = row
     return dict(sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])))
-
-
-def _mean_if_well_formed(rows: Rows) -> float | None:
-    """Over the well-formed completions of all steps."""
-    judged = [
-        (row.well_formed, row.reward_if_well_formed)
-        for row in rows.values()
-        if row.reward_if_well_formed is not None
-    ]
-    return sum(share * mean for share, mean in judged) / sum(share for share, _ in judged) if judged else None
 
 
 def _share(shares: Iterable[float]) -> float | None:

@@ -360,6 +360,11 @@ def test_a_step_with_several_samples_counts_once_by_their_mean(folder: Path) -> 
         assert figures["clipped_fraction"] == pytest.approx((alone["clipped_fraction"] + 1) / 2)
         assert figures["reward_if_well_formed"] == pytest.approx(alone["reward_if_well_formed"])
     assert after["difference"]["mean"] == pytest.approx(before["difference"]["mean"] / 2)
+    rows = lines(path)
+    last = rows[-1]
+    last |= {"reward": None, "rewards": dict.fromkeys(last["rewards"])}
+    write_lines(path, rows)
+    assert build_report(folder)["stages"][last["stage"]]["unjudged"] == 1
     (folder / "checkpoints/srl/best.json").unlink()
     write_lines(path, lines(path)[:-1])  # killed before the last sample was written
     assert any("has 79 of 80 held-out completions" in warning for warning in build_report(folder)["warnings"])
