@@ -63,7 +63,7 @@ def demo_task(source: Source) -> ScaffoldTask:
     return ScaffoldTask(
         instance_id=source.instance_id,
         repo=f"demo/{source.repository}",
-        problem_statement=source.issue,
+        problem_statement=source.statement,
         shown_files=tuple(dict.fromkeys(change.path for change in source.bug)),
     )
 

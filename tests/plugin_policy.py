@@ -32,7 +32,7 @@ def reference_fix(*, scaffold: str) -> ScriptedPolicy:
     answers = {}
     for source in load_sources():
         edits = f"<think>\nI see.\n</think>\n\n{render_edits(source.buggy(), source.correct())}"
-        answers[source.issue] = {
+        answers[source.statement] = {
             "oracle-edit": [edits],
             "agentless-mini": [source.bug[0].path, edits],
             "mini-swe-agent": _commands(patches[source.instance_id]),
@@ -46,7 +46,7 @@ def cheat() -> ScriptedPolicy:
     look = "<function=bash>\n<parameter=command>git log --all --oneline</parameter>\n</function>"
     done = "<function=submit>\n</function>"
     turns = [f"<think>\nWhere is it?\n</think>\n\n{call}" for call in (look, done)]
-    return ScriptedPolicy.in_turn({source.issue: turns for source in load_sources()}, name="cheat")
+    return ScriptedPolicy.in_turn({source.statement: turns for source in load_sources()}, name="cheat")
 
 
 def silent() -> ScriptedPolicy:

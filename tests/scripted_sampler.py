@@ -24,7 +24,7 @@ from harness.demo.sources import load_sources
 from harness.train import main
 from srl_agent.scaffolds.search_replace import render_edits
 
-FIXES = {source.issue: render_edits(source.buggy(), source.correct()) for source in load_sources()}
+FIXES = {source.statement: render_edits(source.buggy(), source.correct()) for source in load_sources()}
 
 PROBLEMS = [json.loads(line) for line in problems_path().read_text(encoding="utf-8").splitlines()]
 ANSWERS = {row["question"]: row["answer"] for row in PROBLEMS}

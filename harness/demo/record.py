@@ -65,7 +65,7 @@ def make_task(source: Source, base_commit: str) -> demo.DemoTask:
         instance_id=source.instance_id,
         repo=f"demo/{source.repository}",
         base_commit=base_commit,
-        problem_statement=source.issue,
+        problem_statement=source.statement,
         patch=diff(buggy, correct),
         test_patch=diff(buggy, source.with_tests(buggy)),
         FAIL_TO_PASS=tuple(test for test, passed in after.items() if passed and not before.get(test, False)),
@@ -88,7 +88,7 @@ def record(source: Source) -> Recording:
     trajectory = Trajectory(
         trajectory_id=f"{source.instance_id}.expert",
         instance_id=source.instance_id,
-        task=source.issue,
+        task=source.statement,
         steps=tuple(steps),
         source="demo",
         model="scripted expert",

@@ -54,6 +54,11 @@ class Source:
     def instance_id(self) -> str:
         return f"demo__{self.repository}-{self.number}"
 
+    @property
+    def statement(self) -> str:
+        """What the agent is told: the issue, and where the code is, as scaffolds tell it."""
+        return f"{self.issue}\n\nThe repository is in /testbed, its package in /testbed/{self.repository}."
+
     def correct(self) -> Files:
         return _read_repository(self.repository)
 

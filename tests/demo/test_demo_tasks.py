@@ -1,5 +1,6 @@
 """The embedded demo is real: every script is executed again here, every state is tested."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -75,6 +76,15 @@ def test_the_patches_lead_to_the_states(recordings: list[record.Recording]) -> N
 
 def test_tasks_are_packaged_in_the_shape_of_swe_bench(recordings: list[record.Recording]) -> None:
     assert demo.load_tasks() == tuple(recording.task for recording in recordings)
+
+
+def test_a_task_says_where_its_code_is(recordings: list[record.Recording]) -> None:
+    for recording in recordings:
+        last = recording.trajectory.task.splitlines()[-1]
+        said = re.fullmatch(r"The repository is in /testbed, its package in /testbed/(\w+)\.", last)
+        assert said
+        assert any(path.startswith(f"{said[1]}/") for path in recording.end_state)
+        assert recording.task.problem_statement == recording.trajectory.task
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.instance_id)

@@ -69,7 +69,7 @@ class Overflowing:
 
 @pytest.mark.parametrize("source", SOURCES[::7], ids=lambda source: source.instance_id)
 def test_oracle_edit_solves_a_task_by_its_reference_fix(source: Source) -> None:
-    policy = ScriptedPolicy.in_turn({source.issue: [fix(source)]})
+    policy = ScriptedPolicy.in_turn({source.statement: [fix(source)]})
     with LocalEnvironment(source.buggy()) as environment:
         rollout = OracleEdit().run(demo_task(source), policy, environment)
     assert rollout.status == "submitted"

@@ -71,7 +71,7 @@ def test_the_plug_in_of_the_page_solves_a_demo_task() -> None:
     answer = f"<think>Hm.</think>I apply the fix.\n```bash\ngit apply <<'EOF'\n{task.patch}EOF\n```"
     with LocalEnvironment(source.buggy()) as environment:
         rollout = load_scaffold(PLUGIN, {}).run(
-            demo_task(source), ScriptedPolicy.in_turn({source.issue: [answer]}), environment
+            demo_task(source), ScriptedPolicy.in_turn({source.statement: [answer]}), environment
         )
     assert rollout.trajectory.steps[0].thought == "I apply the fix."
     assert resolves(source, rollout.trajectory.patch)

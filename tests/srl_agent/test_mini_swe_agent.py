@@ -48,14 +48,14 @@ def test_it_solves_a_demo_task_and_its_own_file_reads_as_the_same_steps(tmp_path
     scaffold = load_scaffold("mini-swe-agent", {"agent": {"output_path": saved}})
     with LocalEnvironment(source.buggy()) as environment:
         rollout = scaffold.run(
-            demo_task(source), ScriptedPolicy.in_turn({source.issue: answers}), environment
+            demo_task(source), ScriptedPolicy.in_turn({source.statement: answers}), environment
         )
     assert (rollout.status, rollout.error) == ("submitted", None)
     assert rollout.trajectory.patch == task.patch  # what it printed: patch.txt itself is not in it
     assert resolves(source, rollout.trajectory.patch)
     ((read, _),) = read_trajectories_of([saved], Ledger())
     assert rollout.trajectory.steps == read.steps
-    assert rollout.trajectory.task == read.task == source.issue
+    assert rollout.trajectory.task == read.task == source.statement
     assert [step.actions[0].name for step in read.steps] == ["bash"] * 4
     assert "def sum(self)" in read.steps[0].observation
     assert rollout.trajectory.metadata["mini_version"].startswith("2.")
