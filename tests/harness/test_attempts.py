@@ -156,7 +156,7 @@ def test_every_shipped_recipe_names_what_there_is(tmp_path: Path, name: str) -> 
         words += ["trained_policy=null", f"policy={policy if 'oracle' in name else '{name: expert}'}"]
     done = command(tmp_path, name, "--dry-run", *words)
     assert done.returncode == 0, done.stderr
-    assert "# 42 tasks of 13 repositories" in done.stdout
+    assert "# 72 tasks of 23 repositories" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,9 @@ def test_the_run_keeps_what_was_found(tiny_model: Path, tmp_path: Path) -> None:
     done = run(str(path), allow, "stages=[sft]", "sft.trl.max_steps=1")
     assert done.returncode == 0, done.stderr
     kept = json.loads((tmp_path / "run/contamination.json").read_text())
-    assert kept["tasks"] == 42
+    assert kept["tasks"] == 72
     assert kept["causes"]["instance"]["tasks"] == len({match["instance"] for match in kept["matches"]}) > 0
-    assert "of 42 tasks that are evaluated stand in" in done.stderr
+    assert "of 72 tasks that are evaluated stand in" in done.stderr
 
 
 def test_an_evaluation_is_refused_by_the_same_gate(

@@ -180,7 +180,7 @@ def test_a_missing_image_costs_its_task_and_is_counted_apart(tmp_path: Path, gol
         ('{"model_patch": ""}\n', "names its instance_id"),
         ('{"instance_id": "demo__calc-1"}\n', "has no model_patch"),
         ('{"instance_id": "demo__calc-1", "model_patch": 3}\n', "not text"),
-        ('{"instance_id": "demo__calc-77", "model_patch": ""}\n', "demo__calc-77 is none of the 42 tasks"),
+        ('{"instance_id": "demo__calc-77", "model_patch": ""}\n', "demo__calc-77 is none of the 72 tasks"),
         ('{"instance_id": "demo__calc-1", "model_patch": ""}\n' * 2, "demo__calc-1 is there twice"),
         ("", "holds no prediction"),
     ],

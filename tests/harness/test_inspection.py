@@ -110,8 +110,8 @@ def test_the_command_writes_figures_and_a_picture(
     assert table["total"]["trajectories"] == sum(1 for _ in demo.open())
     assert f"{table['total']['steps']['total']:,} steps" in told
     assert "tokens of an observation" in told
-    assert sum(group["trajectories"] for group in table["by_repository"].values()) == 42
-    assert "3 others" in told  # of 13 repositories the table shows 10
+    assert sum(group["trajectories"] for group in table["by_repository"].values()) == 72
+    assert "13 others" in told  # of 23 repositories the table shows 10
     assert demo.with_suffix(".stats.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     tokens, characters = table["total"]["tokens"], table["total"]["characters"]
     assert 1 < characters["trajectory"]["mean"] / tokens["trajectory"]["mean"] < 10
@@ -136,7 +136,7 @@ def test_a_seed_chooses_the_same_trajectories_again(demo: Path, capsys: pytest.C
     assert told[0] == told[1] != told[2]
     assert told[0].count(f"{demo}:") == 3
     assert command(demo, "--sample", 100) == 0
-    assert capsys.readouterr().out.count(f"{demo}:") == 42
+    assert capsys.readouterr().out.count(f"{demo}:") == 72
 
 
 def test_a_trajectory_is_shown_with_all_that_it_did(
@@ -308,7 +308,7 @@ def test_what_was_just_written_is_looked_into(tmp_path: Path, capsys: pytest.Cap
     out = tmp_path / "o.jsonl"
     assert command(expert_path(), "--out", out, "--validate", "--stats") == 0
     told = capsys.readouterr().out
-    assert f"{out} as xml (demo): 42 trajectories" in told
+    assert f"{out} as xml (demo): 72 trajectories" in told
     assert (tmp_path / "o.stats.json").exists()
 
 

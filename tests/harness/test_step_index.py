@@ -58,7 +58,7 @@ def test_the_second_start_takes_no_pass_and_has_the_same_steps(store: Path, pass
     assert passes == [store]
     assert chosen(load(store)) == chosen(first)
     assert passes == [store]
-    assert [first.trajectory(i) for i in range(42)] == list(read_trajectories(expert_path()))
+    assert [first.trajectory(i) for i in range(72)] == list(read_trajectories(expert_path()))
 
 
 def test_the_index_says_what_the_selection_says(store: Path) -> None:
@@ -217,13 +217,13 @@ def test_only_resolved_trajectories_may_be_asked_for(store: Path) -> None:
     store.write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = load(store, "data.resolved_only=true")
     positions = data.train_trajectories + data.validation_trajectories
-    assert sorted(positions) == list(range(1, 42, 2))
+    assert sorted(positions) == list(range(1, 72, 2))
     assert {ref.trajectory for ref in data.train} <= set(data.train_trajectories)
-    assert data.left_out["train"]["trajectories not known to be right (data.resolved_only)"] == 21
+    assert data.left_out["train"]["trajectories not known to be right (data.resolved_only)"] == 36
     for row in rows:
         row["resolved"] = False
     store.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(UserError, match="none of the 42 trajectories"):
+    with pytest.raises(UserError, match="none of the 72 trajectories"):
         load(store, "data.resolved_only=true")
 
 

@@ -185,4 +185,4 @@ def test_every_call_of_the_expert_is_its_own(image: str, tmp_path: Path) -> None
     assert calls["executed_without_error"]["mean"] == 1.0
     assert calls["first_call"]["structured"] == calls["first_call"]["exact"]["mean"] == 1.0
     assert json.dumps(calls)
-    assert len(expert_first_calls(read_trajectories(expert_path()))) == 42
+    assert len(expert_first_calls(read_trajectories(expert_path()))) == 72
