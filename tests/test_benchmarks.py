@@ -83,7 +83,7 @@ def test_copies_have_ids_of_their_own(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert len({row["trajectory_id"] for row in rows}) == 100
     original = json.loads(expert_path().read_text().splitlines()[0])
-    assert rows[42]["steps"] == original["steps"]
+    assert rows[72]["steps"] == original["steps"]
 
 
 def test_a_source_without_trajectories_is_an_error(tmp_path: Path) -> None:

@@ -41,7 +41,12 @@ def _train_stage(stage: Stage, start: PolicyState, context: StageContext) -> Pol
     run, recipe = context.run, context.recipe
     folder = run.stage_dir(stage)
     if best := run.ended_with(stage):
-        context.teller.say(f"{stage}: finished before, best checkpoint {best['checkpoint']}")
+        kept = (
+            f"best checkpoint {best['checkpoint']}"
+            if best["checkpoint"]
+            else "no checkpoint better than its start"
+        )
+        context.teller.say(f"{stage}: finished before, {kept}")
         return _state_of(best, start, recipe)
     if run.writes:
         for path in remove_partial_checkpoints(folder):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("image")
 
 
 def test_the_expert_solves_in_the_tool_loop_what_it_solved_when_it_was_recorded(tmp_path: Path) -> None:
-    done = command(tmp_path, "tasks.slice=::6", "judge=[predictions]", "name=run")
+    done = command(tmp_path, "tasks.slice=::11", "judge=[predictions]", "name=run")
     assert done.returncode == 0, done.stderr
     report = report_of(tmp_path / "outputs/run")
     assert report["resolved_instances"] == report["total_instances"] == 7

@@ -196,7 +196,7 @@ def test_small_files_and_plugins_leave_no_file_behind(
 def test_the_pass_names_file_and_line(store: Path) -> None:
     with store.open("a") as out:
         out.write('\n{"schema_version": 1}\n')
-    with pytest.raises(StoreError, match=r"expert.jsonl:47: not a trajectory"):
+    with pytest.raises(StoreError, match=r"expert.jsonl:77: not a trajectory"):
         load(store)
     assert not kept_at(store).exists()
 

@@ -200,7 +200,7 @@ def test_the_control_goes_on_with_sft_for_the_time_of_rl(tiny_model: Path, tmp_p
     (moved / "checkpoints/sft_control/best.json").unlink()
     again = run("--resume", str(moved))
     assert again.returncode == 0, again.stderr
-    assert str(moved / "checkpoints/srl/checkpoint-") in again.stderr
+    assert f"sft: finished before, best checkpoint {moved / 'checkpoints/sft/checkpoint-'}" in again.stderr
     assert (moved / "checkpoints/sft_control/best.json").exists()
 
 

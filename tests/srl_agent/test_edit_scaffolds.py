@@ -18,7 +18,7 @@ from srl_agent.scaffolds.tree import render_tree
 from tests.local_environment import LocalEnvironment, demo_task, resolves
 
 SOURCES = load_sources()
-CALC = SOURCES[0]
+CALC = next(source for source in SOURCES if source.instance_id == "demo__calc-1")
 TASK = ScaffoldTask(
     instance_id="acme__widgets-1",
     repo="acme/widgets",

@@ -37,7 +37,8 @@ def attempt(
 
 
 def test_it_solves_a_demo_task_and_its_own_file_reads_as_the_same_steps(tmp_path: Path) -> None:
-    source, task = load_sources()[0], load_tasks()[0]
+    pairs = zip(load_sources(), load_tasks(), strict=True)
+    source, task = next((s, t) for s, t in pairs if t.instance_id == "demo__calc-1")
     answers = [
         command("cat calc/parser.py"),
         command(f"git apply <<'EOF'\n{task.patch}EOF"),
