@@ -58,7 +58,7 @@ def make_rows(options: argparse.Namespace, tokenizer: Any) -> list[Row]:
             for _ in range(options.group):
                 completion = torch.tensor(action[: options.completion_tokens])
                 changed = torch.rand(len(completion)) < 0.1
-                completion[changed] = torch.randint(min(1000, len(tokenizer)), (int(changed.sum()),))
+                completion[changed] = torch.randint(min(1000, tokenizer.vocab_size), (int(changed.sum()),))
                 rows.append(Row(prompt=prompt, completion=completion.tolist()))
         if len(rows) == options.steps * options.group:
             return rows
