@@ -1,8 +1,8 @@
 """Execute the expert scripts of the demo and write what happened: ``expert.jsonl`` and ``tasks.jsonl``.
 
-Every observation is what the action really printed. A recording is deterministic: the one thing masked is the
-duration in pytest's last line, written as ``in 0.01s``. With ``--check`` nothing is written: everything is
-executed again and compared with the files.
+Every observation is what the action really printed. A recording is deterministic: the duration in pytest's last line
+is written as ``in 0.01s``, and a recursive grep has its files in order, as that of a folder is the file system's. With
+``--check`` nothing is written: everything is executed again and compared with the files.
 """
 
 import argparse
@@ -51,6 +51,13 @@ def _run_tests(files: tuple[tuple[str, str], ...]) -> tuple[tuple[str, bool], ..
     return outcomes
 
 
+def files_in_order(printed: str) -> str:
+    """Lines of ``/path:…`` by path; those of a file stay in their order, and so do lines without a path."""
+    return "\n".join(
+        sorted(printed.split("\n"), key=lambda line: line.partition(":")[0] if line[:1] == "/" else "")
+    )
+
+
 def diff(before: Files, after: Files) -> str:
     with LocalBox(before) as box:
         box.write(after)
@@ -78,10 +85,10 @@ def record(source: Source) -> Recording:
     steps = []
     with LocalBox(source.buggy()) as box:
         for thought, action in source.script:
-            shown = box.execute(action.name, action.arguments)
-            steps.append(
-                Step(thought=thought, actions=(action,), observation=_DURATION.sub("in 0.01s", shown))
-            )
+            shown = _DURATION.sub("in 0.01s", box.execute(action.name, action.arguments))
+            if action.arguments.get("command", "").startswith("grep -r"):
+                shown = files_in_order(shown)
+            steps.append(Step(thought=thought, actions=(action,), observation=shown))
         patch, end_state, base_commit = box.submission(), box.files(), box.base_commit
     task = make_task(source, base_commit)
     outcomes = run_tests(source.with_tests(end_state))
