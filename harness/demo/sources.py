@@ -56,7 +56,7 @@ class Source:
 
     @property
     def statement(self) -> str:
-        """What the agent is told: the issue, and where the code is, as scaffolds tell it."""
+        """The task as the agent reads it: the issue, and where the code is."""
         return f"{self.issue}\n\nThe repository is in /testbed, its package in /testbed/{self.repository}."
 
     def correct(self) -> Files:
