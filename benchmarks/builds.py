@@ -145,14 +145,16 @@ def measure(options: argparse.Namespace) -> None:
     import torch
 
     from harness import train
-    from harness.config import load_recipe
+    from harness.config.load import load_recipe
     from harness.console import Teller
+    from harness.data.scoring import make_rewards
+    from harness.data.step_data import load_step_data
     from harness.run_folder import RunFolder
-    from harness.stages import PolicyState, StageContext
-    from harness.stages.run import _make_trainer
-    from harness.step_data import load_step_data, make_rewards
-    from harness.validation import Validator
-    from srl_agent.models import load_tokenizer, resolve_model
+    from harness.training.context import PolicyState, StageContext
+    from harness.training.stage import _make_trainer
+    from harness.training.validation import Validator
+    from srl_agent.models.load import load_tokenizer
+    from srl_agent.models.packaged import resolve_model
 
     train._quiet_libraries()
     pieces = options.prompts * options.group // options.micro_batch
@@ -203,7 +205,7 @@ def adapters(last: int) -> str:
     """A table of adapters on the last layers of the demo's model, which both builds read alike."""
     from transformers import AutoConfig
 
-    from srl_agent.models import resolve_model
+    from srl_agent.models.packaged import resolve_model
 
     layers = AutoConfig.from_pretrained(resolve_model("smollm2-135m-instruct")).num_hidden_layers
     pattern = rf".*\.layers\.({'|'.join(map(str, range(layers - last, layers)))})\..*_proj"

@@ -26,10 +26,10 @@ from typing import Any
 from copies import data_parser, measured, peak_megabytes, read_originals, write_copies
 
 from harness.convert import main as convert
-from trajectories.detect import detect
 from trajectories.ledger import FileLedger
 from trajectories.readers import READERS
-from trajectories.sources import Document
+from trajectories.readers.detect import detect
+from trajectories.sources.documents import Document
 from trajectories.store import to_json
 
 

@@ -16,10 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.demo import expert_path
-from trajectories.detect import UnknownFormat, detect
 from trajectories.ledger import FileLedger
 from trajectories.readers import READERS
-from trajectories.sources import Document, find_files, is_candidate, read_documents
+from trajectories.readers.detect import UnknownFormat, detect
+from trajectories.sources.documents import Document, find_files, is_candidate, read_documents
 
 _SPREAD = ("claude-code", "openhands-sdk")  # one trajectory is several documents
 _IDS = ("trajectory_id", "traj_id", "instance_id")

@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from environments.agent_box import AgentBox
-from environments.container import Container, Limits
-from environments.future import remove_future
+from environments.sandbox.agent import AgentBox
+from environments.sandbox.container import Container, Limits
+from environments.sandbox.history import remove_future
 from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
 from harness.demo.instances import build_demo_images, demo_instances

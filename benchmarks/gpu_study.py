@@ -29,7 +29,7 @@ from typing import Any
 import yaml
 
 from harness.cli import UserError
-from harness.config import apply_override
+from harness.config.load import apply_override
 
 ROOT = Path(__file__).resolve().parent.parent
 PIECE = 55 * 2**20  # bytes
@@ -38,7 +38,7 @@ MICRO_BATCH = 16  # rows; 24 took 17 GB a run, and nine runs of SRL did not fit 
 
 def pack(folder: Path, model: str, steps: Path | None) -> None:
     """The model and the steps to measure updates on, as numbered pieces with a list of their digests."""
-    from srl_agent.models import ModelError, resolve_model
+    from srl_agent.models.packaged import ModelError, resolve_model
 
     if steps is not None and not steps.is_file():
         raise SystemExit(f"--steps {steps}: no such file")
@@ -161,7 +161,7 @@ def finished_runs(study: Path) -> Iterator[tuple[str, int, Path]]:
 def machine(device: str) -> dict[str, Any]:
     import torch
 
-    from harness.run_folder import describe_machine
+    from harness.machine.describe import describe_machine
 
     about = describe_machine()
     if device == "cuda":

@@ -19,16 +19,18 @@ import numpy as np
 import torch
 from trl.trainer.utils import add_fused_lm_head
 
-from harness.config import load_recipe
+from harness.config.load import load_recipe
+from harness.data.scoring import make_rewards, score_examples
+from harness.data.step_data import load_step_data
 from harness.run_folder import RunFolder
-from harness.step_data import load_step_data, make_rewards, score_examples
-from srl_agent.models import load_policy, load_tokenizer, resolve_model
-from srl_agent.policies.base import Sampling
-from srl_agent.training.generation import complete, tokenize_prompt
+from srl_agent.generation.generate import complete, tokenize_prompt
+from srl_agent.generation.types import Sampling
+from srl_agent.models.load import load_policy, load_tokenizer
+from srl_agent.models.packaged import resolve_model
+from srl_agent.prefix_sharing.logprobs import add_shared_prefix
+from srl_agent.prefix_sharing.prefix_tree import Row
+from srl_agent.training.dynamic_sampling import population_std
 from srl_agent.training.lm_head import fit_lm_head_to_cpu
-from srl_agent.training.prefix_tree import Row
-from srl_agent.training.sampling import population_std
-from srl_agent.training.shared_prefix import add_shared_prefix
 
 
 def gradient_of_group(model: Any, rows: list[Row], rewards: list[float]) -> torch.Tensor:

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, Qwen2Config
 
-from srl_agent.models import load_tokenizer, resolve_model
+from srl_agent.models.load import load_tokenizer
+from srl_agent.models.packaged import resolve_model
 
 # From the config.json of Qwen/Qwen2.5-Coder-{0.5B,1.5B,3B}-Instruct.
 SHAPES = {

@@ -17,7 +17,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from harness.demo import expert_path
-from srl_agent.models import load_policy, load_tokenizer, resolve_model
+from srl_agent.models.load import load_policy, load_tokenizer
+from srl_agent.models.packaged import resolve_model
 
 
 def generate(model: Any, prompts: torch.Tensor, tokens: int) -> tuple[float, torch.Tensor]:

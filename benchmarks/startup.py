@@ -29,9 +29,10 @@ from typing import Any
 import datasets
 from copies import data_parser, measured, peak_megabytes, read_originals, write_copies
 
-from harness.config import load_recipe
+from harness.config.load import load_recipe
 from harness.convert import main as convert
-from harness.step_data import lazy_dataset, load_step_data
+from harness.data.lazy_dataset import lazy_dataset
+from harness.data.step_data import load_step_data
 from srl_agent.formats import UnrepresentableActionError, get_format
 from srl_agent.steps import StepSettings, render_example, target_indices
 from trajectories.store import from_json

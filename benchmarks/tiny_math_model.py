@@ -31,7 +31,7 @@ from srl_agent.steps import StepSettings, render_example
 from trajectories import Trajectory
 from trajectories.ledger import FileLedger
 from trajectories.readers.math import read_solutions
-from trajectories.sources import Document
+from trajectories.sources.documents import Document
 from trajectories.store import atomic_write, dump_line
 
 VOCABULARY = 1024

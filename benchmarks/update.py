@@ -26,12 +26,13 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from srl_agent.formats import get_format
-from srl_agent.models import load_policy, load_tokenizer, resolve_model
+from srl_agent.generation.generate import tokenize_prompt
+from srl_agent.models.load import load_policy, load_tokenizer
+from srl_agent.models.packaged import resolve_model
+from srl_agent.prefix_sharing.prefix_tree import Row, build_trees, count_tokens
 from srl_agent.rewards import WeightedRewards
 from srl_agent.steps import StepSettings, render_example, target_indices
-from srl_agent.training.generation import tokenize_prompt
-from srl_agent.training.prefix_tree import Row, build_trees, count_tokens
-from srl_agent.training.sampling import SamplingSettings
+from srl_agent.training.dynamic_sampling import SamplingSettings
 from srl_agent.training.srl import SRLTrainer
 from trajectories.store import read_trajectories
 

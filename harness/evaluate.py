@@ -16,24 +16,25 @@ from harness.cli import UserError, add_recipe_arguments, new_run, recipe_and_ove
 
 if TYPE_CHECKING:
     from environments.swe.tasks import SWETask
+    from harness.config.evaluation import EvaluationRecipe
     from harness.console import Teller
-    from harness.evaluation.config import EvaluationRecipe
-    from harness.evaluation.math_run import MathJob
-    from harness.evaluation.records import EvaluationFolder, Prediction
-    from harness.evaluation.runner import Verdicts
-    from harness.evaluation.work import Worker
+    from harness.evaluation.folder import EvaluationFolder
+    from harness.evaluation.math.job import MathJob
+    from harness.evaluation.swe.attempts import Worker
+    from harness.evaluation.swe.predictions import Prediction
+    from harness.evaluation.swe.runner import Verdicts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Raises UserError."""
     options = _parser().parse_intermixed_args(arguments)
-    from harness.evaluation.config import load_evaluation, saved_evaluation
-    from harness.evaluation.records import EvaluationFolder
+    from harness.config.evaluation import load_evaluation
+    from harness.evaluation.folder import EvaluationFolder
     from harness.evaluation.trained import with_trained_policy
 
     if resumed := resumed_run(options):
         folder = EvaluationFolder(resumed)
-        recipe = saved_evaluation(folder)
+        recipe = folder.evaluation()
         contamination = _contamination(recipe)
         return _evaluate(_prepare(recipe), contamination, folder)
     name, overrides = recipe_and_overrides(options)
@@ -52,7 +53,7 @@ def _contamination(recipe: "EvaluationRecipe") -> dict[str, Any] | None:
     table = recipe.contamination
     if not table.train:
         return None
-    from harness.contamination_gate import check_evaluation
+    from harness.data.contamination_gate import check_evaluation
     from harness.evaluation.tasks import math_tasks
 
     files = [Path(name).expanduser() for name in table.train]
@@ -81,11 +82,11 @@ class _Job:
         return f"{len(self.tasks)} tasks of {len({task.repo for task in self.tasks})} repositories"
 
     def run(self, folder: "EvaluationFolder", teller: "Teller") -> None:
-        from environments.engine import connect
         from environments.failures import EnvironmentFailure
-        from harness.evaluation.execution import make_execute
-        from harness.evaluation.images import provide_images
-        from harness.evaluation.runner import Progress, finished_items, items_of, run_items
+        from environments.sandbox.engine import connect
+        from harness.evaluation.executors import make_execute
+        from harness.evaluation.swe.images import provide_images
+        from harness.evaluation.swe.runner import Progress, finished_items, items_of, run_items
 
         recipe = self.recipe
         execute = make_execute(recipe, self.worker)
@@ -110,9 +111,9 @@ class _Job:
 
     def report(self, folder: "EvaluationFolder") -> dict[str, Any]:
         from harness.demo import expert_path
-        from harness.evaluation.calls import expert_first_calls
-        from harness.evaluation.records import read_rows
-        from harness.evaluation.report import build_report
+        from harness.evaluation.swe.calls import expert_first_calls
+        from harness.evaluation.swe.report import build_report
+        from harness.jsonl import read_rows
         from trajectories.store import read_trajectories
 
         expert = read_trajectories(expert_path()) if self.recipe.tasks.source == "demo" else ()
@@ -136,11 +137,11 @@ class _Job:
 def _prepare(recipe: "EvaluationRecipe") -> "_Job | MathJob":
     """Raises UserError."""
     if recipe.domain == "math":
-        from harness.evaluation.math_run import prepare_math
+        from harness.evaluation.math.job import prepare_math
 
         return prepare_math(recipe)
-    from harness.evaluation.runner import Verdicts
-    from harness.evaluation.workers import make_worker
+    from harness.evaluation.swe.runner import Verdicts
+    from harness.evaluation.swe.worker import make_worker
 
     tasks, predictions = load(recipe)
     verdicts = Verdicts()
@@ -177,7 +178,7 @@ def _mode(options: argparse.Namespace) -> list[str]:
 def load(recipe: "EvaluationRecipe") -> "tuple[tuple[SWETask, ...], dict[str, Prediction]]":
     """The tasks of a recipe, filtered, and its predictions, checked against all of them. Raises UserError."""
     from environments.swe.tasks import TaskError
-    from harness.evaluation.records import PREDICTIONS, read_recipe_predictions
+    from harness.evaluation.swe.predictions import PREDICTIONS, read_recipe_predictions
     from harness.evaluation.tasks import all_swe_tasks, filtered
 
     predictions: dict[str, Prediction] = {}
@@ -228,7 +229,8 @@ def _evaluate(job: "_Job | MathJob", contamination: dict[str, Any] | None, folde
 def _begin_manifest(folder: "EvaluationFolder") -> None:
     from importlib.metadata import version
 
-    from harness.run_folder import describe_machine, now
+    from harness.machine.describe import describe_machine
+    from harness.run_folder import now
 
     machine = describe_machine()
     machine["versions"] |= {name: version(name) for name in ("swebench", "math-verify")}

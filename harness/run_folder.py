@@ -1,33 +1,19 @@
 """The folder of a run: every file of it is written here, line by line, so that a crash leaves what was done."""
 
 import json
-import os
-import platform
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from harness.cli import UserError
-from harness.config import Recipe, Table, make_recipe
+from harness.config.load import make_recipe
+from harness.config.tables import Recipe, Table
 from trajectories.store import atomic_write
 
 SCHEMA_VERSION = 1
-_PACKAGES = (
-    "srl-agent",
-    "torch",
-    "transformers",
-    "trl",
-    "accelerate",
-    "peft",
-    "datasets",
-    "difflib-fast",
-    "cydifflib",
-)
 
 
 class RunFolder:
@@ -156,40 +142,6 @@ class RunFolder:
                         out.write(line)
 
 
-def describe_machine() -> dict[str, Any]:
-    """Versions and machine for the manifest."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    return {
-        "versions": {"python": platform.python_version(), **versions},
-        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
-        "git_commit": _git_commit(),
-    }
-
-
 def now() -> str:
     """UTC, ISO 8601, seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    digest = sha256()
-    with path.open("rb") as data:
-        while block := data.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _git_commit() -> str | None:
-    import git
-
-    try:
-        repository = git.Repo(Path(__file__).parent, search_parent_directories=True)
-        return str(repository.head.commit.hexsha) + ("-dirty" if repository.is_dirty() else "")
-    except (git.InvalidGitRepositoryError, ValueError, git.GitError):
-        return None

@@ -8,13 +8,12 @@ index) and rendered when it is needed, so that storage grows with the trajectori
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 
 from srl_agent.formats import ActionFormat, Message, Span, UnrepresentableActionError
 from srl_agent.formats.math_step import title_of, without_title
-from srl_agent.kinds import step_kind
+from srl_agent.step_kinds import step_kind
 from trajectories import Step, Trajectory
 
 
@@ -74,13 +73,6 @@ def truncate_middle(text: str, limit: int | None) -> str:
     head = (limit + 1) // 2
     tail = limit - head
     return f"{text[:head]}\n[{len(text) - limit} characters left out]\n{text[len(text) - tail :]}"
-
-
-def target_indices(trajectory: Trajectory, settings: StepSettings) -> list[int]:
-    """Indices of the steps that are targets, before any is left out for its content."""
-    acting = _acting_steps(trajectory.steps)
-    candidates = acting if settings.include_last_step else acting[:-1]
-    return [index for index in candidates if trajectory.steps[index].target]
 
 
 def _acting_steps(steps: Sequence[Step]) -> list[int]:
@@ -240,75 +232,3 @@ def select_steps(
     """Every target step that can be rendered within the limits, and how many were left out for which reason."""
     fates = (step_fates(t, settings=settings, action_format=action_format) for t in trajectories)
     return select_fates(enumerate(fates), format_name=action_format.name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """Positions of trajectories. No instance, and no repository unless asked for, is on both sides."""
-
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-
-
-def split_trajectories(
-    trajectories: Iterable[Trajectory],
-    *,
-    by: str,
-    fraction: float,
-    count: int | None = None,
-    held_out: Sequence[str] = (),
-    seed: int = 0,
-) -> Split:
-    """Split whole groups: repositories (``by="repository"``) or tasks (``by="instance"``).
-
-    ``held_out`` names the groups to hold out; without it, groups go to validation in the order of a hash of seed
-    and name until they hold at least ``fraction`` of the trajectories, or ``count``: adding data later moves few of
-    them. Raises ValueError if a side stays empty or a named group is not there.
-    """
-    groups = [t.repository if by == "repository" else t.instance_id for t in trajectories]
-    return split_groups(groups, by=by, fraction=fraction, count=count, held_out=held_out, seed=seed)
-
-
-def split_groups(
-    groups: Sequence[str],
-    *,
-    by: str,
-    fraction: float,
-    count: int | None = None,
-    held_out: Sequence[str] = (),
-    seed: int = 0,
-) -> Split:
-    """:func:`split_trajectories` by the name of the group that each position is in."""
-    positions: dict[str, list[int]] = {}
-    for position, group in enumerate(groups):
-        positions.setdefault(group, []).append(position)
-    if missing := [name for name in held_out if name not in positions]:
-        raise ValueError(f"held out, but not in the data: {', '.join(missing)}; it has {_some(positions)}")
-    total = sum(map(len, positions.values()))
-    wanted = fraction * total if count is None else count
-    chosen = set(held_out) or _choose_groups(positions, wanted=wanted, seed=seed)
-    validation = sorted(p for name in chosen for p in positions[name])
-    train = sorted(p for name, group in positions.items() if name not in chosen for p in group)
-    if not train or not validation:
-        raise ValueError(
-            f"{total} of them in {len(positions)} {by} group(s) leave the "
-            f"{'training' if not train else 'validation'} side empty: "
-            "add data, split by instance, or name what to hold out"
-        )
-    return Split(train=tuple(train), validation=tuple(validation))
-
-
-def _choose_groups(positions: Mapping[str, Sequence[int]], *, wanted: float, seed: int) -> set[str]:
-    chosen: set[str] = set()
-    count = 0
-    for name in sorted(positions, key=lambda name: sha256(f"{seed}:{name}".encode()).digest()):
-        if count >= wanted:
-            break
-        chosen.add(name)
-        count += len(positions[name])
-    return chosen
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")

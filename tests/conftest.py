@@ -92,9 +92,9 @@ def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def image() -> str:
     """A small base image: Debian with Python, pytest, git and patch. Without an engine a loud skip."""
-    from environments.engine import connect
     from environments.failures import EnvironmentFailure
     from environments.images.base import base_image
+    from environments.sandbox.engine import connect
 
     try:
         connect()

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from environments.local import LocalBox
+from environments.sandbox.local import LocalBox
 from environments.tools import bash
 from harness.demo import record
 from harness.demo.sources import Source

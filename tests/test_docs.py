@@ -15,9 +15,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from harness.config.evaluation import load_evaluation
 from harness.demo import expert_path
-from harness.evaluation.config import load_evaluation
-from harness.evaluation.records import EvaluationFolder
+from harness.evaluation.folder import EvaluationFolder
 from tests.tiny_runs import ROOT
 from tests.trajectories.seeds import SEEDS
 from trajectories.readers import READERS

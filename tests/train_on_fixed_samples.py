@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from srl_agent.rewards import WeightedRewards
-from srl_agent.training.sampling import SamplingSettings
+from srl_agent.training.dynamic_sampling import SamplingSettings
 from srl_agent.training.srl import SRLTrainer
 
 GROUP = 4

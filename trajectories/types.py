@@ -23,7 +23,7 @@ class Step:
     thought: str  # prose before the calls; never compared with anything
     actions: tuple[Action, ...]  # parallel calls in order; empty: prose only, or a call that was refused
     observation: str  # results of all calls of the turn, in order
-    target: bool = True  # False: context for what follows, nobody is to learn it (trajectories.hygiene)
+    target: bool = True  # False: context for what follows, nobody is to learn it (trajectories.filters)
 
 
 @dataclass(frozen=True, kw_only=True)

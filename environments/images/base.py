@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from environments.engine import connect, engine_errors
 from environments.failures import EnvironmentFailure
 from environments.images.instance import has_image
+from environments.sandbox.engine import connect, engine_errors
 
 BASE_VERSION = "2"  # goes up when what is in it changes
 BASE_IMAGE = f"srl-agent/base:{BASE_VERSION}"

@@ -7,9 +7,9 @@ from typing import Any
 
 import git
 
-from environments.archive import pack_folder
-from environments.engine import connect, engine_errors
 from environments.images.instance import image_from_files
+from environments.sandbox.archive import pack_folder
+from environments.sandbox.engine import connect, engine_errors
 
 _WORKDIR = "/testbed"
 

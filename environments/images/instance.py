@@ -5,7 +5,7 @@ from typing import Any
 
 import docker
 
-from environments.engine import connect, engine_errors
+from environments.sandbox.engine import connect, engine_errors
 
 
 def has_image(image: str) -> bool:

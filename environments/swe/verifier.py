@@ -3,8 +3,8 @@
 import time
 from dataclasses import dataclass, field, replace
 
-from environments.container import Container, Limits
 from environments.failures import EnvironmentFailure
+from environments.sandbox.container import Container, Limits
 from environments.swe.grading import Verdict, grade_output, runnable_script
 from environments.swe.integrity import add_canaries
 from environments.swe.patches import CleanPatch, clean_patch

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from environments.images.base import BASE_VERSION, base_image
 from environments.images.instance import has_image, image_from_files
-from environments.local import LocalBox
+from environments.sandbox.local import LocalBox
 from environments.swe.tasks import SWETask
 from harness.demo import DemoTask, load_tasks
 from harness.demo.sources import load_sources

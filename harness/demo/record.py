@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from environments.local import LocalBox
+from environments.sandbox.local import LocalBox
 from harness import demo
 from harness.cli import UserError, run
 from harness.demo.sources import Files, Source, load_sources

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli import UserError
-from harness.evaluation.records import EvaluationFolder
-from harness.rates import compare
+from harness.evaluation.folder import EvaluationFolder
+from harness.evaluation.summary import print_comparison, print_math_report, print_report
+from harness.statistics.binomial import compare
+from trajectories.store import atomic_write
 
 _JUDGED = (
     "resolved",
@@ -65,3 +67,24 @@ def compare_evaluations(runs: Sequence[Path]) -> dict[str, Any]:
 def _solved(report: dict[str, Any]) -> dict[str, bool]:
     """Solved or not, of each task that was judged."""
     return {name: bucket == "resolved" for bucket in _JUDGED for name in report.get(f"{bucket}_ids", ())}
+
+
+def report_evaluations(runs: Sequence[Path], out: Path | None = None) -> None:
+    """Print the report of one evaluation again, or write and print a comparison of several. Raises UserError."""
+    if others := [run for run in runs if not is_evaluation(run)]:
+        raise UserError(f"{others[0]} is no evaluation: compare evaluations with evaluations", exit_code=2)
+    if len(runs) == 1:
+        if out is not None:
+            raise UserError(
+                "--out: an evaluation's report stays in its folder; --out is for runs and comparisons",
+                exit_code=2,
+            )
+        report = read_report(runs[0])
+        show = print_math_report if report.get("domain") == "math" else print_report
+        show(report, EvaluationFolder(runs[0]).report)
+        return
+    comparison = compare_evaluations(runs)
+    path = (out or runs[0].resolve().parent / "comparison") / "report.json"
+    with atomic_write(path) as file:
+        file.write(json.dumps(comparison, indent=2) + "\n")
+    print_comparison(comparison, path)

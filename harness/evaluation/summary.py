@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness.evaluation.records import GOLD, NOOP
-from harness.rates import p_words
+from harness.evaluation.swe.predictions import GOLD, NOOP
+from harness.statistics.binomial import p_words
 
 _ROWS = ("resolved", "unresolved", "empty_patch", "error", "infra_failure", "policy_failure", "incomplete")
 

@@ -16,7 +16,7 @@ from environments.swe.tasks import (
     select_tasks,
 )
 from harness.cli import UserError
-from harness.config import TasksTable
+from harness.config.tables import TasksTable
 from harness.demo.instances import demo_instances
 from harness.demo.math import problems_path
 

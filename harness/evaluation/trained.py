@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli import UserError
-from harness.config import Recipe
-from harness.evaluation.config import EvaluationRecipe, PolicyTable, TrainedPolicyTable
+from harness.config.evaluation import EvaluationRecipe, PolicyTable, TrainedPolicyTable
+from harness.config.stages import BASE, CONTROL, RL
+from harness.config.tables import Recipe
 from harness.run_folder import RunFolder
-from harness.stage_names import BASE, CONTROL, RL
 
 
 def with_trained_policy(recipe: EvaluationRecipe) -> EvaluationRecipe:
@@ -93,7 +93,7 @@ def _prompt_settings(run: Recipe) -> dict[str, Any]:
 
 
 def _held_out_ids(run: Recipe) -> tuple[str, ...]:
-    from harness.step_data import load_step_data
+    from harness.data.step_data import load_step_data
 
     data = load_step_data(run)
     return tuple(dict.fromkeys(data.trajectory(i).instance_id for i in data.validation_trajectories))

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from harness.rates import compare, wilson
+from harness.config.stages import BASE
 from harness.reporting.data import Evaluation, HeldOutRow, RunData
 from harness.reporting.measures import stage_pairs, trained_stage
-from harness.stage_names import BASE
-from harness.statistics import StepKey, paired_difference
+from harness.statistics.binomial import compare, wilson
+from harness.statistics.bootstrap import StepKey, paired_difference
 
 Rows = Mapping[StepKey, HeldOutRow]
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator, MaxNLocator
 
-from harness.stage_names import BASE, CONTROL, RL
+from harness.config.stages import BASE, CONTROL, RL
 
 INK, PALE, GRID = "#1f2933", "#9aa5b1", "#e4e7eb"
 COLOURS = ("#2563a8", "#c2571a", "#2f8f6b", "#8a4fa3", "#b08a00", "#b5344d")  # distinguishable in grey, too

@@ -11,7 +11,7 @@ from harness.reporting.accuracy import accuracy_difference
 from harness.reporting.data import HeldOutRow, RunData
 from harness.reporting.measures import difference_of, measured_names, trained_stage, values_of
 from harness.reporting.numbers import SCHEMA_VERSION, chosen_evaluations, report_numbers
-from harness.statistics import StepKey
+from harness.statistics.bootstrap import StepKey
 
 
 def comparison_numbers(runs: Sequence[RunData]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import yaml
 
 from harness.cli import UserError
-from harness.stage_names import RL
-from harness.statistics import StepKey
+from harness.config.stages import RL
+from harness.statistics.bootstrap import StepKey
 from srl_agent.rewards import WeightedRewards
 
 Evaluation = tuple[str, int]  # (stage, training step)

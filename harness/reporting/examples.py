@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.config.stages import BASE
 from harness.reporting.data import Evaluation, GroupRow, HeldOutRow, RunData, number_or_none
 from harness.reporting.measures import trained_stage
-from harness.stage_names import BASE
-from harness.statistics import StepKey
+from harness.statistics.bootstrap import StepKey
 
 _LONGEST = 4000  # characters of a text that are shown
 

@@ -7,10 +7,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.rates import p_words
+from harness.config.stages import BASE, CONTROL, RL
 from harness.reporting import charts
 from harness.reporting.examples import GroupExample, HeldOutExample
-from harness.stage_names import BASE, CONTROL, RL
+from harness.statistics.binomial import p_words
 
 _SMALL_CHARTS = (  # curve, title, whether it is a share
     ("kept_fraction", "Groups kept by dynamic sampling", True),

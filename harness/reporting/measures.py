@@ -5,9 +5,9 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from harness.config.stages import BASE, CONTROL, RL
 from harness.reporting.data import BaselineRow, HeldOutRow, RunData
-from harness.stage_names import BASE, CONTROL, RL
-from harness.statistics import (
+from harness.statistics.bootstrap import (
     Interval,
     StepKey,
     cluster_bootstrap,

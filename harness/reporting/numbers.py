@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.config.stages import BASE, CONTROL, RL
 from harness.reporting.accuracy import accuracy_numbers
 from harness.reporting.data import (
     Evaluation,
@@ -23,8 +24,7 @@ from harness.reporting.measures import (
     trained_stage,
     values_of,
 )
-from harness.stage_names import BASE, CONTROL, RL
-from harness.statistics import StepKey
+from harness.statistics.bootstrap import StepKey
 
 SCHEMA_VERSION = 2
 _OFTEN_CLIPPED = 0.1  # share of samples from which on their length is worth a warning

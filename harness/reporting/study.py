@@ -8,7 +8,7 @@ from typing import Any
 from harness.reporting.data import BaselineRow, HeldOutRow, RunData
 from harness.reporting.measures import NO_INTERVAL, baseline_numbers, measured_names, values_of
 from harness.reporting.numbers import chosen_evaluations
-from harness.statistics import Interval, StepKey, cluster_bootstrap, two_way_interval, verdict
+from harness.statistics.bootstrap import Interval, StepKey, cluster_bootstrap, two_way_interval, verdict
 
 SCHEMA_VERSION = 2
 ACCURACY = "accuracy"
@@ -33,8 +33,8 @@ class Point:
 def study_numbers(runs: Sequence[tuple[str, int, RunData]]) -> dict[str, Any]:
     """study.json of runs given as (arm, seed, what its folder holds).
 
-    Intervals are over seeds and over tasks or trajectories (:func:`harness.statistics.two_way_interval`); with a single
-    seed over the latter alone.
+    Intervals are over seeds and over tasks or trajectories
+    (:func:`harness.statistics.bootstrap.two_way_interval`); with a single seed over the latter alone.
     """
     metrics = {}
     for name in _metrics([run for _, _, run in runs]):

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from srl_agent.generation.types import Completion, Sampling
 from srl_agent.plugins import load_named, load_path, make
-from srl_agent.policies.base import Completion, ContextOverflowError, Policy, PolicyError, Sampling
+from srl_agent.policies.base import ContextOverflowError, Policy, PolicyError
 
 # By name, imported when one is made: each comes with its library.
 POLICIES: Mapping[str, str] = {

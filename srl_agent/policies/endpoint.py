@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 
 from srl_agent.formats import Message
-from srl_agent.policies.base import Completion, ContextOverflowError, PolicyError, Sampling
+from srl_agent.generation.types import Completion, Sampling
+from srl_agent.policies.base import ContextOverflowError, PolicyError
 
 _LONGEST_WAIT = 600.0  # seconds; a server that asks for more is asked again then
 _LONGEST_BACKOFF = 60.0  # seconds between tries that we choose ourselves

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 
 from srl_agent.formats import Message
-from srl_agent.models import load_policy, load_tokenizer, resolve_model
-from srl_agent.policies.base import Completion, ContextOverflowError, Sampling
-from srl_agent.training.generation import complete, tokenize_prompt
+from srl_agent.generation.generate import complete, tokenize_prompt
+from srl_agent.generation.types import Completion, Sampling
+from srl_agent.models.load import load_policy, load_tokenizer
+from srl_agent.models.packaged import resolve_model
+from srl_agent.policies.base import ContextOverflowError
 
 
 class TransformersPolicy:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from srl_agent.formats import ActionFormat, Message, UnrepresentableActionError
-from srl_agent.policies.base import Completion, PolicyError, Sampling
+from srl_agent.generation.types import Completion, Sampling
+from srl_agent.policies.base import PolicyError
 from srl_agent.steps import PromptSettings, render_next
 from trajectories import Step, Trajectory
 

@@ -8,8 +8,10 @@ from vllm import LLM, SamplingParams
 from vllm.lora.request import LoRARequest
 
 from srl_agent.formats import Message
-from srl_agent.models import load_tokenizer, resolve_model
-from srl_agent.policies.base import Completion, ContextOverflowError, Sampling
+from srl_agent.generation.types import Completion, Sampling
+from srl_agent.models.load import load_tokenizer
+from srl_agent.models.packaged import resolve_model
+from srl_agent.policies.base import ContextOverflowError
 
 
 class VLLMPolicy:

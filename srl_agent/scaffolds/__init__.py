@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from srl_agent.generation.types import Sampling
 from srl_agent.plugins import PluginError, installed_plugins, load_named, load_path, make
-from srl_agent.policies.base import Sampling
 from srl_agent.scaffolds.base import (
     Environment,
     Rollout,

@@ -8,7 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from srl_agent.formats import Message, prose, thinking, without_thinking
-from srl_agent.policies.base import Completion, ContextOverflowError, Policy, Sampling
+from srl_agent.generation.types import Completion, Sampling
+from srl_agent.policies.base import ContextOverflowError, Policy
 from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, limit_of, make_rollout
 from srl_agent.scaffolds.majority import choose
 from srl_agent.scaffolds.repair import read_repair, repair_prompt, show_files, write_repair

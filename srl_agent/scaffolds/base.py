@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from srl_agent.policies.base import Completion, ContextOverflowError, Policy
+from srl_agent.generation.types import Completion
+from srl_agent.policies.base import ContextOverflowError, Policy
 from trajectories import Step, Trajectory
 
 Status = Literal[

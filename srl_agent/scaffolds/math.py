@@ -6,7 +6,8 @@ from typing import Literal
 
 from srl_agent.formats import FormatError, Message, get_format, prose, thinking, without_thinking
 from srl_agent.formats.math_step import solution_prompt, solution_text
-from srl_agent.policies.base import Completion, ContextOverflowError, Policy, Sampling
+from srl_agent.generation.types import Completion, Sampling
+from srl_agent.policies.base import ContextOverflowError, Policy
 from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, make_rollout
 from srl_agent.steps import PromptSettings, render_next
 from trajectories import Action, Step

@@ -20,11 +20,12 @@ from minisweagent.models.utils.actions_text import format_observation_messages, 
 
 from srl_agent.formats import without_thinking
 from srl_agent.formats.bash_block import SUBMISSION_MARK
+from srl_agent.generation.types import Completion, Sampling
 from srl_agent.plugins import PluginError
-from srl_agent.policies.base import Completion, ContextOverflowError, Policy, Sampling
+from srl_agent.policies.base import ContextOverflowError, Policy
 from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, limit_of, make_rollout
+from trajectories.readers.events import fold
 from trajectories.readers.mini_swe_agent import events
-from trajectories.readers.turns import fold
 
 _ACTION = r"```mswea_bash_command\s*\n(.*?)\n```"  # the default of its text-based models
 

@@ -1,6 +1,7 @@
 """Oracle-edit: the files that the reference patch touches are given, and one answer has to change them."""
 
-from srl_agent.policies.base import Completion, ContextOverflowError, Policy, Sampling
+from srl_agent.generation.types import Completion, Sampling
+from srl_agent.policies.base import ContextOverflowError, Policy
 from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, limit_of, make_rollout
 from srl_agent.scaffolds.repair import read_repair, repair_prompt, show_files, write_repair
 from trajectories import Step

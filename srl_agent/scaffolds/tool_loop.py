@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from srl_agent.formats import ActionFormat, FormatError, prose
 from srl_agent.formats.bash_block import SUBMISSION_MARK
-from srl_agent.policies.base import Completion, ContextOverflowError, Policy, Sampling
+from srl_agent.generation.types import Completion, Sampling
+from srl_agent.policies.base import ContextOverflowError, Policy
 from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, make_rollout
 from srl_agent.steps import PromptSettings, render_next, truncate_middle
 from trajectories import Action, Step

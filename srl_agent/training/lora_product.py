@@ -13,7 +13,7 @@ from peft.tuners.lora import Linear as LoraLinear
 from torch import nn
 from torch.nn.functional import linear
 
-from srl_agent.training.sampling_weights import active_lora
+from srl_agent.generation.cpu_weights import active_lora
 
 
 def fuse_lora(model: nn.Module) -> int:

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from trl import SFTConfig, SFTTrainer
 
+from srl_agent.prefix_sharing.logprobs import prepare_sharing
+from srl_agent.prefix_sharing.sft_labels import add_shared_labels
 from srl_agent.training.batches import EpochSampler
-from srl_agent.training.checkpoints import CheckpointMixin
-from srl_agent.training.sampling import shuffled_rows
-from srl_agent.training.shared_labels import add_shared_labels
-from srl_agent.training.shared_prefix import prepare_sharing
+from srl_agent.training.dynamic_sampling import shuffled_rows
+from srl_agent.training.trainer_mixin import CheckpointMixin
 
 
 class StepSFTTrainer(CheckpointMixin, SFTTrainer):

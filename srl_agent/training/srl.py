@@ -18,12 +18,11 @@ import torch
 from accelerate.utils import DistributedType, gather_object
 from trl import GRPOConfig, GRPOTrainer
 
+from srl_agent.prefix_sharing.logprobs import padded, prepare_sharing
+from srl_agent.prefix_sharing.prefix_tree import rows_of
 from srl_agent.rewards import WeightedRewards
 from srl_agent.training.batches import EpochSampler, as_generated, check_boundaries, check_together
-from srl_agent.training.checkpoints import COMPLETE, CheckpointMixin
-from srl_agent.training.memory import return_free_memory
-from srl_agent.training.prefix_tree import rows_of
-from srl_agent.training.sampling import (
+from srl_agent.training.dynamic_sampling import (
     Group,
     NoSpreadError,
     RefillStream,
@@ -35,7 +34,8 @@ from srl_agent.training.sampling import (
     rows_for_refill,
     shuffled_rows,
 )
-from srl_agent.training.shared_prefix import padded, prepare_sharing
+from srl_agent.training.memory import return_free_memory
+from srl_agent.training.trainer_mixin import COMPLETE, CheckpointMixin
 
 logger = logging.getLogger(__name__)
 

@@ -31,8 +31,8 @@ echo "left by the set-up" > leftover
 @pytest.fixture(scope="session")
 def repository_image(image: str) -> Iterator[str]:
     """``image`` with a small repository in ``/testbed``, not all of it committed."""
-    from environments.container import Container
-    from environments.engine import connect
+    from environments.sandbox.container import Container
+    from environments.sandbox.engine import connect
 
     name = f"srl-agent/test-repository-{os.getpid()}"  # another session may run beside this one
     with Container(image) as box:

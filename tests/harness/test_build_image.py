@@ -9,8 +9,8 @@ from pathlib import Path
 import git
 import pytest
 
-from environments.engine import connect
-from tests.harness.test_evaluate import command, report_of
+from environments.sandbox.engine import connect
+from tests.harness.evaluation.test_evaluate import command, report_of
 from tests.tiny_runs import ROOT
 
 TEST = "from w import half\n\n\ndef test_half():\n    assert half(3) == 1.5\n"

@@ -14,7 +14,8 @@ from packaging.requirements import Requirement
 
 from harness import doctor
 from harness.cli import run
-from harness.doctor import Check, all_checks
+from harness.machine import checks as machine_checks
+from harness.machine.checks import Check, all_checks
 
 
 def exit_code(*arguments: str) -> int:
@@ -37,9 +38,9 @@ def test_json_is_all_of_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     answer = json.loads(capsys.readouterr().out)
     assert answer["works"] is True
     for check in answer["checks"]:
-        assert set(check) == {"name", "status", "found", "required", "mend"}
+        assert set(check) == {"name", "status", "found", "required", "fix"}
         assert check["status"] in ("ok", "missing", "warning")
-        assert check["status"] == "ok" or check["mend"] or not check["required"]
+        assert check["status"] == "ok" or check["fix"] or not check["required"]
 
 
 def test_an_engine_that_does_not_answer_is_no_failure(
@@ -49,7 +50,7 @@ def test_an_engine_that_does_not_answer_is_no_failure(
     check = by_name(all_checks())["Docker"]
     assert (check.status, check.required) == ("warning", False)
     assert "no.sock" in check.found
-    assert check.mend
+    assert check.fix
 
 
 def test_a_demo_model_that_is_not_fetched_yet_is_no_failure(
@@ -58,13 +59,13 @@ def test_a_demo_model_that_is_not_fetched_yet_is_no_failure(
     monkeypatch.setenv("SRL_AGENT_CACHE", str(tmp_path))
     check = by_name(all_checks())["demo model"]
     assert check.status == "warning"
-    assert "harness.train" in (check.mend or "")
+    assert "harness.train" in (check.fix or "")
 
 
 def test_ranges_are_those_of_the_installed_distribution() -> None:
     wanted = {r.name: r for r in map(Requirement, metadata.requires("srl-agent") or ())}
     for name in ("torch", "transformers", "trl", "peft", "accelerate", "datasets"):
-        assert doctor._wanted(name) == str(wanted[name].specifier)
+        assert machine_checks._wanted(name) == str(wanted[name].specifier)
 
 
 @pytest.mark.parametrize(
@@ -72,10 +73,10 @@ def test_ranges_are_those_of_the_installed_distribution() -> None:
     [("2.13.0+cpu", ">=2.11,<2.14", True), ("2.14.0", ">=2.11,<2.14", False), ("1.16.3", "==1.16.*", True)],
 )
 def test_fits(version: str, wanted: str, fits: bool) -> None:
-    assert doctor._fits(version, wanted) is fits
+    assert machine_checks._fits(version, wanted) is fits
 
 
-def test_a_version_outside_the_range_fails_and_says_how_to_mend_it(
+def test_a_version_outside_the_range_fails_and_says_how_to_fix_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = metadata.version
@@ -84,7 +85,7 @@ def test_a_version_outside_the_range_fails_and_says_how_to_mend_it(
     answer = json.loads(capsys.readouterr().out)
     (check,) = [check for check in answer["checks"] if check["name"] == "trl"]
     assert check["status"] == "missing"
-    assert check["mend"] == 'pip install "trl==1.16.*"'
+    assert check["fix"] == 'pip install "trl==1.16.*"'
     assert answer["works"] is False
 
 
@@ -105,11 +106,11 @@ def test_a_folder_that_cannot_be_written_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)  # root may write everywhere
+    monkeypatch.setattr(machine_checks.os, "access", lambda path, mode: False)  # root may write everywhere
     assert exit_code("--json") == 1
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     assert checks["disk for outputs"]["status"] == "missing"
-    assert "writable" in checks["disk for outputs"]["mend"]
+    assert "writable" in checks["disk for outputs"]["fix"]
 
 
 def test_ctrl_c_ends_quietly() -> None:

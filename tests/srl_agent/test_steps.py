@@ -7,22 +7,22 @@ from itertools import pairwise, product
 
 import pytest
 
+from harness.data.split import split_groups
 from harness.demo import expert_path
 from harness.demo.math import solved_path
 from srl_agent.formats import ActionFormat, UnrepresentableActionError, get_format
-from srl_agent.kinds import step_kind
 from srl_agent.rewards import baseline_step
+from srl_agent.step_kinds import step_kind
 from srl_agent.steps import (
     StepExample,
     StepRef,
     StepSettings,
     render_example,
     select_steps,
-    split_trajectories,
-    target_indices,
     truncate_middle,
     window_start,
 )
+from tests.srl_agent.step_targets import target_indices
 from trajectories import Action, Step, Trajectory
 from trajectories.store import read_trajectories
 
@@ -263,20 +263,21 @@ def many() -> list[Trajectory]:
 @pytest.mark.parametrize("by", ["repository", "instance"])
 def test_no_group_is_on_both_sides(by: str) -> None:
     data = many()
-    split = split_trajectories(data, by=by, fraction=0.3, seed=1)
-    assert sorted(split.train + split.validation) == list(range(len(data)))
     key = (lambda t: t.repository) if by == "repository" else (lambda t: t.instance_id)
+    split = split_groups([key(t) for t in data], by=by, fraction=0.3, seed=1)
+    assert sorted(split.train + split.validation) == list(range(len(data)))
     assert not {key(data[i]) for i in split.train} & {key(data[i]) for i in split.validation}
     assert len(split.validation) >= 0.3 * len(data)
 
 
 def test_named_groups_are_held_out_and_typos_are_named() -> None:
-    split = split_trajectories(many(), by="repository", fraction=0.1, held_out=["owner2/repo"])
+    repositories = [t.repository for t in many()]
+    split = split_groups(repositories, by="repository", fraction=0.1, held_out=["owner2/repo"])
     assert split.validation == (8, 9, 10, 11)
     with pytest.raises(ValueError, match="owner9/repo"):
-        split_trajectories(many(), by="repository", fraction=0.1, held_out=["owner9/repo"])
+        split_groups(repositories, by="repository", fraction=0.1, held_out=["owner9/repo"])
     with pytest.raises(ValueError, match="training side empty"):
-        split_trajectories(many()[:4], by="repository", fraction=0.5)
+        split_groups(repositories[:4], by="repository", fraction=0.5)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import pytest
 
 from harness.convert import main
 from trajectories import Trajectory
-from trajectories.detect import detect
 from trajectories.ledger import FileLedger
 from trajectories.readers import READERS
-from trajectories.sources import Document
+from trajectories.readers.detect import detect
+from trajectories.sources.documents import Document
 from trajectories.store import read_trajectories
 from trajectories.vocabulary import canonical, original
 from trajectories.writers import WRITERS
@@ -112,7 +112,7 @@ def test_calls_of_a_set_are_in_the_vocabulary_and_come_back(name, tmp_path):
 
 
 # Folder -> (trajectories kept, dropped by reason, notes of filters) under the shipped filters. About twenty of each
-# kind were looked at; docs/hygiene.md says what is still found wrongly.
+# kind were looked at; docs/filters.md says what is still found wrongly.
 CLEAN = {
     "isobench_trae_sonnet45": (259, {"reads_the_future": 18, "weakens_tests": 1}),
     "sweagent_claude35sonnet_verified": (

@@ -19,9 +19,9 @@ from srl_agent.formats import get_format
 from srl_agent.steps import StepSettings, select_steps
 from tests.tiny_runs import ROOT
 from trajectories import Trajectory
-from trajectories.detect import UnknownFormat, detect
 from trajectories.ledger import FileLedger
 from trajectories.readers import READERS
+from trajectories.readers.detect import UnknownFormat, detect
 from trajectories.readers.math import STEP
 from trajectories.solutions import (
     NotInSteps,
@@ -31,7 +31,7 @@ from trajectories.solutions import (
     split_solution,
     write_step,
 )
-from trajectories.sources import Document
+from trajectories.sources.documents import Document
 from trajectories.store import dump_line, from_json, read_trajectories, to_json
 from trajectories.types import Action
 

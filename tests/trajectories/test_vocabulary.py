@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.demo import expert_path
-from srl_agent.kinds import KINDS as STEP_KINDS
-from srl_agent.kinds import step_kind
+from srl_agent.step_kinds import KINDS as STEP_KINDS
+from srl_agent.step_kinds import step_kind
 from tests.trajectories.made import TEXT, VALUES
 from trajectories import Action, Step, vocabulary
 from trajectories.store import read_trajectories

@@ -14,14 +14,14 @@ from trajectories.readers import (
     openai,
     openhands,
     openhands_sdk,
-    own,
     pivot,
     responses,
     swe_agent,
     swe_smith,
     trae,
 )
-from trajectories.sources import Document
+from trajectories.readers import store as own
+from trajectories.sources.documents import Document
 from trajectories.types import Trajectory
 
 

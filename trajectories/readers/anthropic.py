@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import anthropic_events
-from trajectories.readers.turns import admit, fold, issue_text
-from trajectories.sources import Document
+from trajectories.readers.events import admit, fold, issue_text
+from trajectories.sources.documents import Document
 from trajectories.types import JSON, Trajectory
 
 SOURCE = "anthropic"

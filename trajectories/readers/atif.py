@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from trajectories.carried import carried_in
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import openai_reply, text_of
-from trajectories.readers.own import checked
-from trajectories.readers.turns import Event, Result, Said, admit, fold, issue_text
-from trajectories.sources import Document
+from trajectories.readers.events import Event, Result, Said, admit, fold, issue_text
+from trajectories.readers.store import checked
+from trajectories.round_trip import carried_in
+from trajectories.sources.documents import Document
 from trajectories.types import JSON, Trajectory
 
 SOURCE = "atif"

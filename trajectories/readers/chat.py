@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from trajectories.readers.turns import Call, Event, Reply, Result, Said
+from trajectories.readers.events import Call, Event, Reply, Result, Said
 from trajectories.types import JSON, Action
 
 Message = Mapping[str, Any]

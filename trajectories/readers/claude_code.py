@@ -6,8 +6,8 @@ from typing import Any
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import anthropic_reply, text_of
-from trajectories.readers.turns import Event, Result, Said, admit, fold
-from trajectories.sources import Document
+from trajectories.readers.events import Event, Result, Said, admit, fold
+from trajectories.sources.documents import Document
 from trajectories.types import JSON, Trajectory
 
 SOURCE = "claude-code"

@@ -7,9 +7,9 @@ from math import isfinite
 from typing import Any
 
 from trajectories.ledger import FileLedger
-from trajectories.records import check_record
+from trajectories.schema_check import check_record
 from trajectories.solutions import NotInSteps, SolutionStep, split_solution
-from trajectories.sources import Document
+from trajectories.sources.documents import Document
 from trajectories.types import Action, Step, Trajectory
 
 STEP = "step"  # name of the action that a step of a solution is

@@ -6,8 +6,7 @@ from typing import Any
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import Message, bash, openai_reply, result_ids, text_of
-from trajectories.readers.responses import response_reply
-from trajectories.readers.turns import (
+from trajectories.readers.events import (
     NO_BLOCK,
     SEVERAL_BLOCKS,
     Event,
@@ -18,7 +17,8 @@ from trajectories.readers.turns import (
     fold,
     issue_text,
 )
-from trajectories.sources import Document
+from trajectories.readers.responses import response_reply
+from trajectories.sources.documents import Document
 from trajectories.types import JSON, Trajectory
 
 SOURCE = "mini-swe-agent"

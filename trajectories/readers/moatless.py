@@ -5,8 +5,8 @@ from typing import Any
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import anthropic_reply
-from trajectories.readers.turns import Event, Result, Said, admit, fold, issue_text
-from trajectories.sources import Document
+from trajectories.readers.events import Event, Result, Said, admit, fold, issue_text
+from trajectories.sources.documents import Document
 from trajectories.types import Trajectory
 
 SOURCE = "moatless"

@@ -5,8 +5,8 @@ from typing import Any
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import BAD_ARGUMENTS, openai_reply, shell_text, text_of
-from trajectories.readers.turns import Call, Event, Reply, Result, Said, admit, fold, issue_text
-from trajectories.sources import Document
+from trajectories.readers.events import Call, Event, Reply, Result, Said, admit, fold, issue_text
+from trajectories.sources.documents import Document
 from trajectories.types import JSON, Action, Trajectory
 
 SOURCE = "openhands"

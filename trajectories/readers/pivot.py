@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from trajectories.carried import carried_in
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import parse_arguments, text_of
-from trajectories.readers.own import checked
 from trajectories.readers.responses import input_items, read_items
-from trajectories.sources import Document
+from trajectories.readers.store import checked
+from trajectories.round_trip import carried_in
+from trajectories.sources.documents import Document
 from trajectories.types import Trajectory
 
 SOURCE = "pivot"

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trajectories.ledger import FileLedger
+from trajectories.readers.events import Event, Reply, Result, admit, fold, issue_text
 from trajectories.readers.swe_smith import events, submitted_diff
-from trajectories.readers.turns import Event, Reply, Result, admit, fold, issue_text
-from trajectories.sources import Document
+from trajectories.sources.documents import Document
 from trajectories.types import JSON, Trajectory
 
 SOURCE = "swe-agent"

@@ -15,8 +15,8 @@ from trajectories.readers.chat import (
     without_label,
     xml_reply,
 )
-from trajectories.readers.turns import NO_BLOCK, Event, Reply, Result, Said, admit, fold, issue_text
-from trajectories.sources import Document
+from trajectories.readers.events import NO_BLOCK, Event, Reply, Result, Said, admit, fold, issue_text
+from trajectories.sources.documents import Document
 from trajectories.types import JSON, Step, Trajectory
 
 SOURCE = "swe-smith"

@@ -6,8 +6,8 @@ from typing import Any
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import openai_reply, text_of
-from trajectories.readers.turns import Event, Result, admit, fold, issue_text
-from trajectories.sources import Document
+from trajectories.readers.events import Event, Result, admit, fold, issue_text
+from trajectories.sources.documents import Document
 from trajectories.types import JSON, Trajectory
 
 SOURCE = "trae"

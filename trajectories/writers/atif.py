@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from trajectories.carried import KEY, carried
+from trajectories.round_trip import KEY, carried
 from trajectories.store import unlearned
 from trajectories.types import Step, Trajectory
 from trajectories.writers.tools import tools_of

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from trajectories.carried import KEY, carried
+from trajectories.round_trip import KEY, carried
 from trajectories.store import unlearned
 from trajectories.types import Action, Step, Trajectory
 from trajectories.writers.tools import tools_of

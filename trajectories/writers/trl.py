@@ -1,6 +1,6 @@
 """TRL's conversational rows: ``messages`` with native tool calls.
 
-Rows of ``prompt`` and ``completion`` need the prompts that training shows, so they are made in ``harness.step_rows``.
+Rows of ``prompt`` and ``completion`` need the prompts that training shows: ``harness.data.trl_rows`` makes them.
 """
 
 import json

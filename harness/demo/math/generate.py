@@ -10,7 +10,7 @@ from harness.demo.math import problems_path, solved_path
 from trajectories.ledger import FileLedger
 from trajectories.readers.math import read_solutions
 from trajectories.solutions import SolutionStep, join_steps
-from trajectories.sources import Document
+from trajectories.sources.documents import Document
 from trajectories.store import atomic_write, dump_line
 
 COUNT = 300

@@ -1,0 +1,120 @@
+"""Read recipes: a YAML file or a shipped name, overrides, and errors that name the nearest key."""
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.cli import UserError
+from harness.config.tables import Recipe, Table
+
+
+def shipped_recipes(command: str = "train") -> dict[str, Path]:
+    """Recipes of a command that come with the package, by name."""
+    folder = Path(str(resources.files("harness"))) / "recipes" / command
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A training recipe by its shipped name or path, with ``dotted.key=value`` overrides. Raises UserError."""
+    return make_recipe(*read_recipe(name, overrides, shipped_recipes()))
+
+
+def read_recipe(
+    name: str, overrides: Sequence[str], shipped: Mapping[str, Path]
+) -> tuple[dict[str, Any], str]:
+    """The table of a recipe, with its overrides, and where it stands. Raises UserError."""
+    path = shipped.get(name, Path(name))
+    try:
+        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"no recipe {name!r}: give a YAML file, or one of {', '.join(shipped)}", exit_code=2
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise UserError(f"{path}: not a YAML recipe: {' '.join(str(error).split())}", exit_code=2) from error
+    if not isinstance(table, dict):
+        raise UserError(f"{path}: a recipe is a table of keys, this is {type(table).__name__}", exit_code=2)
+    for override in overrides:
+        apply_override(table, override)
+    return table, str(path)
+
+
+def make_recipe(table: Mapping[str, Any], where: str) -> Recipe:
+    """Validate a training recipe. Raises UserError."""
+    return validate(Recipe, table, where)
+
+
+T = TypeVar("T", bound=Table)
+
+
+def validate(kind: type[T], table: Mapping[str, Any], where: str) -> T:
+    """A table as its type. Raises UserError that names ``where``, the key, and for unknown keys the nearest."""
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        message = "\n".join(f"{where}: {_explain(e, kind)}" for e in error.errors())
+        raise UserError(message, exit_code=2) from error
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """``; did you mean …?`` or nothing."""
+    close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def apply_override(table: dict[str, Any], override: str) -> None:
+    """Set ``dotted.key=value`` in a table; the value is YAML. Raises UserError."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"override {override!r}: write key=value, e.g. srl.trl.max_steps=5", exit_code=2)
+    try:
+        set_key(table, key, yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise UserError(f"override {override!r}: the value is not YAML", exit_code=2) from error
+
+
+def set_key(table: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in a table. Raises UserError if it leads through something that is no table."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        child = table.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise UserError(f"override of {key}: {parent} is not a table", exit_code=2)
+        table = child
+    table[last] = value
+
+
+def _explain(error: Any, root: type[BaseModel]) -> str:
+    key = ".".join(map(str, error["loc"]))
+    if not key or error["type"] == "value_error":  # said of a whole table, or in our own words
+        return f"{key}: ".removeprefix(": ") + str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        table = _table_at(error["loc"][:-1], root)
+        return f"unknown key {key}{nearest(str(error['loc'][-1]), table.model_fields if table else ())}"
+    if error["type"] == "missing":
+        return f"missing key {key}"
+    return f"{key}: {error['msg']}, not {error['input']!r}"
+
+
+def _table_at(location: Sequence[Any], root: type[BaseModel]) -> type[BaseModel] | None:
+    table: type[BaseModel] | None = root
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = table.model_fields.get(part) if table else None
+        table = _find_table(field.annotation) if field else None
+    return table
+
+
+def _find_table(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    found = (_find_table(argument) for argument in typing.get_args(annotation))
+    return next((table for table in found if table), None)

@@ -1,0 +1,294 @@
+"""Whether what is evaluated was trained on, by four causes: the task's id, its base commit, its patch, its text."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from posixpath import basename
+from typing import Any, get_args
+
+from environments.swe.patches import split_patch
+from harness.config.tables import Cause
+from trajectories import Trajectory
+
+CAUSES: tuple[Cause, ...] = get_args(Cause)
+
+_WORD = re.compile(r"\w+")
+_FULL_COMMIT = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{40}(?![0-9A-Za-z])")
+_SAID_BASE = re.compile(r"base[ _]commit\W{1,5}(?:is\W{1,3})?[0-9a-f]{7,40}\b", re.IGNORECASE)
+_COMMIT_IN_ID = re.compile(r"\.([0-9a-f]{8})(?:\.|$)")  # SWE-smith: owner__name.1a2b3c4d.kind__number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A task that is evaluated. What it has not got is no cause."""
+
+    evaluation: str  # the set that it is of
+    name: str
+    text: str
+    instance_id: str | None = None  # None: an id that says nothing outside of its set, as of problems
+    repo: str = ""
+    base_commit: str = ""
+    patch: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """Something that is trained on, and where it stands."""
+
+    name: str
+    where: str  # file:line
+    text: str
+    instance_id: str | None = None
+    repo: str = ""
+    # Whole ones that it speaks of, and the start of one that its id names.
+    commits: frozenset[str] = frozenset()
+    names_base: bool = False  # whether one of them is said to be what the work began with
+    patch: str = ""
+    split_from: str = ""  # the set that is not held against it: the other side of a split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """A task that is evaluated, and something trained on that is the same by at least one cause."""
+
+    evaluation: str
+    instance: str
+    trained: str
+    where: str
+    causes: tuple[Cause, ...]
+    share: float | None  # of the task's runs of words that stand in the training text; None: too few
+
+    def __str__(self) -> str:
+        told = [f"{self.share:.0%} of its text" if cause == "text" else cause for cause in self.causes]
+        return f"{self.instance} ({self.evaluation}): {', '.join(told)} in {self.trained} ({self.where})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contamination:
+    """What was found, and what could not be looked for."""
+
+    tasks: int  # that are evaluated
+    trained: int  # trajectories, or tasks
+    matches: tuple[Match, ...]
+    causes: tuple[Cause, ...]  # that the tasks can be recognised by
+    not_checked: Mapping[Cause, int]  # trained on, without what this cause compares
+
+    def not_allowed(self, allow: Iterable[Cause]) -> list[Match]:
+        """Matches with a cause beyond these."""
+        return [match for match in self.matches if set(match.causes) - set(allow)]
+
+    def by_cause(self) -> dict[str, dict[str, int]]:
+        """Figures of each cause that was looked for."""
+        found: dict[str, dict[str, int]] = {}
+        for cause in self.causes:
+            same = [match for match in self.matches if cause in match.causes]
+            found[cause] = {
+                "tasks": len({(match.evaluation, match.instance) for match in same}),
+                "trained_on": len({match.where for match in same}),
+                "not_checked": self.not_checked.get(cause, 0),
+            }
+        return found
+
+    def as_table(self) -> dict[str, Any]:
+        """For reports."""
+        return {
+            "tasks": self.tasks,
+            "trained_on": self.trained,
+            "causes": self.by_cause(),
+            "matches": [{**vars(match), "causes": list(match.causes)} for match in self.matches],
+        }
+
+
+def find_contamination(
+    tasks: Iterable[Held], trained: Iterable[Trained], *, words: int = 8, share: float = 0.5
+) -> Contamination:
+    """Every pair of a task and something trained on that is the same by a cause; ``trained`` is streamed.
+
+    - ``instance``: the same id, whatever its case.
+    - ``commit``: the same repository at the same base commit.
+    - ``patch``: each file's changed lines of the reference patch, white space apart, are those of the training patch.
+    - ``text``: of the task's runs of words a ``share`` stands in the training text (:class:`TextIndex`).
+    """
+    held = list(tasks)
+    index = _Index(held, words)
+    matches: list[Match] = []
+    not_checked: Counter[Cause] = Counter()
+    count = 0
+    for one in trained:
+        count += 1
+        keys = patch_keys(one.patch)
+        not_checked.update(_not_checked(one, keys) & index.causes)
+        for position, same in sorted(index.look_up(one, keys, share).items()):
+            task = held[position]
+            if task.evaluation == one.split_from:
+                continue
+            matches.append(
+                Match(
+                    evaluation=task.evaluation,
+                    instance=task.name,
+                    trained=one.name,
+                    where=one.where,
+                    causes=tuple(cause for cause in CAUSES if cause in same.causes),
+                    share=same.share,
+                )
+            )
+    return Contamination(
+        tasks=len(held),
+        trained=count,
+        matches=tuple(matches),
+        causes=tuple(cause for cause in CAUSES if cause in index.causes),
+        not_checked=not_checked,
+    )
+
+
+def trained_of(trajectory: Trajectory, where: str) -> Trained:
+    """What there is to compare of a trajectory."""
+    said = f"{trajectory.task}\n{json.dumps(dict(trajectory.metadata), ensure_ascii=False)}"
+    in_id = _COMMIT_IN_ID.findall(trajectory.instance_id)
+    return Trained(
+        name=trajectory.trajectory_id,
+        where=where,
+        text=trajectory.task,
+        instance_id=trajectory.instance_id,
+        repo=trajectory.repository,
+        commits=frozenset([*_FULL_COMMIT.findall(said), *in_id]),
+        names_base=bool(in_id or _SAID_BASE.search(said)),
+        patch=trajectory.patch or "",
+    )
+
+
+def patch_keys(patch: str) -> frozenset[str]:
+    """A key for each file that a patch changes: of its name without folders and its changed lines without white space.
+
+    Context, line numbers, headers and the order of files do not count.
+
+    >>> one = "--- a/src/x.py\\n+++ b/src/x.py\\n@@ -1,2 +1,2 @@\\n-a = 1\\n+a = 2\\n b\\n"
+    >>> other = "--- x.py\\n+++ x.py\\n@@ -7 +7 @@\\n-a=1\\n+a=2\\n"
+    >>> patch_keys(one) == patch_keys(other)
+    True
+    """
+    keys = set()
+    for part in split_patch(patch):
+        changed = ["".join(line.split()) for line in part.text.split("\n") if line[:1] in ("+", "-")]
+        lines = [line for line in changed if len(line) > 1 and not line.startswith(("+++", "---"))]
+        if lines and part.paths:
+            content = "\n".join([basename(part.paths[-1]), *lines])
+            keys.add(sha256(content.encode("utf-8", errors="surrogatepass")).hexdigest())
+    return frozenset(keys)
+
+
+def _not_checked(one: Trained, keys: frozenset[str]) -> set[Cause]:
+    lacks: dict[Cause, bool] = {
+        "instance": one.instance_id is None,
+        "commit": not one.names_base,
+        "patch": not keys,
+        "text": _WORD.search(one.text) is None,
+    }
+    return {cause for cause, missing in lacks.items() if missing}
+
+
+@dataclass(kw_only=True)
+class _Same:
+    """The causes of one pair."""
+
+    causes: set[Cause] = field(default_factory=set)
+    share: float | None = None
+
+
+class _Index:
+    """The tasks by what they are recognised by."""
+
+    def __init__(self, held: list[Held], words: int) -> None:
+        self._ids: dict[str, list[int]] = {}
+        self._commits: dict[str, list[int]] = {}
+        self._patches: list[tuple[int, frozenset[str]]] = []
+        self._repos = [task.repo.casefold() for task in held]
+        for position, task in enumerate(held):
+            if task.instance_id is not None:
+                self._ids.setdefault(task.instance_id.casefold(), []).append(position)
+            if task.base_commit:
+                self._commits.setdefault(task.base_commit, []).append(position)
+            if keys := patch_keys(task.patch):
+                self._patches.append((position, keys))
+        self._texts = TextIndex([task.text for task in held], words)
+        there: dict[Cause, bool] = {
+            "instance": bool(self._ids),
+            "commit": bool(self._commits),
+            "patch": bool(self._patches),
+            "text": True,
+        }
+        self.causes = {cause for cause, found in there.items() if found}
+
+    def look_up(self, one: Trained, keys: frozenset[str], share: float) -> dict[int, _Same]:
+        """Positions of the tasks that it is the same as, with the causes; ``keys``: of its patch."""
+        found: dict[int, _Same] = {}
+        for position in self._ids.get((one.instance_id or "").casefold(), ()):
+            found.setdefault(position, _Same()).causes.add("instance")
+        for position in self._at_commits(one):
+            found.setdefault(position, _Same()).causes.add("commit")
+        for position, needed in self._patches if keys else ():
+            if needed <= keys:
+                found.setdefault(position, _Same()).causes.add("patch")
+        for position, covered in self._texts.shares(one.text).items():
+            if covered >= share:
+                same = found.setdefault(position, _Same())
+                same.causes.add("text")
+                same.share = covered
+        return found
+
+    def _at_commits(self, one: Trained) -> Iterable[int]:
+        for commit in one.commits:
+            if len(commit) == 40:
+                yield from self._commits.get(commit, ())
+            else:  # short: in the same repository only
+                for whole, positions in self._commits.items():
+                    if whole.startswith(commit):
+                        yield from (at for at in positions if self._repos[at] == one.repo.casefold())
+
+
+class TextIndex:
+    """Texts by their runs of so many words.
+
+    Case, punctuation and white space do not count. Runs of 8 words as in the checks of s1K (arXiv 2501.19393); a
+    share of them, because competition problems have turns of phrase in common ("where m and n are relatively prime
+    positive integers, find …"), and issues have templates. A text of fewer words is one run, and one without any
+    is in no other.
+
+    >>> TextIndex(["What is 2 + 2?"], words=3).shares("Tell me: what is 2+2")
+    {0: 1.0}
+    """
+
+    def __init__(self, texts: Iterable[str], words: int) -> None:
+        self._counts: list[int] = []
+        self._where: dict[tuple[str, ...], list[int]] = {}
+        for position, text in enumerate(texts):
+            runs = _runs(text, words)
+            self._counts.append(len(runs))
+            for run in runs:
+                self._where.setdefault(run, []).append(position)
+        self._lengths = {len(run) for run in self._where}
+
+    def shares(self, text: str) -> dict[int, float]:
+        """The share of each text's runs that this one holds, by its position, where there is any."""
+        tokens = _words(text)
+        present = {run for length in self._lengths for run in _cut(tokens, length)} & self._where.keys()
+        found = Counter(position for run in present for position in self._where[run])
+        return {position: count / self._counts[position] for position, count in found.items()}
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(text.casefold()))
+
+
+def _runs(text: str, length: int) -> set[tuple[str, ...]]:
+    tokens = _words(text)
+    if not tokens:
+        return set()
+    return set(_cut(tokens, length)) if len(tokens) >= length else {tokens}
+
+
+def _cut(tokens: tuple[str, ...], length: int) -> Iterable[tuple[str, ...]]:
+    return (tokens[start : start + length] for start in range(len(tokens) - length + 1))

@@ -1,0 +1,272 @@
+"""Convert trajectories of any known format into one store, or into rows, and account for what was dropped."""
+
+import argparse
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from environments.math.answers import last_box
+from environments.math.verifier import MathVerifier
+from harness.cli import UserError
+from harness.config.load import load_recipe
+from harness.console import table_console
+from harness.data.card import Card, card_path
+from harness.data.filters import make_hygiene
+from harness.data.trl_rows import prompt_completion
+from trajectories import Trajectory
+from trajectories.filters.pipeline import Hygiene
+from trajectories.ledger import Ledger, Totals
+from trajectories.readers.pipeline import read_trajectories_of
+from trajectories.sources.documents import find_files
+from trajectories.store import atomic_write
+from trajectories.writers import WRITERS, Writer
+
+MEGABYTE = 2**20
+_SOLUTIONS = frozenset({"math", "s1k"})  # formats whose trajectories are solutions of problems
+PROMPTS = "trl-prompt-completion"  # the output whose prompts are those of a recipe
+
+
+def convert_files(options: argparse.Namespace, *, recipe: str | None, command: Sequence[str]) -> None:
+    """Convert as the options of ``harness.convert`` say. Raises UserError.
+
+    ``recipe``: whose prompts are written. ``command``: the words of the command, for the card.
+    """
+    out: Path = options.out
+    ledger_path: Path = options.ledger or out.with_name("ledger.json")
+    written = (out, ledger_path, *((card_path(out),) if options.card else ()))
+    _check_targets(written, options.force)
+    try:
+        files = find_files(options.paths, exclude=(out, ledger_path, card_path(out)))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: {error.strerror}", exit_code=2) from error
+    if not files:
+        raise UserError(f"no files in {', '.join(map(str, options.paths))}")
+    writer = _writer(options.to, recipe)
+    hygiene, filters = make_hygiene(options.filters, options.licence)
+    card = Card(paths=options.paths, written_as=options.to, filters=filters)
+    ledger = Ledger()
+    started = time.monotonic()
+    rows = convert(
+        files,
+        out,
+        ledger_path,
+        ledger,
+        format_name=None if options.format == "auto" else options.format,
+        limit=options.max_mb * MEGABYTE,
+        named=options.paths,
+        writer=writer,
+        hygiene=hygiene,
+        on_kept=card.add,
+    )
+    if options.card:
+        card.write(out, ledger, rows=rows, command=command)
+    table_console().print(summary(ledger))
+    total = ledger.total()
+    as_rows = "" if options.to == "store" else f" as {rows} rows ({options.to})"
+    print(
+        f"{total.trajectories.kept} trajectories, {total.steps.kept} steps{as_rows} -> {out}   "
+        f"ledger -> {ledger_path}"
+    )
+    print(f"{time.monotonic() - started:.1f} s")
+
+
+def _check_targets(written: Sequence[Path], force: bool) -> None:
+    if len({path.absolute() for path in written}) < len(written):
+        raise UserError(f"of {', '.join(map(str, written))} two are the same file", exit_code=2)
+    for path in written:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; name a file", exit_code=2)
+        if path.exists() and not force:
+            raise UserError(f"{path} exists; overwrite it with --force, or choose another name", exit_code=2)
+
+
+def _writer(name: str, recipe: str | None) -> Writer:
+    """Raises UserError."""
+    if name != PROMPTS:
+        if recipe is not None:
+            raise UserError(f"--recipe is for --to {PROMPTS}; {name} shows no prompts of ours", exit_code=2)
+        return WRITERS[name]
+    return prompt_completion(load_recipe(recipe or "demo"))
+
+
+def convert(
+    files: Sequence[Path],
+    out: Path,
+    ledger_path: Path,
+    ledger: Ledger,
+    *,
+    format_name: str | None,
+    limit: int,
+    named: Sequence[Path],
+    writer: Writer,
+    hygiene: Hygiene | None = None,
+    on_kept: Callable[[Trajectory], None] = lambda trajectory: None,
+) -> int:
+    """Write the store and its ledger; with no row left, the ledger only, and raise UserError. Number of rows."""
+    rows, left_out = 0, Counter[str]()
+    try:
+        with atomic_write(out) as store, _progress(files) as on_bytes, AnswerCheck() as answers:
+            for trajectory, account in read_trajectories_of(
+                files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
+            ):
+                judged = answers.check(trajectory)
+                kept = judged if hygiene is None else hygiene.clean(judged, account)
+                if kept is None:
+                    continue
+                on_kept(kept)
+                for row in writer(kept, left_out):
+                    # ASCII only: lone surrogates of broken sources survive.
+                    store.write(json.dumps(row) + "\n")
+                    rows += 1
+            if not rows:
+                raise _NothingLeft
+    except _NothingLeft:
+        write_ledger(ledger, ledger_path, {"became_no_row": left_out})
+        what = "row" if ledger.total().trajectories.kept else "trajectory"
+        raise UserError(
+            f"no {what} is left of {len(files)} files{_reasons(ledger)}{_listed(left_out)}\nledger: {ledger_path}"
+        ) from None
+    except OSError as error:
+        error.filename = error.filename or str(out)  # a full disk names no file
+        raise
+    accounts = {"answers_checked": answers.counts, "became_no_row": left_out}
+    write_ledger(ledger, ledger_path, accounts)
+    if answers.counts:
+        print("answers checked: " + ", ".join(f"{n} {what}" for what, n in answers.counts.most_common()))
+    if left_out := +left_out:
+        print(f"became no row:{_listed(left_out)}")
+    return rows
+
+
+def _listed(counts: Counter[str]) -> str:
+    return "".join(f"\n  {what}: {n}" for what, n in counts.most_common() if n)
+
+
+class _NothingLeft(Exception):
+    """Leaves the store unwritten."""
+
+
+class AnswerCheck:
+    """Whether solutions that nobody has graded end with the right answer: what stands in their last box is judged."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._verifier = MathVerifier()
+
+    def __enter__(self) -> "AnswerCheck":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._verifier.close()
+
+    def check(self, trajectory: Trajectory) -> Trajectory:
+        """The trajectory with ``resolved`` set, if it is a solution with a box and its answer is known."""
+        answer = trajectory.metadata.get("answer")
+        if trajectory.source not in _SOLUTIONS or trajectory.resolved is not None or not answer:
+            return trajectory
+        text = "\n".join(
+            str(action.arguments.get("text", "")) for s in trajectory.steps for action in s.actions
+        )
+        if last_box(text) is None:
+            self.counts["no_box"] += 1
+            return trajectory
+        verdict = self._verifier.verify(text, str(answer))
+        self.counts[verdict.reason] += 1
+        return replace(trajectory, resolved=verdict.resolved)
+
+
+def write_ledger(ledger: Ledger, path: Path, accounts: Mapping[str, Counter[str]]) -> None:
+    """``accounts``: counts beside the ledger's own, by name; left out where they are empty."""
+    with atomic_write(path) as file:
+        beside = {name: dict(sorted((+counts).items())) for name, counts in accounts.items() if +counts}
+        json.dump(ledger.to_json() | beside, file, indent=2)
+        file.write("\n")
+
+
+def _reasons(ledger: Ledger) -> str:
+    """One line per reason, with its first position."""
+    lines = []
+    for kind in ("skipped", "trajectories"):
+        firsts: dict[str, str] = {}
+        for file in ledger.files:
+            for reason, positions in file.examples(kind).items():
+                firsts.setdefault(reason, positions[0])
+        lines += [f"\n  {reason}: {position}" for reason, position in firsts.items()]
+    return ":" + "".join(lines[:10]) if lines else ""
+
+
+class _Position:
+    """Bytes read of all files, from the position in each."""
+
+    def __init__(self, progress: Progress, files: Sequence[Path]) -> None:
+        self.progress = progress
+        self.before: dict[Path, int] = {}
+        total = 0
+        for path in files:
+            self.before[path] = total
+            total += path.stat().st_size if path.exists() else 0  # a name of the hub has no size
+        self.task = progress.add_task("reading", total=total)
+
+    def __call__(self, path: Path, position: int) -> None:
+        self.progress.update(self.task, completed=self.before[path] + position, description=path.name[-40:])
+
+
+@contextmanager
+def _progress(files: Sequence[Path]) -> Iterator[_Position]:
+    """A bar on stderr; silent when that is not a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        yield _Position(progress, files)
+
+
+def summary(ledger: Ledger) -> Table:
+    """Per format: files, trajectories and steps read and kept, and why the others were dropped."""
+    table = Table()
+    table.add_column("format", no_wrap=True)
+    for name in ("files", "trajectories read", "kept", "steps read", "kept"):
+        table.add_column(name, justify="right", min_width=5, overflow="fold")
+    table.add_column("dropped, and why", overflow="fold")
+    by_format = ledger.by_format()
+    for name, totals in by_format.items():
+        files = {file.path for file in ledger.files if (file.format_name or "-") == name}
+        _add_row(table, name, len(files), totals, _losses(totals))
+    if len(by_format) > 1:
+        _add_row(table, "all", len({file.path for file in ledger.files}), ledger.total(), [])
+    return table
+
+
+def _losses(totals: Totals) -> list[str]:
+    return [
+        f"{count} {kind}: {reason}"
+        for kind, counts in (
+            ("trajectories", totals.trajectories.dropped),
+            ("steps", totals.steps.dropped),
+            ("files not read", totals.skipped),
+        )
+        for reason, count in counts.most_common()
+    ]
+
+
+def _add_row(table: Table, name: str, files: int, totals: Totals, losses: Sequence[str]) -> None:
+    numbers = (
+        files,
+        totals.trajectories.read,
+        totals.trajectories.kept,
+        totals.steps.read,
+        totals.steps.kept,
+    )
+    table.add_row(name, *map(str, numbers), "\n".join(losses))

@@ -1,0 +1,60 @@
+"""Score completions of expert steps with a recipe's rewards."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.cli import UserError
+from harness.config.load import nearest
+from harness.config.tables import Recipe
+from srl_agent.formats import ActionFormat, FormatError
+from srl_agent.plugins import PluginError, load_named
+from srl_agent.rewards import REWARDS, Score, WeightedRewards, actions_to_json
+from srl_agent.steps import StepExample
+
+
+def make_rewards(recipe: Recipe, action_format: ActionFormat) -> WeightedRewards:
+    """The recipe's rewards and weights. Raises UserError."""
+    functions, weights = {}, {}
+    for table in recipe.rewards:
+        try:
+            found = load_named(table.name, REWARDS, kind="reward")
+        except PluginError as error:
+            raise UserError(f"rewards: {error}{nearest(table.name, REWARDS)}", exit_code=2) from error
+        if table.name in functions:
+            raise UserError(f"rewards: {table.name} is there twice", exit_code=2)
+        try:
+            functions[table.name] = (
+                found(action_format=action_format, **table.settings) if table.name in REWARDS else found
+            )
+        except TypeError as error:
+            raise UserError(f"rewards: settings of {table.name}: {error}", exit_code=2) from error
+        weights[table.name] = table.weight
+    return WeightedRewards(functions=functions, weights=weights)
+
+
+def reward_columns(example: StepExample) -> dict[str, Any]:
+    """What rewards get of a step beside prompt and completion."""
+    return {
+        "trajectory_id": example.trajectory_id,
+        "step_index": example.step_index,
+        "kind": example.kind,
+        "expert_action": example.expert_action,
+        "expert_actions": actions_to_json(example.expert.actions),
+    }
+
+
+def score_examples(
+    rewards: WeightedRewards, examples: Sequence[StepExample], completions: Sequence[str]
+) -> list[Score]:
+    """Score one completion for each example."""
+    rows = [reward_columns(example) for example in examples]
+    return rewards.score(completions, {key: [row[key] for row in rows] for key in rows[0]})
+
+
+def format_error(action_format: ActionFormat, text: str) -> str | None:
+    """What is wrong with a completion's format, or None."""
+    try:
+        action_format.parse(text)
+    except FormatError as error:
+        return str(error)
+    return None

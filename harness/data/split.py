@@ -1,0 +1,68 @@
+"""Hold out whole groups of trajectories or tasks, and thin lists evenly."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Positions of trajectories. No instance, and no repository unless asked for, is on both sides."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+
+
+def split_groups(
+    groups: Sequence[str],
+    *,
+    by: str,
+    fraction: float,
+    count: int | None = None,
+    held_out: Sequence[str] = (),
+    seed: int = 0,
+) -> Split:
+    """:func:`split_trajectories` by the name of the group that each position is in."""
+    positions: dict[str, list[int]] = {}
+    for position, group in enumerate(groups):
+        positions.setdefault(group, []).append(position)
+    if missing := [name for name in held_out if name not in positions]:
+        raise ValueError(f"held out, but not in the data: {', '.join(missing)}; it has {_some(positions)}")
+    total = sum(map(len, positions.values()))
+    wanted = fraction * total if count is None else count
+    chosen = set(held_out) or _choose_groups(positions, wanted=wanted, seed=seed)
+    validation = sorted(p for name in chosen for p in positions[name])
+    train = sorted(p for name, group in positions.items() if name not in chosen for p in group)
+    if not train or not validation:
+        raise ValueError(
+            f"{total} of them in {len(positions)} {by} group(s) leave the "
+            f"{'training' if not train else 'validation'} side empty: "
+            "add data, split by instance, or name what to hold out"
+        )
+    return Split(train=tuple(train), validation=tuple(validation))
+
+
+def _choose_groups(positions: Mapping[str, Sequence[int]], *, wanted: float, seed: int) -> set[str]:
+    chosen: set[str] = set()
+    count = 0
+    for name in sorted(positions, key=lambda name: sha256(f"{seed}:{name}".encode()).digest()):
+        if count >= wanted:
+            break
+        chosen.add(name)
+        count += len(positions[name])
+    return chosen
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")
+
+
+def evenly(items: Sequence[T], limit: int | None) -> Sequence[T]:
+    """At most ``limit`` of the items, evenly spread over them."""
+    if limit is None or limit >= len(items):
+        return items
+    return [items[i * len(items) // limit] for i in range(limit)]

@@ -1,0 +1,179 @@
+"""From a recipe to rows: trajectories on disk, the split, target steps, and their rendering on demand."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+from harness.cli import UserError
+from harness.config.tables import Recipe
+from harness.data.selection import Choice, select
+from harness.data.split import evenly, split_groups
+from harness.data.step_index import Entry, index_steps
+from harness.demo import expert_path
+from harness.demo.math import solved_path
+from srl_agent.formats import ActionFormat, get_format
+from srl_agent.plugins import PluginError
+from srl_agent.steps import StepExample, StepRef, StepSettings, render_example, select_fates
+from trajectories import Trajectory
+from trajectories.store import StoreError, read_trajectory
+
+_CACHED_TRAJECTORIES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepData:
+    """What a recipe trains and validates on."""
+
+    path: Path
+    digest: str  # sha256 of the file
+    action_format: ActionFormat
+    settings: StepSettings
+    train: tuple[StepRef, ...]
+    validation: tuple[StepRef, ...]
+    train_trajectories: tuple[
+        int, ...
+    ]  # positions in the file, also of those without a step that is a target
+    validation_trajectories: tuple[int, ...]
+    left_out: Mapping[str, Mapping[str, int]]  # reason -> count, by side
+    selection: tuple[Choice, ...]  # of data.select: what became of each training step
+    trajectory: Callable[[int], Trajectory]  # by position in the file
+
+    def example(self, ref: StepRef) -> StepExample:
+        """Render one step."""
+        return render_example(
+            self.trajectory(ref.trajectory),
+            ref.step,
+            settings=self.settings,
+            action_format=self.action_format,
+        )
+
+    def count_trajectories(self, refs: Sequence[StepRef]) -> int:
+        return len({ref.trajectory for ref in refs})
+
+
+def load_step_data(recipe: Recipe) -> StepData:
+    """Read, split and select. Raises UserError."""
+    path = _existing_path(recipe)
+    if recipe.steps.show_title and recipe.actions.format != "math-step":
+        raise UserError("steps.show_title: only steps of solutions have titles (actions.format: math-step)")
+    action_format, settings = make_format(recipe), step_settings(recipe)
+    index = index_steps(path, settings=settings, action_format=action_format)
+    entries, sides = index.entries, _split(recipe, path, index.entries)
+    chosen: dict[str, tuple[StepRef, ...]] = {}
+    left_out: dict[str, Counter[str]] = {}
+    selection: list[Choice] = []
+    limits = {"train": recipe.data.train_steps, "validation": recipe.data.validation_steps}
+    for side, limit in limits.items():
+        positions = sides[side]
+        refs, left_out[side] = select_fates(
+            ((i, entries[i].fates) for i in positions), format_name=action_format.name
+        )
+        if not refs:
+            causes = "; ".join(f"{reason}: {n}" for reason, n in left_out[side].items())
+            raise UserError(f"no {side} step is left ({causes or 'trajectories too short'})")
+        if side == "train" and recipe.data.select is not None:
+            keys = [(entries[ref.trajectory].trajectory_id, ref.step) for ref in refs]
+            refs, reasons, selection = select(refs, keys, recipe.data.select, what="training steps")
+            left_out[side] += reasons
+        chosen[side] = tuple(evenly(refs, limit))
+        if len(chosen[side]) < len(refs):
+            left_out[side][f"over data.{side}_steps"] = len(refs) - len(chosen[side])
+    if unresolved := len(entries) - sum(map(len, sides.values())):
+        left_out["train"]["trajectories not known to be right (data.resolved_only)"] = unresolved
+    return StepData(
+        path=path,
+        digest=index.digest,
+        action_format=action_format,
+        settings=settings,
+        train=chosen["train"],
+        validation=chosen["validation"],
+        train_trajectories=sides["train"],
+        validation_trajectories=sides["validation"],
+        left_out=left_out,
+        selection=tuple(selection),
+        trajectory=lru_cache(maxsize=_CACHED_TRAJECTORIES)(partial(_read, path, entries)),
+    )
+
+
+def _existing_path(recipe: Recipe) -> Path:
+    path = data_path(recipe)
+    if path.is_dir():
+        raise UserError(f"data.path: {path} is a folder; give the file of it", exit_code=2)
+    if not path.is_file():
+        raise UserError(f"data.path: no file {path}; make one with `python -m harness.convert`", exit_code=2)
+    return path
+
+
+def _split(recipe: Recipe, path: Path, entries: Sequence[Entry]) -> dict[str, tuple[int, ...]]:
+    """Positions of the trajectories of each side."""
+    if not entries:
+        raise UserError(f"data.path: {path} holds no trajectory")
+    wanted = [i for i, e in enumerate(entries) if not recipe.data.resolved_only or e.resolved is True]
+    if not wanted:
+        raise UserError(f"data.resolved_only: none of the {len(entries)} trajectories in {path} is resolved")
+    by = recipe.data.split_by
+    try:
+        split = split_groups(
+            [entries[i].repository if by == "repository" else entries[i].instance_id for i in wanted],
+            by=by,
+            fraction=recipe.data.validation_fraction,
+            count=recipe.data.validation_count,
+            held_out=recipe.data.held_out,
+            seed=recipe.split_seed,
+        )
+    except ValueError as error:
+        raise UserError(f"data: {error}") from error
+    return {
+        "train": tuple(wanted[i] for i in split.train),
+        "validation": tuple(wanted[i] for i in split.validation),
+    }
+
+
+def _read(path: Path, entries: Sequence[Entry], position: int) -> Trajectory:
+    """The trajectory of an entry. Raises StoreError, also if the file was written anew meanwhile."""
+    entry = entries[position]
+    found = read_trajectory(path, number=entry.line, offset=entry.offset)
+    if found.trajectory_id != entry.trajectory_id:
+        raise StoreError(
+            f"{path}:{entry.line}: {found.trajectory_id} stands where {entry.trajectory_id} stood at the start"
+        )
+    return found
+
+
+def data_path(recipe: Recipe) -> Path:
+    """The file that data.path means."""
+    embedded = {"demo": expert_path, "math-demo": solved_path}
+    return embedded.get(recipe.data.path, lambda: Path(recipe.data.path).expanduser())()
+
+
+def make_format(recipe: Recipe) -> ActionFormat:
+    """The recipe's action format. Raises UserError."""
+    try:
+        return get_format(recipe.actions.format, recipe.actions.tools)
+    except PluginError as error:
+        raise UserError(f"actions: {error}", exit_code=2) from error
+
+
+def prompt_digest(data: StepData) -> str:
+    """Digest of the rendered prompt and target of the first training step: changes when the wording does."""
+    from hashlib import sha256
+
+    example = data.example(data.train[0])
+    return sha256(json.dumps([example.prompt, example.expert_action]).encode()).hexdigest()
+
+
+def step_settings(recipe: Recipe) -> StepSettings:
+    """How the recipe makes prompts and targets of steps."""
+    steps = recipe.steps
+    return StepSettings(
+        context_window=None if steps.context_window == "full" else steps.context_window,
+        include_last_step=steps.include_last_step,
+        show_title=steps.show_title,
+        max_task_chars=steps.max_task_chars,
+        max_observation_chars=steps.max_observation_chars,
+        max_action_chars=steps.max_action_chars,
+        max_prompt_chars=steps.max_prompt_chars,
+    )

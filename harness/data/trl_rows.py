@@ -1,0 +1,45 @@
+"""Steps as rows for other trainers: TRL's ``prompt`` and ``completion``, as our own stages see them."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from harness.config.tables import Recipe, SftTable
+from harness.data.step_data import make_format, step_settings
+from srl_agent.formats import ActionFormat, UnrepresentableActionError
+from srl_agent.steps import StepExample, render_example, select_steps
+from trajectories import Trajectory
+from trajectories.writers import Writer
+
+
+def prompt_completion(recipe: Recipe) -> Writer:
+    """A writer of the rows that the recipe's SFT stage learns from, before any split or selection. Raises UserError."""
+    settings, action_format = step_settings(recipe), make_format(recipe)
+
+    def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[Mapping[str, Any]]:
+        refs, reasons = select_steps([trajectory], settings=settings, action_format=action_format)
+        left_out.update(reasons)
+        if not settings.include_last_step and any(step.actions for step in trajectory.steps):
+            left_out["last step (steps.include_last_step)"] += 1
+        for ref in refs:
+            example = render_example(trajectory, ref.step, settings=settings, action_format=action_format)
+            completion = step_completion(example, action_format, recipe.sft)
+            yield {
+                "prompt": example.prompt,
+                "completion": [{"role": "assistant", "content": completion}],
+                "trajectory_id": example.trajectory_id,
+                "step_index": example.step_index,
+            }
+
+    return write
+
+
+def step_completion(example: StepExample, action_format: ActionFormat, settings: SftTable) -> str:
+    """The expert's step as a completion, with its thought or the filler. Raises UnrepresentableActionError."""
+    filled = replace(example.expert, thought=settings.filler)
+    use_expert = settings.thought == "expert" and example.expert.thought.strip()
+    try:
+        return action_format.render(example.expert if use_expert else filled)
+    except UnrepresentableActionError:  # the thought itself holds a <think> tag
+        return action_format.render(filled)

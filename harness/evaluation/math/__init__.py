@@ -1,0 +1,1 @@
+"""Evaluation on mathematical problems: greedy and sampled answers."""

@@ -1,0 +1,1 @@
+"""Evaluation on software-engineering tasks: patches, judged by tests in containers."""

@@ -1,0 +1,98 @@
+"""Predictions in SWE-bench's shape: read anyone's file, check it against the tasks."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.cli import UserError
+
+GOLD, NOOP, PREDICTIONS = "gold", "noop", "predictions"  # whose patch is judged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A patch for an instance, with SWE-bench's own keys."""
+
+    instance_id: str
+    model_name_or_path: str
+    model_patch: str
+    sample: int = 0  # of several at a task
+
+
+def read_predictions(path: Path, instance_ids: Iterable[str] | None = None) -> dict[str, Prediction]:
+    """Anyone's predictions: ``.jsonl``, or ``.json`` as a list or as an object by instance.
+
+    Raises UserError for what is malformed, for ids that are there twice, and for ids that are none of
+    ``instance_ids``.
+    """
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "no such file"
+        raise UserError(f"--predictions {path}: {what}", exit_code=2)
+    known = None if instance_ids is None else set(instance_ids)
+    found: dict[str, Prediction] = {}
+    for where, row in _prediction_rows(path):
+        prediction = _prediction(row, where)
+        name = prediction.instance_id
+        if name in found:
+            raise UserError(f"{where}: {name} is there twice; keep one prediction an instance", exit_code=2)
+        if known is not None and name not in known:
+            raise UserError(f"{where}: {name} is none of the {len(known)} tasks", exit_code=2)
+        found[name] = prediction
+    if not found:
+        raise UserError(f"{path}: holds no prediction", exit_code=2)
+    return found
+
+
+def read_recipe_predictions(
+    path: str | None, instance_ids: Iterable[str] | None = None
+) -> dict[str, Prediction]:
+    """Those that a recipe names; none if it names none. Raises UserError."""
+    return {} if path is None else read_predictions(Path(path), instance_ids)
+
+
+def _prediction_rows(path: Path) -> Iterable[tuple[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".jsonl":
+            for number, line in enumerate(text.split("\n"), 1):
+                if line.strip():
+                    try:
+                        yield f"{path}:{number}", json.loads(line)
+                    except ValueError as error:
+                        raise UserError(f"{path}:{number}: not JSON: {error}", exit_code=2) from error
+            return
+        value = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8: {error}", exit_code=2) from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}", exit_code=2) from error
+    if isinstance(value, dict):
+        for name, row in value.items():
+            if isinstance(row, dict):
+                row = {"instance_id": name, **row}
+            yield f"{path}: {name}", row
+    elif isinstance(value, list):
+        yield from ((f"{path}: entry {number}", row) for number, row in enumerate(value, 1))
+    else:
+        raise UserError(
+            f"{path}: a list of predictions or an object by instance, not {value!r:.40}", exit_code=2
+        )
+
+
+def _prediction(row: Any, where: str) -> Prediction:
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: a prediction is an object, this is {type(row).__name__}", exit_code=2)
+    name, patch = row.get("instance_id"), row.get("model_patch")
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{where}: a prediction names its instance_id", exit_code=2)
+    if "model_patch" not in row:
+        raise UserError(f"{where}: {name} has no model_patch", exit_code=2)
+    if patch is not None and not isinstance(patch, str):
+        raise UserError(f"{where}: model_patch of {name} is {type(patch).__name__}, not text", exit_code=2)
+    return Prediction(
+        instance_id=name,
+        model_name_or_path=str(row.get("model_name_or_path") or "predictions"),
+        model_patch=patch or "",
+    )

@@ -1,0 +1,267 @@
+"""Check what works on this machine; name what is missing and the command that fixes it.
+
+Every heavy import is inside the check that needs it, so that a broken library is a finding and not a crash.
+"""
+
+import importlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.cli import UserError
+
+Status = Literal["ok", "warning", "missing"]
+DISTRIBUTION = "srl-agent"
+_TRAINING = ("torch", "transformers", "trl", "accelerate", "peft", "datasets")
+_REWARD_LIBRARIES = {"cydifflib": "cydifflib", "difflib-fast": "difflib_fast"}  # distribution -> module
+_INSTALL = "pip install -e ."
+_DISK_GB = 4  # the demo: its model, its checkpoints with the optimizer's state, and room to write
+_MEMORY_GB = 4  # the demo's peak (2.8) with room for the system
+_GB = 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    status: Status
+    found: str
+    required: bool  # whether the main job needs it
+    fix: str | None = None  # the command that fixes it
+
+
+def all_checks() -> list[Check]:
+    """Every check in reading order; one that fails in an unforeseen way is a finding, not a crash."""
+    groups: tuple[tuple[str, bool, Callable[[], Iterator[Check]]], ...] = (
+        ("python", True, check_python),
+        ("packages", True, check_packages),
+        ("torch", True, check_torch),
+        ("rewards", True, check_reward_libraries),
+        ("demo model", True, check_demo_model),
+        ("disk", True, check_disk),
+        ("machine", True, check_machine),
+        ("vllm", False, check_vllm),
+        ("docker", False, check_docker),
+    )
+    checks: list[Check] = []
+    for name, required, group in groups:
+        try:
+            checks.extend(group())
+        except Exception as error:  # a broken library can raise anything on import; say so and look further
+            found = f"{type(error).__name__}: {_first_line(error)}"
+            checks.append(Check(name=name, status="missing", found=found, required=required, fix=_INSTALL))
+    return checks
+
+
+def check_python() -> Iterator[Check]:
+    wanted = metadata.metadata(DISTRIBUTION)["Requires-Python"] or ""
+    fits = _fits(platform.python_version(), wanted)
+    yield Check(
+        name="Python",
+        status="ok" if fits else "missing",
+        found=f"{platform.python_version()} at {sys.executable}",
+        required=True,
+        fix=None if fits else f"install Python {wanted}, then make the virtual environment anew",
+    )
+
+
+def check_packages() -> Iterator[Check]:
+    """The libraries that train, against the ranges that this package was installed with."""
+    for name in _TRAINING:
+        yield _package(name, required=True, install=_INSTALL)
+
+
+def check_torch() -> Iterator[Check]:
+    import torch
+
+    ones = torch.ones(8, 8, dtype=torch.bfloat16)
+    (ones @ ones).sum().item()  # an illegal instruction or a missing kernel shows here
+    yield Check(
+        name="torch runs",
+        status="ok",
+        found=f"multiplies matrices in bf16 on {torch.get_num_threads()} CPU threads",
+        required=True,
+    )
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        found = f"{torch.cuda.get_device_name()}, {free / _GB:.0f} of {total / _GB:.0f} GB free"
+        bf16 = torch.cuda.is_bf16_supported()
+        yield Check(name="GPU", status="ok", found=f"{found}, bf16 {'yes' if bf16 else 'no'}", required=False)
+    elif torch.backends.mps.is_available():
+        yield Check(name="GPU", status="ok", found="Apple GPU (MPS)", required=False)
+    else:
+        build = "built for CUDA" if torch.version.cuda else "a CPU build"
+        yield Check(
+            name="GPU",
+            status="warning",
+            found=f"none; torch is {build}. Enough for the demo, too slow for real models",
+            required=False,
+            fix=None
+            if torch.version.cuda
+            else "on a machine with a GPU: pip install --force-reinstall torch",
+        )
+
+
+def check_reward_libraries() -> Iterator[Check]:
+    for name, module in _REWARD_LIBRARIES.items():
+        importlib.import_module(module)
+        yield _package(name, required=True, install=_INSTALL)
+
+
+def check_demo_model() -> Iterator[Check]:
+    from srl_agent.models.packaged import DEMO_MODEL, PACKAGED_MODELS, cached_model_path
+
+    path = cached_model_path(DEMO_MODEL)
+    requirement = PACKAGED_MODELS[DEMO_MODEL].requirement
+    yield Check(
+        name="demo model",
+        status="ok" if path else "warning",
+        found=f"{DEMO_MODEL} at {path}" if path else f"{DEMO_MODEL} is not in the cache yet",
+        required=True,
+        fix=None
+        if path
+        else f"nothing to do: the first `python -m harness.train` fetches {requirement} (93 MB)",
+    )
+
+
+def check_disk() -> Iterator[Check]:
+    from srl_agent.models.packaged import cache_dir
+
+    for name, folder in (("disk for outputs", Path("outputs")), ("disk for the cache", cache_dir())):
+        existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+        free = shutil.disk_usage(existing).free / _GB
+        writable = os.access(existing, os.W_OK)
+        fix = f"free some space ({_DISK_GB} GB)" if writable else f"make {existing} writable"
+        yield Check(
+            name=name,
+            status="missing" if not writable else "ok" if free >= _DISK_GB else "warning",
+            found=f"{free:.0f} GB free at {existing}" + ("" if writable else ", not writable"),
+            required=True,
+            fix=None if writable and free >= _DISK_GB else fix,
+        )
+
+
+def check_machine() -> Iterator[Check]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = _available_memory_gb()
+    enough = memory is None or memory >= _MEMORY_GB
+    yield Check(
+        name="cores and memory",
+        status="ok" if enough else "warning",
+        found=f"{cores} cores, " + ("memory unknown" if memory is None else f"{memory:.0f} GB available"),
+        required=True,
+        fix=None if enough else f"close other programs: the demo wants {_MEMORY_GB} GB",
+    )
+
+
+def check_vllm() -> Iterator[Check]:
+    """Not imported: that takes many seconds and says no more than whether CUDA is there."""
+    check = _package("vllm", required=False, install='pip install -e ".[vllm]" (on a machine with CUDA)')
+    if check.status == "missing":
+        yield Check(name="vllm", status="warning", found=check.found, required=False, fix=check.fix)
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        yield check
+    else:
+        found = f"{check.found}; serves on this machine, but training through it needs CUDA"
+        yield Check(name="vllm", status="warning", found=found, required=False)
+
+
+def check_docker() -> Iterator[Check]:
+    """Needed to evaluate on tasks whose tests run in containers; DOCKER_HOST is honoured."""
+    import docker
+
+    try:
+        client = docker.from_env(timeout=5)
+        try:
+            version = client.version()
+        finally:
+            client.close()
+    except (docker.errors.DockerException, OSError) as error:
+        at = os.environ.get("DOCKER_HOST", "the default socket")
+        installed = shutil.which("dockerd") or shutil.which("docker")
+        install = "apt-get install docker.io, then " if not installed else ""
+        yield Check(
+            name="Docker",
+            status="warning",
+            found=f"no engine answers at {at}: {_first_line(error)}",
+            required=False,
+            fix=f"{install}systemctl start docker (or run dockerd as root)",
+        )
+    else:
+        found = f"engine {version.get('Version')} ({version.get('Os')}/{version.get('Arch')})"
+        yield Check(name="Docker", status="ok", found=found, required=False)
+
+
+def _package(name: str, *, required: bool, install: str) -> Check:
+    wanted = _wanted(name)
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Check(
+            name=name,
+            status="missing",
+            found=f"not installed (wanted: {wanted or 'any version'})",
+            required=required,
+            fix=install,
+        )
+    if _fits(version, wanted):
+        return Check(name=name, status="ok", found=version, required=required)
+    return Check(
+        name=name,
+        status="missing" if required else "warning",
+        found=f"{version}, outside the tested range {wanted}",
+        required=required,
+        fix=f'pip install "{name}{wanted}"',
+    )
+
+
+def _wanted(name: str) -> str:
+    """The tested range of a package: what our own distribution requires of it."""
+    from packaging.requirements import Requirement
+
+    wanted = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or ()]
+    return next((str(r.specifier) for r in wanted if r.name.lower().replace("_", "-") == name), "")
+
+
+def _fits(version: str, wanted: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(wanted).contains(version, prereleases=True)
+
+
+def _available_memory_gb() -> float | None:
+    """Linux: what can be had without swapping. Elsewhere: the whole memory, or None."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024 / _GB
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GB
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _first_line(error: Any) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:160]
+
+
+def remove_dead_containers() -> list[str]:
+    """Remove containers that dead runs left; return their names. Raises UserError if no engine answers."""
+    from environments.failures import EnvironmentFailure
+    from environments.sandbox.engine import remove_leftovers
+
+    try:
+        return list(remove_leftovers())
+    except EnvironmentFailure as error:
+        raise UserError(str(error)) from error

@@ -1,0 +1,1 @@
+"""Intervals and tests: bootstraps over trajectories, and shares of tasks."""

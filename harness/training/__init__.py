@@ -1,0 +1,1 @@
+"""A training run: its stages, validation, verified tasks, studies and profiles."""

@@ -1,0 +1,97 @@
+"""What happens during a stage: its switch rule, metrics.jsonl, and a line to the person."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformers import TrainerCallback
+
+from harness.config.tables import SwitchTable
+from harness.training.context import SELECTABLE, StageContext
+from harness.training.control import last_train_seconds
+
+
+def plateau_reached(history: Sequence[Mapping[str, Any]], metric: str, switch: SwitchTable) -> bool:
+    """Whether the last ``patience`` evaluations brought no new best value of the metric.
+
+    >>> history = [{"eval_accuracy": value} for value in (0.1, 0.3, 0.3, 0.2)]
+    >>> plateau_reached(history, "eval_accuracy", SwitchTable(rule="plateau", patience=2))
+    True
+    """
+    if switch.rule != "plateau":
+        return False
+    best, since = -math.inf, 0
+    for value in (row[metric] for row in history if metric in row):
+        best, since = (value, 0) if value > best + switch.min_delta else (best, since + 1)
+    return since >= switch.patience
+
+
+class SwitchCallback(TrainerCallback):
+    """Ends a stage early by its switch rule."""
+
+    def __init__(self, switch: SwitchTable, metric: str) -> None:
+        self._switch = switch
+        self._metric = metric
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if plateau_reached(state.log_history, self._metric, self._switch):
+            control.should_training_stop = True
+
+
+class RunCallback(TrainerCallback):
+    """Metrics to metrics.jsonl, a line a step to the person, a validation at the end of the stage."""
+
+    def __init__(self, stage: str, context: StageContext) -> None:
+        self._stage = stage
+        self._context = context
+        self._started = self._step_started = time.monotonic()
+        self._first_step = 0
+        self._train_seconds = last_train_seconds(context.run.metrics, stage)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._started, self._first_step = time.monotonic(), state.global_step
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._step_started = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._train_seconds += time.monotonic() - self._step_started
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if not state.is_world_process_zero or not logs or "train_runtime" in logs:
+            return
+        kind = "validation" if SELECTABLE & logs.keys() else "train"
+        row = {"stage": self._stage, "step": state.global_step, "time": time.time(), "kind": kind}
+        spent = {"train_seconds": round(self._train_seconds, 2)} if kind == "train" else {}
+        self._context.run.append(self._context.run.metrics, [{**row, **spent, **_finite(logs)}])
+        self._context.teller.say(
+            f"{self._stage} {state.global_step}/{state.max_steps}  " + self._line(logs, state)
+        )
+
+    def _line(self, logs: Mapping[str, Any], state: Any) -> str:
+        shown = {
+            "eval_step_reward": "held-out reward",
+            "eval_format_rate": "format",
+            "eval_accuracy": "accuracy",
+            "loss": "loss",
+            "reward": "reward",
+            "sampling/kept_fraction": "kept",
+            "sampling/format_failure_rate": "bad format",
+        }
+        parts = [f"{label} {logs[key]:.3f}" for key, label in shown.items() if logs.get(key) is not None]
+        done = state.global_step - self._first_step
+        if done and not SELECTABLE & logs.keys():
+            left = (time.monotonic() - self._started) / done * (state.max_steps - state.global_step)
+            parts.append(f"about {math.ceil(left / 6) / 10:.1f} min left")
+        return "  ".join(parts)
+
+
+def _finite(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: such values become null."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in logs.items()
+    }

@@ -1,0 +1,62 @@
+"""Check what a run trains on against what is evaluated."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from environments.math.tasks import MathTask
+from environments.swe.tasks import SWETask
+from harness.cli import UserError
+from harness.config.tables import Recipe
+from harness.data.contamination import Contamination, Held, Trained
+from harness.data.contamination_gate import held, refuse_contamination, trained_trajectories
+from harness.data.step_data import StepData
+from harness.evaluation.tasks import evaluation_set
+from harness.training.outcomes import outcome_tasks
+
+_OUTCOMES = "outcomes, held out"
+
+
+def check_training(recipe: Recipe, data: StepData) -> Contamination | None:
+    """What a run trains on against what is evaluated, None if that is nothing. Raises UserError.
+
+    Evaluated are the sets of ``contamination.against``, and without being asked the held-out tasks of ``outcomes``.
+    Trained on are the trajectories of the training side, for the stages that learn from them, and for rlvr the
+    training tasks of ``outcomes``. The two sides of one split are not compared: how it is split is the recipe's word.
+    """
+    table = recipe.contamination
+    tasks = [one for name in table.against for one in _named_set(name)]
+    trained: list[Iterable[Trained]] = []
+    if {"sft", "srl"} & set(recipe.stages):
+        trained.append(trained_trajectories(data.path, only=frozenset(data.train_trajectories)))
+    if sides := outcome_tasks(recipe, data):
+        if not sides.of_data:
+            tasks += held(sides.validation, _OUTCOMES)
+        if "rlvr" in recipe.stages:
+            trained.append(_trained_tasks(sides.train))
+    if not tasks:
+        return None
+    return refuse_contamination(tasks, chain(*trained), table)
+
+
+def _named_set(name: str) -> list[Held]:
+    try:
+        return held(evaluation_set(name), name)
+    except UserError as error:
+        raise UserError(
+            f"contamination.against: {error}; or name no set: contamination.against=[]", exit_code=2
+        ) from error
+
+
+def _trained_tasks(tasks: Iterable[SWETask | MathTask]) -> Iterator[Trained]:
+    for task, one in zip(tasks, held(tasks, _OUTCOMES), strict=True):
+        yield Trained(
+            name=one.name,
+            where=f"outcomes, {task.instance_id}",
+            text=one.text,
+            instance_id=one.instance_id,
+            repo=one.repo,
+            commits=frozenset({one.base_commit} - {""}),
+            names_base=bool(one.base_commit),
+            patch=one.patch,
+            split_from=_OUTCOMES,
+        )

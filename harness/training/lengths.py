@@ -1,0 +1,46 @@
+"""Whether completions may be as long as the expert's, think span included: what is cut scores as a broken format."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.config.tables import Recipe
+from harness.data.split import evenly
+from harness.data.step_data import StepData
+from harness.data.trl_rows import step_completion
+from srl_agent.steps import StepRef
+
+_STEPS = 400  # of a side are measured, evenly spread
+_TOO_MANY = 0.1  # share of cut actions from which on it is said
+_TRL_LONGEST = 256  # TRL's own max_completion_length
+
+
+def length_warnings(recipe: Recipe, data: StepData, tokenizer: Any) -> list[str]:
+    """One line for each limit that cuts more than a tenth of the expert's own actions."""
+    limits: list[tuple[str, int, Sequence[StepRef]]] = []
+    if "srl" in recipe.stages:
+        longest = int(recipe.srl.trl.get("max_completion_length") or _TRL_LONGEST)
+        limits.append(("srl.trl.max_completion_length", longest, data.train))
+    if recipe.validation.steps:
+        limits.append(("validation.max_new_tokens", recipe.validation.max_new_tokens, data.validation))
+    found = (_warning(*limit, recipe, data, tokenizer) for limit in limits)
+    return [warning for warning in found if warning]
+
+
+def _warning(
+    setting: str, limit: int, refs: Sequence[StepRef], recipe: Recipe, data: StepData, tokenizer: Any
+) -> str | None:
+    lengths = completion_lengths(evenly(refs, _STEPS), recipe, data, tokenizer)
+    cut = sum(length > limit for length in lengths)
+    if cut <= _TOO_MANY * len(lengths):
+        return None
+    return (
+        f"{setting} is {limit} and cuts {cut} of {len(lengths)} expert actions ({100 * cut / len(lengths):.0f} %, "
+        f"think span included; the longest has {max(lengths)} tokens): the model cannot write them, and what is cut "
+        "scores as a broken format"
+    )
+
+
+def completion_lengths(refs: Sequence[StepRef], recipe: Recipe, data: StepData, tokenizer: Any) -> list[int]:
+    """Tokens of the expert's completions as SFT would learn them, the end token included."""
+    texts = [step_completion(data.example(ref), data.action_format, recipe.sft) for ref in refs]
+    return [len(ids) + 1 for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]

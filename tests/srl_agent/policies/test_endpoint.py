@@ -1,0 +1,213 @@
+"""The endpoint policy against a real server that misbehaves on purpose."""
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from importlib.util import find_spec
+from time import time
+from typing import Any
+
+import pytest
+
+from srl_agent.plugins import PluginError
+from srl_agent.policies import ContextOverflowError, Policy, PolicyError, Sampling, make_policy
+from tests.srl_agent.policies.chat_server import ChatServer, Reply, chat, serve
+
+PROMPT = [{"role": "user", "content": "Hello"}]
+
+
+def policy(url: str, **settings: Any) -> Policy:
+    quick = {"retries": 2, "backoff": 0.01, "timeout": 5.0}
+    return make_policy("endpoint", {"base_url": url, "model": "m", **quick, **settings})
+
+
+def ask(server: ChatServer, n: int = 1, sampling: Sampling | None = None, **settings: Any) -> list[str]:
+    made = policy(server.url, **settings).generate(PROMPT, n=n, sampling=sampling or Sampling())
+    return [completion.text for completion in made]
+
+
+def test_what_is_sent_and_what_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", "secret")
+    sampling = Sampling(temperature=0.5, top_p=0.9, max_tokens=11, stop=("END",), seed=3)
+    with serve(Reply(chat("Hi", tokens=5))) as server:
+        asked = policy(server.url, api_key_env="THE_KEY", extra={"top_k": 20})
+        (completion,) = asked.generate(PROMPT, sampling=sampling)
+    assert asked.name == "m"
+    assert server.requests == [
+        {
+            "path": "/v1/chat/completions", "model": "m", "messages": PROMPT, "n": 1, "temperature": 0.5,
+            "top_p": 0.9, "max_tokens": 11, "stop": ["END"], "seed": 3, "top_k": 20,
+        }
+    ]  # fmt: skip
+    assert server.headers[0]["authorization"] == "Bearer secret"
+    assert (completion.text, completion.finish_reason) == ("Hi", "stop")
+    assert (completion.prompt_tokens, completion.completion_tokens) == (7, 5)
+
+
+def test_several_samples_in_one_request() -> None:
+    with serve(Reply(chat("a", "b", "c", tokens=10))) as server:
+        made = policy(server.url).generate(PROMPT, n=3, sampling=Sampling())
+    assert [c.text for c in made] == ["a", "b", "c"]
+    assert [c.completion_tokens for c in made] == [4, 3, 3]
+    assert [r["n"] for r in server.requests] == [3]
+
+
+def test_n_refused_becomes_n_requests_with_seeds_of_their_own() -> None:
+    refusal = Reply({"error": {"message": "n must be 1"}}, status=400)
+    with serve(refusal, Reply(chat("a")), Reply(chat("b")), Reply(chat("c"))) as server:
+        asked = policy(server.url)
+        made = asked.generate(PROMPT, n=2, sampling=Sampling(temperature=1.0, seed=5))
+        made += asked.generate(PROMPT, n=2, sampling=Sampling())
+    assert [c.text for c in made] == ["a", "b", "c", "c"]
+    assert [r["n"] for r in server.requests] == [2, 1, 1, 1, 1]  # it is not asked for two again
+    assert [r.get("seed") for r in server.requests] == [5, 5, 6, None, None]
+
+
+def test_n_ignored_is_made_up_for() -> None:
+    with serve(Reply(chat("a")), Reply(chat("b", "c"))) as server:
+        assert ask(server, n=3) == ["a", "b", "c"]
+    assert [r["n"] for r in server.requests] == [3, 2]
+
+
+def test_500_twice_then_fine() -> None:
+    with serve(Reply("boom", status=500), Reply("boom", status=503), Reply(chat("Hi"))) as server:
+        assert ask(server) == ["Hi"]
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("value", ["0.4", "date"])
+def test_429_waits_as_long_as_it_is_told(value: str) -> None:
+    wait = formatdate(time() + 2, usegmt=True) if value == "date" else value
+    with serve(Reply("busy", status=429, headers={"retry-after": wait}), Reply(chat("Hi"))) as server:
+        assert ask(server) == ["Hi"]
+    assert server.times[1] - server.times[0] >= 0.4
+
+
+def test_nobody_listens() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with pytest.raises(
+        PolicyError, match=rf"{url}/chat/completions: cannot be reached: .*tried 3 times.*base_url"
+    ):
+        policy(url).generate(PROMPT, sampling=Sampling())
+
+
+def test_too_slow() -> None:
+    with serve(Reply(chat("Hi"), after=1.0)) as server:
+        with pytest.raises(PolicyError, match=r"no answer in time \(tried 2 times\); raise `timeout`"):
+            ask(server, timeout=0.2, retries=1)
+        assert len(server.requests) == 2
+
+
+GARBAGE = {
+    "html": "<html><body>Bad gateway</body></html>",
+    "empty": "",
+    "list": "[1]",
+    "no choices": {"object": "error", "message": "?"},
+    "empty choices": {"choices": []},
+    "null choices": {"choices": None},
+    "null content": chat(None),
+    "content of another kind": chat(["Hi"]),  # type: ignore[arg-type]
+    "no message": {"choices": [{"text": "Hi"}]},
+}
+
+
+@pytest.mark.parametrize("body", GARBAGE.values(), ids=GARBAGE.keys())
+def test_garbage_is_retried_and_then_named(body: Any) -> None:
+    with serve(Reply(body), Reply(chat("Hi"))) as server:
+        assert ask(server) == ["Hi"]
+    with serve(Reply(body)) as server:
+        with pytest.raises(PolicyError, match=rf"{server.url}.*something else than a chat completion"):
+            ask(server)
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(("status", "advice"), [(400, ""), (401, "api_key_env"), (404, "`model` right")])
+def test_a_refusal_is_not_retried(status: int, advice: str) -> None:
+    with serve(Reply({"error": {"message": "no such thing"}}, status=status)) as server:
+        with pytest.raises(PolicyError, match=rf"refuses with {status}: .*no such thing.*{advice}") as caught:
+            ask(server)
+        assert not isinstance(caught.value, ContextOverflowError)
+        assert len(server.requests) == 1
+
+
+OVERFLOWS = {
+    "openai": {
+        "error": {
+            "message": "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000.",
+            "code": "context_length_exceeded",
+        }
+    },
+    "vllm": {
+        "object": "error",
+        "message": "This model's maximum context length is 16384 tokens. However, you requested 122946 tokens.",
+        "code": 400,
+    },
+    "vllm, the prompt alone": {"message": "max_tokens must be at least 1, got -186.", "code": 400},
+    "vllm, older": {"message": "The prompt (total length 25938) is too long to fit into the model"},
+    "sglang": {"message": "The input (9000 tokens) is longer than the model's context length (8192 tokens)."},
+    "llama.cpp": {"error": {"type": "exceed_context_size_error", "message": "request exceeds it"}},
+}
+
+
+@pytest.mark.parametrize("body", OVERFLOWS.values(), ids=OVERFLOWS.keys())
+def test_a_prompt_that_does_not_fit(body: Any) -> None:
+    with serve(Reply(body, status=400)) as server:
+        with pytest.raises(ContextOverflowError, match="does not fit the context"):
+            ask(server, n=2)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
+def test_thinking_that_was_split_off_comes_first(key: str) -> None:
+    with serve(Reply(chat("\n\nls", **{key: "\nLook.\n"}))) as server:
+        assert ask(server) == ["<think>\nLook.\n</think>\n\nls"]
+    with serve(Reply(chat("<think>Look.</think>ls", **{key: "Look."}))) as server:
+        assert ask(server) == ["<think>Look.</think>ls"]
+
+
+def test_thinking_that_was_cut_off_is_an_answer() -> None:
+    body = chat(None, reasoning_content="Hm")
+    body["choices"][0]["finish_reason"] = "length"
+    with serve(Reply(body)) as server:
+        (made,) = policy(server.url).generate(PROMPT, sampling=Sampling())
+    assert (made.text, made.finish_reason) == ("<think>\nHm", "length")
+
+
+def test_without_usage_tokens_are_zero() -> None:
+    with serve(Reply({"choices": chat("Hi")["choices"]})) as server:
+        (made,) = policy(server.url).generate(PROMPT, sampling=Sampling())
+    assert (made.prompt_tokens, made.completion_tokens) == (0, 0)
+
+
+def test_from_several_threads() -> None:
+    with serve(Reply(chat("Hi"), after=0.05)) as server:
+        asked = policy(server.url)
+        with ThreadPoolExecutor(4) as pool:
+            made = list(pool.map(lambda _: asked.generate(PROMPT, sampling=Sampling())[0].text, range(8)))
+    assert made == ["Hi"] * 8
+
+
+def test_what_is_wrong_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_KEY", raising=False)
+    with pytest.raises(PolicyError, match="NO_KEY is not set"):
+        policy("http://localhost/v1", api_key_env="NO_KEY")
+    with pytest.raises(PolicyError, match="'localhost:8000' is no http"):
+        policy("localhost:8000")
+    with pytest.raises(PluginError, match=r"policy endpoint has no setting url: it takes .*base_url"):
+        make_policy("endpoint", {"url": "x"})
+    with pytest.raises(PluginError, match="policy endpoint needs the setting base_url, model"):
+        make_policy("endpoint", {})
+    with pytest.raises(
+        PluginError, match="unknown policy 'vlm': use one of endpoint, transformers, vllm, or"
+    ):
+        make_policy("vlm", {})
+    with pytest.raises(PluginError, match="cannot be imported"):
+        make_policy("tests.nowhere:Policy", {})
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vllm is installed")
+def test_an_extra_that_is_not_installed_is_named() -> None:
+    with pytest.raises(PluginError, match=r"No module named 'vllm'; pip install 'srl-agent\[vllm\]'"):
+        make_policy("vllm", {"model": "m"})

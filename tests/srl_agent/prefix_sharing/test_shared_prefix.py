@@ -1,0 +1,387 @@
+"""Every token once: trees of prompts, and scores and gradients equal to those of plain rows."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    PretrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+from trl.trainer.utils import add_fused_lm_head
+
+from srl_agent.prefix_sharing import packed_attention
+from srl_agent.prefix_sharing.kv_cache import why_not
+from srl_agent.prefix_sharing.logprobs import Scores, add_shared_prefix
+from srl_agent.prefix_sharing.packed_attention import Packing, packed_mask_fn
+from srl_agent.prefix_sharing.prefix_tree import Node, Row, build_trees, count_tokens, rows_of
+from srl_agent.prefix_sharing.sft_labels import add_shared_labels, is_worth_it, rows_of_labels
+from srl_agent.training.lm_head import fit_lm_head_to_cpu
+
+VOCABULARY = 200
+SIZES: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 2048,
+}
+CONFIGS: dict[str, PretrainedConfig] = {
+    "qwen2": Qwen2Config(**SIZES),
+    "qwen3": Qwen3Config(**SIZES, head_dim=16),
+    "llama": LlamaConfig(**SIZES, tie_word_embeddings=True),
+    "mistral": MistralConfig(**SIZES, sliding_window=None),
+}
+
+
+def make(
+    name: str = "qwen2",
+    *,
+    attention: str = "sdpa",
+    lora: bool = False,
+    dtype: Any = torch.float32,
+    tokens_per_call: int | None = None,
+    outputs: tuple[str, ...] = ("log_probs", "entropy"),
+    device: str = "cpu",
+) -> Any:
+    fit_lm_head_to_cpu()
+    torch.manual_seed(0)
+    base = AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation=attention).to(device, dtype)
+    assert why_not(base) is None
+    add_fused_lm_head(base, temperature=0.7, outputs=outputs)
+    model = base
+    if lora:
+        model = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+    add_shared_prefix(base, tokens_per_call=tokens_per_call)
+    return model.train()
+
+
+def random_rows(draw: random.Random) -> list[Row]:
+    """Groups of completions over prompts that grow, branch off, or have little in common."""
+
+    def tokens(low: int, high: int) -> list[int]:
+        return [draw.randrange(VOCABULARY) for _ in range(draw.randrange(low, high))]
+
+    trunk, rows = tokens(20, 150), []
+    for _ in range(draw.randrange(1, 5)):
+        prompt = trunk[: draw.randrange(1, len(trunk) + 1)] + (tokens(1, 60) if draw.random() < 0.4 else [])
+        rows += [Row(prompt=prompt, completion=tokens(0, 30)) for _ in range(draw.randrange(1, 5))]
+        trunk = trunk + tokens(0, 50)
+    draw.shuffle(rows)
+    return rows
+
+
+def plain(model: Any, rows: Sequence[Row]) -> list[Scores]:
+    """TRL's own way, one row at a time."""
+    scores = []
+    for row in rows:
+        ids = torch.tensor([[*row.prompt, *row.completion]], device=model.device)
+        labels = ids.clone()
+        labels[:, : len(row.prompt)] = -100
+        output = model(input_ids=ids, labels=labels, fused_lm_head=True)
+        count = len(row.completion)
+        shape = slice(output.log_probs.shape[1] - count, None)
+        scores.append(Scores(output.log_probs[0, shape], output.entropy[0, shape]))
+    return scores
+
+
+def gradient(model: Any, scores: Sequence[Scores], seed: int) -> torch.Tensor:
+    torch.manual_seed(seed)
+    loss = sum((s * torch.randn(len(s)).to(s.device)).sum() + 0.1 * e.sum() for s, e, _ in scores)
+    model.zero_grad()
+    assert isinstance(loss, torch.Tensor)
+    loss.backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+def check(model: Any, seed: int, *, checkpointing: bool = False) -> None:
+    rows = random_rows(random.Random(seed))
+    wanted = plain(model, rows)
+    expected = gradient(model, wanted, seed)
+    if checkpointing:
+        model.gradient_checkpointing_enable()
+    found = model(shared_rows=rows)
+    actual = gradient(model, found, seed)
+    for (score, entropy, _), (other, other_entropy, _) in zip(wanted, found, strict=True):
+        torch.testing.assert_close(other, score, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(other_entropy, entropy, rtol=1e-5, atol=1e-5)
+    assert float((actual - expected).norm() / expected.norm()) < 1e-5
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_scores_and_gradients_equal_those_of_plain_rows(name: str, attention: str) -> None:
+    model = make(name, attention=attention)
+    for seed in range(4):
+        check(model, seed)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_so_they_do_on_a_gpu(name: str, checkpointing: bool) -> None:
+    model = make(name, device="cuda", tokens_per_call=300)
+    for seed in range(4):
+        check(model, seed, checkpointing=checkpointing)
+
+
+@torch.no_grad()
+def test_flex_attention_sees_what_the_mask_in_memory_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward only: backward it has no way on a CPU."""
+    model = make()
+    for seed in range(4):
+        rows = random_rows(random.Random(seed))
+        wanted = model(shared_rows=rows)
+        with monkeypatch.context() as patch:
+            patch.setattr(packed_attention, "_has_flex_attention", lambda model: True)
+            found = model(shared_rows=rows)
+        for (score, *_), (other, *_) in zip(wanted, found, strict=True):
+            torch.testing.assert_close(other, score, rtol=1e-5, atol=1e-5)
+
+
+def test_a_completion_sees_its_prompt_and_itself() -> None:
+    sees = packed_mask_fn(Packing(prompts=[3, 5], completions=[2, 1], kept=5), device="cpu")
+    seen = sees(None, None, torch.arange(3)[:, None], torch.arange(8))
+    assert [row.nonzero()[:, 0].tolist() for row in seen] == [
+        [0, 1, 2, 5],
+        [0, 1, 2, 5, 6],
+        [0, 1, 2, 3, 4, 7],
+    ]
+
+
+def test_so_they_do_where_completions_need_many_calls() -> None:
+    for seed in range(6):
+        check(make(tokens_per_call=40), seed)
+
+
+def test_a_trajectory_is_one_call_for_its_prompts_and_one_for_its_completions() -> None:
+    model = make()
+    calls: list[int] = []
+    model.base_model.register_forward_pre_hook(
+        lambda module, args, kwargs: calls.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    prompts = [list(range(100)), list(range(160)), list(range(199))]
+    model(shared_rows=[Row(prompt=prompt, completion=[1] * 10) for prompt in prompts for _ in range(4)])
+    assert calls == [198, 120]
+
+
+@pytest.mark.parametrize("tokens_per_call", [40, None])
+@pytest.mark.parametrize("name", ["qwen2", "llama"])
+def test_so_they_do_where_gradients_are_recomputed(name: str, tokens_per_call: int | None) -> None:
+    for seed in range(4):
+        check(make(name, tokens_per_call=tokens_per_call), seed, checkpointing=True)
+
+
+def test_no_activation_is_kept_where_gradients_are_recomputed() -> None:
+    rows = random_rows(random.Random(1))
+    unique, _ = count_tokens(build_trees(rows), rows)
+    kept = []
+    for checkpointing in (False, True):
+        model = make(tokens_per_call=40)
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        storages: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor, storages: dict[int, int] = storages) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            scores = model(shared_rows=rows)
+        kept.append(sum(size for place, size in storages.items() if place not in weights))
+        assert len(scores) == len(rows)
+    assert kept[1] < kept[0] / 20, (kept, unique)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_so_they_do_for_an_adapter(checkpointing: bool) -> None:
+    for seed in range(3):
+        model = make(lora=True)
+        if checkpointing:
+            model.enable_input_require_grads()
+        check(model, seed, checkpointing=checkpointing)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_layers_below_the_first_adapter_compute_no_gradient(checkpointing: bool) -> None:
+    """Though transformers has the embeddings ask for one where layers are recomputed."""
+    base = make()
+    last = LoraConfig(r=4, target_modules=r".*layers\.2\..*_proj", init_lora_weights=False)
+    model = get_peft_model(base, last).train()
+    if checkpointing:
+        model.enable_input_require_grads()  # as TRL does; gradient_checkpointing_enable does it once more
+    check(model, 0, checkpointing=checkpointing)
+    passed = {0: 0, 1: 0, 2: 0}
+    for index, layer in enumerate(base.model.layers):
+        layer.register_full_backward_hook(lambda *_, i=index: passed.update({i: passed[i] + 1}))
+    rows = random_rows(random.Random(0))
+    gradient(model, model(shared_rows=rows), 0)
+    assert passed[0] == passed[1] == 0 < passed[2]
+    assert base.model.embed_tokens(torch.tensor([1])).requires_grad == checkpointing  # as it was before
+
+
+def test_bfloat16_is_as_near_as_its_rounding() -> None:
+    model = make(dtype=torch.bfloat16)
+    rows = random_rows(random.Random(5))
+    with torch.no_grad():
+        wanted, found = plain(model, rows), model(shared_rows=rows)
+    for (score, *_), (other, *_) in zip(wanted, found, strict=True):
+        assert float((score - other).abs().max()) < 0.1 if len(score) else True
+
+
+def test_without_gradients_the_scores_are_the_same() -> None:
+    model = make().eval()
+    rows = random_rows(random.Random(7))
+    with torch.no_grad():
+        for (score, *_), (other, *_) in zip(plain(model, rows), model(shared_rows=rows), strict=True):
+            torch.testing.assert_close(other, score, rtol=1e-5, atol=1e-5)
+
+
+def test_a_call_without_rows_is_the_models_own() -> None:
+    model = make()
+    ids = torch.tensor([[1, 2, 3]])
+    assert model(input_ids=ids).logits.shape == (1, 3, VOCABULARY)
+
+
+def test_who_cannot_share_is_told_why() -> None:
+    tiny = {"n_embd": 32, "n_layer": 1, "n_head": 2, "vocab_size": 50}
+    assert "gpt2 is none of" in str(why_not(AutoModelForCausalLM.from_config(GPT2Config(**tiny))))
+    sliding = Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=8, max_window_layers=1)
+    assert "sliding window" in str(why_not(AutoModelForCausalLM.from_config(sliding)))
+
+
+# --- trees ------------------------------------------------------------------------------------------
+
+
+def spell(node: Node, above: Sequence[int] = ()) -> dict[int, list[int]]:
+    """The tokens that each row of a tree sees."""
+    path = [*above, *node.tokens]
+    found = dict.fromkeys(node.rows, path)
+    assert node.start == len(above)
+    for child in node.children:
+        found |= spell(child, path)
+    return found
+
+
+PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12), min_size=1, max_size=8)
+
+
+@given(prompts=PROMPTS, shortest=st.integers(1, 5))
+def test_every_row_is_in_one_node_and_sees_its_own_prompt(prompts: list[list[int]], shortest: int) -> None:
+    rows = [Row(prompt=prompt, completion=[0]) for prompt in prompts]
+    trees = build_trees(rows, shortest=shortest)
+    seen: dict[int, list[int]] = {}
+    for tree in trees:
+        part = spell(tree)
+        assert not part.keys() & seen.keys()
+        seen |= part
+    assert seen == {index: prompt[:-1] for index, prompt in enumerate(prompts)}
+    shared, alone = count_tokens(trees, rows)
+    assert shared <= alone
+
+
+def test_a_group_and_a_trajectory_are_paid_for_once() -> None:
+    prompts = [list(range(100)), list(range(160)), list(range(220))]
+    rows = [Row(prompt=prompt, completion=[1] * 10) for prompt in prompts for _ in range(4)]
+    trees = build_trees(rows)
+    assert count_tokens(trees, rows) == (219 + 12 * 10, 4 * (100 + 160 + 220) + 120)
+    (root,) = trees
+    assert [(node.start, node.end, len(node.rows)) for node in root.walk()] == [
+        (0, 99, 4), (99, 159, 4), (159, 219, 4),
+    ]  # fmt: skip
+
+
+def test_a_short_beginning_is_not_worth_sharing() -> None:
+    rows = [Row(prompt=[1, 2, 3, *[k] * 50], completion=[1]) for k in (4, 5)]
+    assert [tree.start for tree in build_trees(rows)] == [0, 0]
+    assert len(build_trees(rows, shortest=3)) == 1
+
+
+def test_padding_is_no_token() -> None:
+    ids = torch.tensor([[0, 0, 5, 6, 7, 8, 0], [1, 2, 3, 4, 9, 0, 0]])
+    mask = torch.tensor([[0, 0, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 0, 0]])
+    assert rows_of(ids, mask, 3) == [
+        Row(prompt=[5, 6], completion=[7, 8]),
+        Row(prompt=[1, 2, 3, 4], completion=[9]),
+    ]
+
+
+# --- supervised rows -------------------------------------------------------------------------------------------
+
+
+def labelled(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+    """A batch of the rows as TRL collates it, padded on the right."""
+    width = max(len(row.prompt) + len(row.completion) for row in rows)
+    ids, mask, labels = [], [], []
+    for row in rows:
+        whole, pad = [*row.prompt, *row.completion], width - len(row.prompt) - len(row.completion)
+        ids.append(whole + [0] * pad)
+        mask.append([1] * len(whole) + [0] * pad)
+        labels.append([-100] * len(row.prompt) + list(row.completion) + [-100] * pad)
+    batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    return {key: torch.tensor(value) for key, value in batch.items()}
+
+
+def nested(seed: int, *, tokens: int = 400) -> list[Row]:
+    """A row for each of four steps of a trajectory, with a context that grows."""
+    draw = random.Random(seed)
+    whole = [draw.randrange(VOCABULARY) for _ in range(tokens + 400)]
+    starts = [tokens + 90 * step + draw.randrange(40) for step in range(4)]
+    return [
+        Row(prompt=whole[:start], completion=whole[start : start + draw.randrange(1, 60)]) for start in starts
+    ]
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_supervised_rows_of_a_trajectory_give_the_plain_loss_and_gradient(lora: bool) -> None:
+    batch = labelled(nested(0))
+    outputs, gradients, tokens = [], [], []
+    for shares in (False, True):
+        model = make(lora=lora, outputs=("log_probs", "entropy", "is_top1"))
+        base = model.get_base_model() if lora else model
+        if shares:
+            add_shared_labels(base)
+        seen: list[int] = []
+        base.base_model.register_forward_pre_hook(
+            lambda module, args, kwargs, seen=seen: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+        )
+        output = model(**batch, fused_lm_head=True)
+        model.zero_grad()
+        output.loss.backward()
+        outputs.append(output)
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+        tokens.append(sum(seen))
+    for name in ("loss", "log_probs", "entropy", "is_top1", "label_mask"):
+        torch.testing.assert_close(outputs[1][name], outputs[0][name], rtol=1e-5, atol=1e-5)
+    assert float((gradients[1] - gradients[0]).norm() / gradients[0].norm()) < 1e-5
+    assert tokens[1] < tokens[0] / 2
+
+
+def test_supervised_rows_that_share_too_little_or_have_gaps_go_the_plain_way() -> None:
+    alone = [nested(seed)[0] for seed in range(4)]
+    assert is_worth_it(nested(0))
+    assert not is_worth_it(alone)
+    batch = labelled(nested(0))
+    assert rows_of_labels(**batch) == nested(0)
+    gap = batch["labels"].clone()
+    gap[0, int((gap[0] != -100).int().argmax()) + 1] = -100
+    model = make(outputs=("log_probs", "entropy", "is_top1"))
+    plain = model(**{**batch, "labels": gap}, fused_lm_head=True)
+    add_shared_labels(model)
+    found = model(**{**batch, "labels": gap}, fused_lm_head=True)
+    assert torch.equal(found.log_probs, plain.log_probs)
+    assert int(found.label_mask.sum()) == int((gap[:, 1:] != -100).sum())

@@ -1,0 +1,248 @@
+"""What goes out comes back the same, and is what the format's own tools take."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import atif
+import pytest
+from hypothesis import HealthCheck, given, settings
+from openai.types.responses import FunctionToolParam, ResponseInputParam
+from pydantic import TypeAdapter
+
+from harness import cli
+from harness.convert import main
+from harness.demo import expert_path
+from tests.trajectories.made import TRAJECTORIES
+from trajectories import Action, Step, Trajectory
+from trajectories.ledger import Ledger
+from trajectories.readers.pipeline import read_trajectories_of
+from trajectories.store import read_trajectories
+from trajectories.writers import WRITERS
+
+LS = Action(name="bash", arguments={"command": "ls"})
+CAT = Action(name="bash", arguments={"command": "cat a", "timeout": 5})
+
+
+def made(*steps: Step, **fields: Any) -> Trajectory:
+    fields = {"trajectory_id": "t", "instance_id": "acme__w-1", "task": "Fix it.", "source": "trae"} | fields
+    return Trajectory(steps=steps, **fields)
+
+
+TWO = made(
+    Step(thought="Look.", actions=(LS, CAT), observation="a\nx"),
+    Step(thought="Hm.", actions=(), observation="Go on."),
+    Step(thought="", actions=(LS,), observation="", target=False),
+    Step(thought="", actions=(LS,), observation=""),
+    Step(thought="Done.", actions=(), observation=""),
+    model="m", resolved=False, patch="diff --git", metadata={"prompt": "p"},
+)  # fmt: skip
+
+
+def rows(trajectory: Trajectory, name: str) -> list[Any]:
+    """As they stand in the file."""
+    return [json.loads(json.dumps(row)) for row in WRITERS[name](trajectory, Counter())]
+
+
+def back(lines: list[Any], folder: Path) -> tuple[list[Trajectory], Ledger]:
+    """Through a file, detection, grouping and the ledger."""
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ledger = Ledger()
+    found = [trajectory for trajectory, _ in read_trajectories_of([path], ledger)]
+    ledger.check()
+    return found, ledger
+
+
+@pytest.mark.parametrize("name", ["atif", "pivot", "store"])
+def test_the_demo_comes_back_identical(name, tmp_path):
+    known = list(read_trajectories(expert_path()))
+    found, ledger = back([row for trajectory in known for row in rows(trajectory, name)], tmp_path)
+    assert found == known
+    assert ledger.total().steps.read == sum(len(trajectory.steps) for trajectory in known)
+
+
+@pytest.mark.parametrize("name", ["atif", "pivot"])
+def test_any_trajectory_comes_back_identical(name, tmp_path):
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(TRAJECTORIES)
+    def holds(trajectory: Trajectory) -> None:
+        found, ledger = back(rows(trajectory, name), tmp_path)
+        acts = any(step.actions and step.target for step in trajectory.steps)
+        assert found == ([trajectory] if acts or name == "atif" else [])
+        assert ledger.total().trajectories.kept == len(found)
+
+    holds()
+
+
+def test_atif_is_valid_by_the_models_of_the_format():
+    for trajectory in (TWO, *read_trajectories(expert_path())):
+        (row,) = rows(trajectory, "atif")
+        document = atif.Trajectory.model_validate(row)
+        assert document.schema_version == "ATIF-v1.8"
+        assert [step.source for step in document.steps] == ["user", *["agent"] * len(trajectory.steps)]
+    first = rows(TWO, "atif")[0]["steps"][1]
+    assert [call["arguments"] for call in first["tool_calls"]] == [LS.arguments, CAT.arguments]
+    assert first["observation"]["results"] == [{"source_call_id": "call_2_2", "content": "a\nx"}]
+
+
+def test_pivot_rows_hold_the_history_and_the_experts_calls():
+    first, second = rows(TWO, "pivot")
+    assert first["responses_create_params"]["input"] == [
+        {"type": "message", "role": "user", "content": "Fix it."}
+    ]
+    assert first["expected_action"]["type"] == "function_call_batch"
+    assert [json.loads(call["arguments"]) for call in first["expected_action"]["calls"]] == [
+        LS.arguments, CAT.arguments,
+    ]  # fmt: skip
+    kinds = [item.get("role") or item["type"] for item in second["responses_create_params"]["input"]]
+    calls = ["function_call"] * 2 + ["function_call_output"] * 2
+    not_learned = ["function_call", "function_call_output"]
+    assert kinds == ["user", "assistant", *calls, "assistant", "user", *not_learned]
+    assert second["expected_action"] == {
+        "type": "function_call", "name": "bash", "arguments": '{"command": "ls"}',
+    }  # fmt: skip
+    (tool,) = second["responses_create_params"]["tools"]
+    assert tool["parameters"]["properties"] == {"command": {"type": "string"}, "timeout": {"type": "integer"}}
+    assert first["agent_ref"]["type"] == "responses_api_agents"
+
+
+def test_pivot_rows_are_valid_by_the_types_of_the_api():
+    items, tools = TypeAdapter(ResponseInputParam), TypeAdapter(list[FunctionToolParam])
+    for row in (
+        row for trajectory in (TWO, *read_trajectories(expert_path())) for row in rows(trajectory, "pivot")
+    ):
+        items.validate_python(row["responses_create_params"]["input"])
+        tools.validate_python(row["responses_create_params"]["tools"])
+
+
+def test_the_rows_that_are_left_of_a_trajectory_are_its_beginning(tmp_path):
+    (found,), ledger = back(rows(TWO, "pivot")[:1], tmp_path)
+    assert found.steps == TWO.steps[:1]
+    assert ledger.total().notes == {"later_steps_not_in_the_rows": 4}
+
+
+def test_steps_that_nobody_is_to_learn_get_no_row_and_lost_marks_are_counted():
+    left_out = Counter[str]()
+    found = list(WRITERS["pivot"](TWO, left_out))
+    assert [row["srl_agent"]["step_index"] for row in found] == [0, 3]
+    assert +left_out == {"no_action": 2, "context_only": 1}
+    none = made(Step(thought="", actions=(LS,), observation="", target=False))
+    assert list(WRITERS["pivot"](none, left_out)) == []
+    assert left_out["trajectory_without_target"] == 1
+    left_out = Counter()
+    list(WRITERS["trl-messages"](TWO, left_out))
+    assert left_out == {"mark_of_a_context_only_step": 1}
+
+
+def test_the_mark_stands_only_on_lines_that_need_it():
+    line = rows(TWO, "store")[0]
+    assert [step.get("target") for step in line["steps"]] == [None, None, False, None, None]
+
+
+@pytest.mark.parametrize("step_index", [0, 2, -1, 10**30, None, "2"])
+def test_a_history_that_is_not_the_one_before_the_step_is_found(step_index, tmp_path):
+    row = rows(TWO, "pivot")[1]
+    assert row["srl_agent"]["step_index"] == 3
+    row["srl_agent"]["step_index"] = step_index
+    found, ledger = back([row], tmp_path)
+    assert found == []
+    (position,) = ledger.files[0].examples("trajectories")["malformed"]
+    assert f"3 steps in the input, and step_index is {step_index!r}" in position
+
+
+def test_items_that_are_lost_from_a_history_are_missed(tmp_path):
+    row = rows(TWO, "pivot")[1]
+    row["responses_create_params"]["input"][1:6] = []
+    found, ledger = back([row], tmp_path)
+    assert found == []
+    (position,) = ledger.files[0].examples("trajectories")["malformed"]
+    assert "'msg_1' is no id of step 0" in position
+
+
+def test_what_is_not_our_own_shape_any_more_is_read_as_anybodys(tmp_path):
+    (row,) = rows(TWO, "atif")
+    row["steps"].insert(3, {"step_id": 99, "source": "user", "message": "Be quick."})
+    (found,), _ = back([row], tmp_path)
+    assert found.source == "atif"
+    assert found.steps[1].observation == "Go on.\nBe quick."
+
+
+@pytest.mark.parametrize("name", ["atif", "pivot", "store"])
+def test_a_field_of_a_wrong_type_is_found(name, tmp_path):
+    row = rows(TWO, name)[-1]
+    holder = {
+        "atif": lambda: row["extra"]["srl_agent"],
+        "pivot": lambda: row["srl_agent"],
+        "store": lambda: row,
+    }
+    holder[name]()["instance_id"] = 7
+    found, ledger = back([row], tmp_path)
+    assert found == []
+    assert ledger.total().trajectories.dropped == {"malformed": 1}
+    (position,) = ledger.files[0].examples("trajectories")["malformed"]
+    assert position.endswith("rows.jsonl:1: TypeError: instance_id is of type int")
+
+
+def convert(*arguments: object) -> int:
+    return cli.run(lambda: main([str(argument) for argument in arguments]))
+
+
+def test_messages_survive_arrow(tmp_path):
+    from datasets import load_dataset
+
+    out = tmp_path / "messages.jsonl"
+    assert convert(expert_path(), "--to", "trl-messages", "--out", out) == 0
+    table = load_dataset("json", data_files=str(out), split="train", cache_dir=str(tmp_path / "cache"))
+    for row, trajectory in zip(table, read_trajectories(expert_path()), strict=True):
+        calls = [
+            Action(name=call["function"]["name"], arguments=json.loads(call["function"]["arguments"]))
+            for message in row["messages"]
+            for call in message.get("tool_calls") or []
+        ]
+        assert calls == [action for step in trajectory.steps for action in step.actions]
+        answers = [message for message in row["messages"] if message["role"] == "tool"]
+        assert [answer["tool_call_id"] for answer in answers] == [
+            call["id"] for message in row["messages"] for call in message.get("tool_calls") or []
+        ]
+        assert {tool["function"]["name"] for tool in json.loads(row["tools"])} == {
+            call.name for call in calls
+        }
+
+
+def test_prompts_and_completions_are_those_of_the_recipe(tmp_path, capsys):
+    from harness.config.load import load_recipe
+    from harness.data.step_data import load_step_data, make_format
+
+    out = tmp_path / "rows.jsonl"
+    assert convert(expert_path(), "--to", "trl-prompt-completion", "--out", out) == 0
+    recipe = load_recipe("demo", ["data.train_steps=null", "data.validation_steps=null"])
+    data = load_step_data(recipe)
+    examples = [data.example(ref) for ref in (*data.train, *data.validation)]
+    written = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {(row["trajectory_id"], row["step_index"]): row["prompt"] for row in written} == {
+        (example.trajectory_id, example.step_index): example.prompt for example in examples
+    }
+    assert len(written) == len(examples)
+    by_key = {(example.trajectory_id, example.step_index): example for example in examples}
+    for row in written:
+        (answer,) = row["completion"]
+        step = make_format(recipe).parse(answer["content"])
+        assert step.actions == by_key[row["trajectory_id"], row["step_index"]].expert.actions
+    account = json.loads((tmp_path / "ledger.json").read_text())
+    total = sum(len(trajectory.steps) for trajectory in read_trajectories(expert_path()))
+    assert sum(account["became_no_row"].values()) == total - len(written)
+    assert "became no row:" in capsys.readouterr().out
+
+
+def test_a_recipe_is_for_prompts_only_and_nothing_left_says_why(tmp_path, capsys):
+    assert convert(expert_path(), "--to", "atif", "--recipe", "demo", "--out", tmp_path / "a") == 2
+    assert "--recipe is for --to trl-prompt-completion" in capsys.readouterr().err
+    only_prose = made(Step(thought="Done.", actions=(), observation=""))
+    (tmp_path / "in.jsonl").write_text(json.dumps(rows(only_prose, "store")[0]) + "\n")
+    assert convert(tmp_path / "in.jsonl", "--to", "pivot", "--out", tmp_path / "a") == 1
+    error = capsys.readouterr().err
+    assert "no row is left" in error
+    assert "trajectory_without_action: 1" in error
+    assert not (tmp_path / "a").exists()

@@ -1,0 +1,259 @@
+"""Expert steps that look the solution up, or bend the tests, instead of solving the task.
+
+What `harness.evaluation.swe.exploits` reports of a rollout is wide, and a person looks at it; what is found here drops
+expert data unseen, so each rule asks for proof that it is this repository's future, or its own tests.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+
+from trajectories.filters.base import Found, texts
+from trajectories.filters.shell import Words, commands
+from trajectories.types import Action, Step, Trajectory
+from trajectories.vocabulary import Canonical, canonical
+
+HISTORY = "reads_the_future"  # git's objects and references that HEAD does not reach
+NETWORK = "fetches_the_fix"
+RELEASE = "installs_a_release"  # of the very project: it may hold the fix
+TESTS = "deletes_tests"
+WEAKENED = "weakens_tests"
+RULES = (HISTORY, NETWORK, RELEASE, TESTS, WEAKENED)
+
+_HASH = re.compile(r"\b[0-9a-f]{7,40}\b")
+_HASH_LENGTH = 7
+_ALL = frozenset({"--all", "--remotes", "--reflog", "--walk-reflogs", "-g", "--branches"})
+_FETCHES = frozenset({"fetch", "pull"})
+_LISTS = frozenset({"reflog", "fsck", "for-each-ref", "ls-remote"})
+_SHOWS_ALL = _ALL | {"--oneline", "--graph", "--decorate", "--stat", "--"}
+_LIMIT = re.compile(r"-(\d{1,6})")
+_PIPE = re.compile(r"\|\|?[ ]{0,4}(head\b|cat\b)?")
+_LOOKED_AT = 20_000  # characters of what pip or git said
+_OWN_COMMITS = 2  # that a list of all may show beyond the known ones
+_SEARCHES = 50  # of the steps before for a file's name, in one trajectory
+_READS = frozenset(
+    {"log", "rev-list", "show", "diff", "checkout", "cherry-pick", "cat-file", "format-patch", "restore"}
+)
+_REMOTE = re.compile(r"(?:origin|upstream|FETCH_HEAD|refs/remotes)(?:$|[/.:~^])|@\{u")
+_URL = re.compile(r"https?://[^\s\"'<>|;)]{1,500}|git@[\w.-]{1,100}:[^\s\"'<>|;)]{1,300}")
+_FETCHERS = frozenset({"curl", "wget", "aria2c", "lynx", "http"})
+_PYTHON_FETCHES = ("urlopen(", "urlretrieve(", "requests.get(", "httpx.get(")
+_TEST_FILE = re.compile(
+    r"(?:^|/)(?:test_[^/]*|[^/]*_test|[^/]*[.]test|[^/]*[.]spec|tests?/[^/]+)[.](?:py|[jt]sx?|go|rb|rs|java|kt|cs|php|c|cc|cpp)$"
+)
+_ASSERTS = ("assert", "self.assert", "with pytest.raises", "expect(")
+_CONDITIONS = ("pytest.mark.skipif", "unittest.skipIf", "unittest.skipUnless")
+_SKIPS = (
+    "pytest.mark.skip",
+    "pytest.mark.xfail",
+    "unittest.skip",
+    "pytest.skip(",
+    "self.skipTest(",
+    "expectedFailure",
+)
+
+
+def cheating(trajectory: Trajectory, *, rules: Collection[str] = RULES) -> Found:
+    """Steps that match a rule; of several the first in the order of ``RULES``."""
+    watcher = _Watcher(trajectory)
+    found = {}
+    for index, step in enumerate(trajectory.steps):
+        reasons = set(watcher.look(index, step))
+        if reason := next((rule for rule in RULES if rule in reasons and rule in rules), None):
+            found[index] = reason
+    return found
+
+
+class _Watcher:
+    """What has to be known of the steps before: commits of the past, assertions that the agent wrote."""
+
+    def __init__(self, trajectory: Trajectory) -> None:
+        owner, _, name = trajectory.repository.rpartition("/")
+        self.steps = trajectory.steps
+        self.name = name.lower()
+        self.full_name = f"{owner}/{name}".lower() if owner else ""
+        task = f"{trajectory.task}\n{trajectory.metadata.get('prompt', '')}"
+        self.known = _hashes(task)
+        self.given = {url.rstrip(".,:") for url in _URL.findall(task)}
+        self.told_of_gh = "gh " in task
+        self.written: set[str] = set()
+        self.searches_left = _SEARCHES
+
+    def look(self, index: int, step: Step) -> Iterator[str]:
+        history = False
+        for action in step.actions:
+            for reason in self._rules(index, action, step.observation):
+                history |= reason == HISTORY
+                yield reason
+            self.written |= {line for text in texts(action.arguments) for line in _asserts(text)}
+        if not history:
+            self.known |= _hashes(step.observation)
+
+    def _rules(self, index: int, action: Action, observation: str) -> Iterator[str]:
+        call = canonical(action)
+        if call is None:
+            return
+        line, url, path = (call.arguments.get(name) for name in ("command", "url", "path"))
+        if call.kind == "run" and isinstance(line, str):
+            yield from self._shell(index, line, observation)
+        elif call.kind == "view" and isinstance(url, str) and self._names_project(url):
+            yield NETWORK
+        elif (
+            call.kind == "replace" and isinstance(path, str) and _is_test(path) and self._weakens(path, call)
+        ):
+            yield WEAKENED
+
+    def _shell(self, index: int, line: str, observation: str) -> Iterator[str]:
+        if any(fetch in line for fetch in _PYTHON_FETCHES) and any(
+            map(self._names_project, _URL.findall(line))
+        ):
+            yield NETWORK
+        no_future = "git" in line and self._shows_no_future(_whole(line, observation))
+        for words in commands(line):
+            program, rest = words[0].rpartition("/")[2], words[1:]
+            if program.startswith("python") and rest[:2] == ["-m", "pip"]:
+                program, rest = "pip", rest[2:]
+            if program == "git":
+                yield from self._git(index, rest, observation, no_future=no_future)
+            elif program in ("pip", "pip3") and self._installs_release(rest, observation):
+                yield RELEASE
+            elif program == "rm" and self._deletes_tests(index, rest):
+                yield TESTS
+            elif self._fetches(program, rest):
+                yield NETWORK
+
+    def _git(self, index: int, words: Words, observation: str, *, no_future: bool) -> Iterator[str]:
+        words = _git_command(words)
+        verb, rest = (words[0], words[1:]) if words else ("", [])
+        if verb in _FETCHES or (verb == "remote" and rest[:1] == ["update"]):
+            if "Already up to date" not in observation[:_LOOKED_AT]:
+                yield HISTORY
+        elif verb in _LISTS or (verb in ("log", "rev-list") and not _ALL.isdisjoint(rest)):
+            if not all(word in _SHOWS_ALL or _LIMIT.fullmatch(word) for word in rest) or not no_future:
+                yield HISTORY
+        elif verb in _READS and any(map(self._is_future, rest)):
+            yield HISTORY
+        elif verb == "clone" and any(map(self._names_project, rest)):
+            yield NETWORK
+        elif verb == "rm" and self._deletes_tests(index, rest):
+            yield TESTS
+
+    def _shows_no_future(self, observation: str) -> bool:
+        """A repository of one commit and the agent's own has none: all that is listed is known, or nearly."""
+        shown = _hashes(observation)
+        return len(shown) > 0 and len(shown - self.known) <= _OWN_COMMITS
+
+    def _is_future(self, word: str) -> bool:
+        """Whether it names a commit that nobody has shown as one of the past, or a branch of elsewhere."""
+        if _REMOTE.match(word):
+            return True
+        return any(
+            match[0][:_HASH_LENGTH] not in self.known and not match[0].isdecimal()
+            for match in _HASH.finditer(word.partition(":")[0])
+        )
+
+    def _fetches(self, program: str, words: Words) -> bool:
+        if program in _FETCHERS:
+            return any(map(self._names_project, words))
+        if program != "gh" or self.told_of_gh:
+            return False
+        reads = words[:1] in (["api"], ["search"]) or words[1:2] in (
+            ["view"],
+            ["diff"],
+            ["list"],
+            ["checkout"],
+        )
+        return reads and any(
+            word.isdecimal() or (self.full_name and self.full_name in word.lower()) for word in words
+        )
+
+    def _names_project(self, word: str) -> bool:
+        """Whether it is an address at which this project is found, and not one that the task gives."""
+        address = word.lower()
+        if not self.name or ("//" not in address and "git@" not in address) or word in self.given:
+            return False
+        if self.full_name and f"{self.full_name}/" in f"{address.removesuffix('.git')}/":
+            return True
+        parts = re.split(r"[/:?#&=]", address)
+        return self.name in parts and ("pypi.org" in parts or "files.pythonhosted.org" in parts)
+
+    def _installs_release(self, words: Words, observation: str) -> bool:
+        """Whether pip gets the very project; not where it says that it is there already."""
+        if words[:1] not in (["install"], ["download"]) or not self.name:
+            return False
+        named = any(_package(word) == _plain(self.name) or self._names_project(word) for word in words[1:])
+        said = observation[:_LOOKED_AT].lower()
+        there = f"already satisfied: {self.name} " in said and f"collecting {self.name}" not in said
+        return named and not there
+
+    def _deletes_tests(self, index: int, words: Words) -> bool:
+        return any(_is_test(word) and self._was_there(index, word) for word in words)
+
+    def _was_there(self, index: int, path: str) -> bool:
+        """Whether a file was first seen in what came back: one that the agent made is first named in a call."""
+        if self.searches_left == 0 or "*" in path:
+            return False
+        self.searches_left -= 1
+        *folders, name = path.split("/")
+        in_folder = f"{folders[-1]}/{name}" if folders and folders[-1].strip(".") else None
+        # Another one's name in another folder is no sign of it.
+        alone = re.compile(rf"(?<![\w./-]){re.escape(name)}")
+        for step in self.steps[:index]:
+            if any(name in text for action in step.actions for text in texts(action.arguments)):
+                return False
+            if (in_folder is not None and in_folder in step.observation) or alone.search(step.observation):
+                return True
+        return False
+
+    def _weakens(self, path: str, call: Canonical) -> bool:
+        """Whether an edit takes assertions away that the agent did not write, or skips more than before."""
+        old, new = call.arguments.get("old"), call.arguments.get("new")
+        if not isinstance(old, str) or not isinstance(new, str) or "test" not in path.rpartition("/")[2]:
+            return False
+        theirs = [line for line in _asserts(old) if line not in self.written]
+        # A new test may be skipped somewhere.
+        more_tests = max(new.count("def test") - old.count("def test"), 0)
+        return len(_asserts(new)) < len(theirs) or _skips(new) > _skips(old) + more_tests
+
+
+def _hashes(text: str) -> set[str]:
+    return {match[0][:_HASH_LENGTH] for match in _HASH.finditer(text)}
+
+
+def _whole(line: str, observation: str) -> str:
+    """What came back, where it is all that there was: nothing picked from it, and no limit reached; else nothing."""
+    if any(match[0][:2] != "||" and not match[1] for match in _PIPE.finditer(line)):
+        return ""
+    if len(observation) > _LOOKED_AT:
+        return ""
+    limits = [int(number) for number in _LIMIT.findall(line)] + ([10] if "head" in line else [])
+    return "" if limits and len(_hashes(observation)) >= min(limits) else observation
+
+
+def _git_command(words: Words) -> Words:
+    """Without the options before the verb: ``-C path``, ``-c key=value``, ``--no-pager``."""
+    while words and words[0].startswith("-"):
+        words = words[2:] if words[0] in ("-C", "-c") else words[1:]
+    return words
+
+
+def _is_test(path: str) -> bool:
+    return not path.startswith(("-", "/tmp/")) and _TEST_FILE.search(path) is not None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _package(word: str) -> str:
+    """The project of a requirement: ``SymPy[all]==1.2`` -> ``sympy``; an option or a path is none."""
+    match = re.match(r"[A-Za-z0-9][\w.-]*", word)
+    return _plain(match[0]) if match and "/" not in word else ""
+
+
+def _asserts(text: str) -> list[str]:
+    return [line for line in map(str.strip, text.splitlines()) if line.startswith(_ASSERTS)]
+
+
+def _skips(text: str) -> int:
+    """Skips without a condition: a test that needs a GPU may say so."""
+    return sum(text.count(skip) for skip in _SKIPS) - sum(text.count(skip) for skip in _CONDITIONS)

@@ -1,0 +1,101 @@
+"""Trajectories that were there before: the same, or nearly the same calls."""
+
+import json
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b, sha256
+from random import Random
+
+from trajectories.filters.base import Outcome
+from trajectories.types import Action, Trajectory
+
+_RUN = 3  # lines of the actions' text that make a shingle
+_SAMPLE = 1024  # shingles of a trajectory that are remembered: those with the smallest hashes
+_BANDS, _ROWS = 32, 4  # of the sketch: what is 0.7 alike shares a band with p = 0.9999
+_PRIME = (1 << 61) - 1
+_RANDOM = Random(0)
+_HASHES = [(_RANDOM.randrange(1, _PRIME), _RANDOM.randrange(_PRIME)) for _ in range(_BANDS * _ROWS)]
+_DIGITS = str.maketrans("123456789", "000000000")
+
+Shingles = frozenset[int]
+
+
+class Duplicates:
+    """Drops what came before; the first one stays. Remembers all that it let pass, so each run needs its own.
+
+    Exact: same task, thoughts, calls and results, whatever ids and metadata say. Near: the lines of the calls, in
+    runs of three and without digits and indentation, are at least ``near`` alike (Jaccard); candidates are found by
+    MinHash in bands and then compared.
+    """
+
+    def __init__(self, *, near: float | None) -> None:
+        self._near = near
+        self._exact: set[bytes] = set()
+        self._kept: list[Shingles] = []
+        self._bands: dict[tuple[int, ...], list[int]] = {}
+
+    def __call__(self, trajectory: Trajectory) -> Outcome:
+        if (digest := _digest(trajectory)) in self._exact:
+            return Outcome(trajectory=trajectory, dropped="duplicate")
+        self._exact.add(digest)
+        if self._near is not None and self._is_near(shingles(trajectory), self._near):
+            return Outcome(trajectory=trajectory, dropped="near_duplicate")
+        return Outcome(trajectory=trajectory)
+
+    def _is_near(self, own: Shingles, near: float) -> bool:
+        """Whether one that was kept is as near as that; if none is, this one is kept."""
+        bands = list(_sketch(own))
+        candidates = {position for band in bands for position in self._bands.get(band, ())}
+        if any(similarity(own, self._kept[position]) >= near for position in candidates):
+            return True
+        for band in bands:
+            self._bands.setdefault(band, []).append(len(self._kept))
+        self._kept.append(own)
+        return False
+
+
+def _digest(trajectory: Trajectory) -> bytes:
+    steps = [[step.thought, _calls(step.actions), step.observation] for step in trajectory.steps]
+    return sha256(json.dumps([trajectory.task, steps], sort_keys=True).encode()).digest()
+
+
+def _calls(actions: Iterable[Action]) -> list[list[object]]:
+    return [[action.name, dict(action.arguments)] for action in actions]
+
+
+def shingles(trajectory: Trajectory) -> Shingles:
+    """Hashes of all runs of three lines of the actions' text, at most 1024 of them."""
+    lines = [line for step in trajectory.steps for action in step.actions for line in _lines(action)]
+    lines = ["", *lines, ""]
+    runs = {"\n".join(lines[start : start + _RUN]) for start in range(max(len(lines) - _RUN + 1, 1))}
+    hashes = (
+        int.from_bytes(blake2b(run.encode("utf-8", "surrogatepass"), digest_size=7).digest()) for run in runs
+    )
+    return frozenset(sorted(hashes)[:_SAMPLE])
+
+
+def _lines(action: Action) -> Iterator[str]:
+    yield action.name
+    for name, value in sorted(action.arguments.items()):
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        for line in text.translate(_DIGITS).split("\n"):
+            if stripped := line.strip():
+                yield f"{name} {stripped}"
+
+
+def similarity(a: Shingles, b: Shingles) -> float:
+    """Jaccard similarity; of long trajectories, that of a sample of their shingles.
+
+    >>> similarity(frozenset({1, 2, 3}), frozenset({2, 3, 4}))
+    0.5
+    """
+    union = a | b
+    if len(union) > _SAMPLE:
+        union = frozenset(sorted(union)[:_SAMPLE])
+    return len(a & b & union) / len(union) if union else 1.0
+
+
+def _sketch(own: Shingles) -> Iterator[tuple[int, ...]]:
+    """The bands of the MinHash, each with its place."""
+    least = [min(((a * value + b) % _PRIME for value in own), default=0) for a, b in _HASHES]
+    for band in range(_BANDS):
+        yield (band, *least[band * _ROWS : (band + 1) * _ROWS])

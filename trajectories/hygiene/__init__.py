@@ -1,4 +1,0 @@
-"""Filters over trajectories: what is not to be learned is dropped, kept as context only, or made anonymous.
-
-A file a filter. :mod:`trajectories.hygiene.pipeline` runs them in the order that was asked for and accounts for it.
-"""

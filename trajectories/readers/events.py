@@ -1,0 +1,199 @@
+"""From the events of a conversation to steps: the one place where calls meet their results."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from trajectories.ledger import FileLedger
+from trajectories.schema_check import check_record
+from trajectories.types import Action, Step, Trajectory
+
+NO_ACTION = "no_action"  # an agent turn of prose only
+FINAL_MESSAGE = "final_message"  # the same, and the last turn
+SEVERAL_BLOCKS = "several_command_blocks"  # the scaffold wants one and refused them: nothing was run
+NO_BLOCK = "no_command_block"
+EMPTY_TURN = "empty_turn"  # neither prose nor a call
+
+# Turns that are steps without an action: context for what follows, never a target.
+_KEPT_WITHOUT_ACTION = frozenset({NO_ACTION, FINAL_MESSAGE, SEVERAL_BLOCKS, NO_BLOCK})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    action: Action
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """One agent turn."""
+
+    thought: str
+    calls: tuple[Call, ...] = ()
+    problem: str | None = None  # why it did nothing, or cannot be a step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What tools, or the scaffold, gave back. It shares the fate of the turn that it answers."""
+
+    text: str
+    call_ids: tuple[str, ...] = ()  # empty: it answers the turn before it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """The user's words. Never lost: they join the last kept observation, or the prompt before any action."""
+
+    text: str
+
+
+Event = Reply | Result | Said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """A conversation as steps, and what became of its other turns."""
+
+    prompt: str  # what the user said before the first action
+    steps: tuple[Step, ...]
+    drops: tuple[tuple[str, int], ...] = ()  # (reason, turn number from 1)
+    notes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def turns(self) -> int:
+        return len(self.steps) + len(self.drops)
+
+
+class _Open:
+    """A turn whose results are still coming in."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.problem = reply.problem or (None if reply.calls else NO_ACTION)
+        if self.problem in _KEPT_WITHOUT_ACTION and not reply.thought.strip():
+            self.problem = EMPTY_TURN
+        self.by_call: dict[int, list[str]] = {}
+        self.loose: list[str] = []
+
+    @property
+    def kept(self) -> bool:
+        return self.problem is None or self.problem in _KEPT_WITHOUT_ACTION
+
+    @property
+    def has_result(self) -> bool:
+        return bool(self.by_call or self.loose)
+
+    def step(self) -> Step:
+        texts = [text for index in sorted(self.by_call) for text in self.by_call[index]] + self.loose
+        return Step(
+            thought=self.reply.thought.strip(),
+            actions=tuple(call.action for call in self.reply.calls),
+            observation="\n".join(text for text in texts if text),
+        )
+
+
+def fold(events: Iterable[Event]) -> Folded:
+    """Give every turn its results, in the order of its calls; leave out the turns that cannot be a step.
+
+    A turn without an action is a step all the same, and noted: what follows it answers it.
+
+    >>> ls = Call(action=Action(name="bash", arguments={"command": "ls"}), call_id="c1")
+    >>> look, found = Reply(thought="Look.", calls=(ls,)), Result(text="a.py", call_ids=("c1",))
+    >>> folded = fold([Said(text="Fix it"), look, found])
+    >>> folded.prompt, folded.steps[0].observation
+    ('Fix it', 'a.py')
+    """
+    prompt: list[str] = []
+    turns: list[_Open] = []
+    calls: dict[str, tuple[_Open, int]] = {}  # an id used twice belongs to the later call
+    last_kept: _Open | None = None  # from the first action on: all that is said before belongs to the prompt
+    notes: Counter[str] = Counter()
+    for event in events:
+        if isinstance(event, Reply):
+            turns.append(turn := _Open(event))
+            for index, call in enumerate(event.calls):
+                if call.call_id:
+                    calls[call.call_id] = (turn, index)
+            if turn.problem is None or (last_kept and turn.kept):
+                last_kept = turn
+        elif isinstance(event, Said):
+            (last_kept.loose if last_kept else prompt).append(event.text)
+        elif not _answer(event, turns, calls):
+            notes["result_without_call"] += 1
+    if turns and turns[-1].problem == NO_ACTION:
+        turns[-1].problem = FINAL_MESSAGE
+    unanswered = sum(not turn.problem and not turn.has_result for turn in turns[:-1])
+    if unanswered:
+        notes["turn_without_result"] += unanswered
+    notes.update(turn.problem for turn in turns if turn.problem and turn.kept)
+    return Folded(
+        prompt="\n\n".join(text for text in prompt if text.strip()),
+        steps=tuple(turn.step() for turn in turns if turn.kept),
+        drops=tuple((str(turn.problem), number) for number, turn in enumerate(turns, 1) if not turn.kept),
+        notes=notes,
+    )
+
+
+def _answer(result: Result, turns: list[_Open], calls: dict[str, tuple[_Open, int]]) -> bool:
+    """Put a result where it belongs; False if nothing asked for it."""
+    known = [calls[call_id] for call_id in result.call_ids if call_id in calls]
+    if known:
+        turn, index = known[0]
+        turn.by_call.setdefault(index, []).append(result.text)
+        return True
+    nameless = not result.call_ids or (turns and any(not call.call_id for call in turns[-1].reply.calls))
+    if nameless and turns:
+        turns[-1].loose.append(result.text)
+        return True
+    # A turn whose calls could not be read, or that made none, has no ids to match: the result goes with it.
+    if turns and turns[-1].problem:
+        turns[-1].loose.append(result.text)
+        return True
+    return False
+
+
+_ISSUE = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        r"<pr_description>\s*\n(?:Consider the following PR description:\n)?(.*)\n\s*</pr_description>",
+        r"<issue_description>\s*\n(.*)\n\s*</issue_description>",
+        r"Here's the issue text:\nISSUE:\n(.*?)\n\nINSTRUCTIONS:",
+        r"\APlease solve this issue: (.*?)\n\nYou can execute bash commands and edit files",
+        r"\A<task>\s*\n(.*)\n\s*</task>",
+        r"\APlease fix the following issue .*?\n# Problem Statement\n(.*)\n\nIMPORTANT: You should ONLY",
+    )
+)
+
+
+def issue_text(prompt: str) -> str:
+    """The issue inside the prompt of a known scaffold; any other prompt as it is.
+
+    >>> issue_text("<pr_description>\\nIt crashes.\\n</pr_description>\\nFix it.")
+    'It crashes.'
+    """
+    for pattern in _ISSUE:
+        if match := pattern.search(prompt):
+            return match[1].strip()
+    return prompt.strip()
+
+
+def admit(trajectory: Trajectory, folded: Folded, ledger: FileLedger, position: str) -> Iterator[Trajectory]:
+    """Count a trajectory and its turns; give it on unless nothing of it can be used.
+
+    Raises TypeError or ValueError, before anything is counted, for one with fields that cannot be.
+    """
+    check_record(trajectory)
+    for what, times in folded.notes.items():
+        ledger.note(what, position, times)
+    reason = None
+    if not folded.turns:
+        reason = "no_agent_turn"
+    elif not any(step.actions for step in folded.steps):
+        reason = "no_step_with_action"
+    elif not trajectory.task:
+        reason = "no_task"
+    ledger.trajectory(position, folded.turns, folded.drops, reason)
+    if reason is None:
+        yield trajectory

@@ -1,0 +1,169 @@
+"""The whole way in: files -> documents -> format -> reader -> trajectories, with every loss in the ledger."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from trajectories.ledger import FileLedger, Ledger
+from trajectories.readers import READERS, pivot
+from trajectories.readers.detect import UnknownFormat, detect
+from trajectories.sources.documents import (
+    DEFAULT_LIMIT,
+    Document,
+    Failure,
+    Item,
+    is_candidate,
+    read_documents,
+)
+from trajectories.types import Trajectory
+
+# Formats whose trajectory is spread over several documents, and what these have in common.
+_GROUPED: dict[str, Callable[[Document], str]] = {
+    "claude-code": lambda document: document.origin,
+    "openhands-sdk": lambda document: document.origin.rpartition("/")[0],
+    "pivot": pivot.same_trajectory,
+}
+# Of these formats the document with the highest number holds what the others of its trajectory hold.
+_LAST_HOLDS_ALL: dict[str, Callable[[Document], int]] = {"pivot": pivot.step_index}
+
+
+Found = tuple[Trajectory, FileLedger]
+
+
+def read_trajectories_of(
+    files: Iterable[Path],
+    ledger: Ledger,
+    *,
+    format_name: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+    named: Iterable[Path] = (),
+    on_bytes: Callable[[Path, int], None] = lambda path, position: None,
+) -> Iterator[Found]:
+    """Stream the trajectories of these files, ids made unique, one document (or group) in memory at a time.
+
+    Each comes with the account of the ledger that has it as kept.
+    ``format_name``: None detects the format of each document. ``limit``: bytes of a line or a document.
+    ``named``: files that are opened whatever their names are. ``on_bytes(path, position)`` reports progress.
+    """
+    seen: Counter[str] = Counter()
+    named = set(named)
+    session = _Session(ledger, format_name)
+    for path in files:
+        if path not in named and not is_candidate(path.name):
+            ledger.file(str(path)).skip("not_a_data_file", str(path))
+            continue
+        for item in read_documents(path, limit=limit, on_bytes=lambda at, path=path: on_bytes(path, at)):  # type: ignore[misc]
+            for trajectory, account in session.take(str(path), item):
+                yield _unique(trajectory, seen, account), account
+    for trajectory, account in session.flush():
+        yield _unique(trajectory, seen, account), account
+
+
+class _Session:
+    """What must be remembered from one document to the next: a growing group, a file that is passed over."""
+
+    def __init__(self, ledger: Ledger, format_name: str | None) -> None:
+        self.ledger = ledger
+        self.format_name = format_name
+        self.group: list[Document] = []
+        self.group_key: tuple[str, str] | None = None
+        self.group_path = ""
+        self.recognised: tuple[str, str] | None = None  # origin and format of the last recognised document
+        self.passed_over: str | None = None  # origin whose first document is of no format
+
+    def take(self, path: str, item: Item) -> Iterator[Found]:
+        if item.origin == self.passed_over:
+            return
+        if isinstance(item, Failure):
+            self._fail(path, item)
+            return
+        try:
+            name = self.format_name or detect(item.value)
+        except UnknownFormat as error:
+            self._unknown(path, item, str(error))
+            return
+        self.recognised = (item.origin, name)
+        key = (name, _GROUPED[name](item)) if name in _GROUPED else None
+        if key != self.group_key:
+            yield from self.flush()
+        if key is None:
+            yield from self._read(self.ledger.file(path, name), name, item)
+        else:
+            # A folder of event files is one account, as an archive is.
+            one_file = name in _LAST_HOLDS_ALL or "!" in key[1] or key[1] == item.origin
+            self.group_path = path if one_file else key[1]
+            self.group_key = key
+            self.group.append(item)
+            if name in _LAST_HOLDS_ALL:
+                self.group = [max(self.group, key=_LAST_HOLDS_ALL[name])]
+
+    def flush(self) -> Iterator[Found]:
+        """Read the group that is complete."""
+        if self.group_key is None:
+            return
+        name, key = self.group_key
+        self.group_key = None
+        documents, self.group = sorted(self.group, key=lambda d: (d.origin, d.line or 0)), []
+        whole = Document(value=[document.value for document in documents], origin=key)
+        if name in _LAST_HOLDS_ALL:
+            (whole,) = documents
+        yield from self._read(self.ledger.file(self.group_path, name), name, whole)
+
+    def _read(self, account: FileLedger, name: str, document: Document) -> Iterator[Found]:
+        before = account.trajectories.read
+        try:
+            for trajectory in READERS[name](document, account):
+                yield trajectory, account
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            # A foreign program's document may be wrong in any way; position and error stand in the ledger.
+            where = f"{document.position}: {type(error).__name__}: {error}"
+            account.trajectory(where, 0, reason="malformed")
+        if account.trajectories.read == before:
+            account.skip("no_trajectory", document.position)
+
+    def _format_of(self, origin: str) -> str | None:
+        """Format of what came before in this file or member."""
+        if self.recognised is not None and self.recognised[0] == origin:
+            return self.recognised[1]
+        return self.format_name
+
+    def _fail(self, path: str, failure: Failure) -> None:
+        account = self.ledger.file(path, self._format_of(failure.origin))
+        if failure.line is None:
+            account.skip(failure.reason, failure.position)
+        elif self._in_group(failure.origin):
+            account.note(failure.reason, failure.position)
+        else:
+            account.trajectory(failure.position, 0, reason=failure.reason)
+
+    def _unknown(self, path: str, document: Document, why: str) -> None:
+        format_name = self._format_of(document.origin)
+        account = self.ledger.file(path, format_name)
+        where = f"{document.position}: {why}"
+        if format_name is None:
+            self.passed_over = document.origin
+            account.skip("unknown_format", where)
+        elif self._in_group(document.origin):
+            account.note("unknown_line", where)
+        else:
+            account.trajectory(where, 0, reason="unknown_format")
+
+    def _in_group(self, origin: str) -> bool:
+        """Whether this is a line of a file whose lines are one trajectory."""
+        return self.group_key is not None and origin == self.group_key[1]
+
+
+def _unique(trajectory: Trajectory, seen: Counter[str], account: FileLedger) -> Trajectory:
+    """The trajectory under an id that no other has: ``id``, ``id~2``, ``id~3``, … in reading order."""
+    wanted = trajectory.trajectory_id
+    seen[wanted] += 1
+    if seen[wanted] == 1:
+        return trajectory
+    account.note("trajectory_id_taken", wanted)
+    new = f"{wanted}~{seen[wanted]}"
+    while new in seen:
+        seen[wanted] += 1
+        new = f"{wanted}~{seen[wanted]}"
+    seen[new] += 1
+    return replace(trajectory, trajectory_id=new)

@@ -1,0 +1,1 @@
+"""Documents from files, archives, tables and the hub."""
