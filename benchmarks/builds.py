@@ -22,6 +22,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -144,49 +146,17 @@ def measure(options: argparse.Namespace) -> None:
         cli.set_cpu_variables()
     import torch
 
-    from harness import train
-    from harness.config.load import load_recipe
-    from harness.console import Teller
-    from harness.data.scoring import make_rewards
-    from harness.data.step_data import load_step_data
-    from harness.run_folder import RunFolder
-    from harness.training.context import PolicyState, StageContext
-    from harness.training.stage import _make_trainer
-    from harness.training.validation import Validator
-    from srl_agent.models.load import load_tokenizer
-    from srl_agent.models.packaged import resolve_model
-
-    train._quiet_libraries()
     pieces = options.prompts * options.group // options.micro_batch
-    recipe = load_recipe(
-        options.recipe,
-        [
-            "srl.sampling.epsilon=-1", "srl.sampling.max_rounds=1", f"srl.trl.num_generations={options.group}",
-            f"srl.trl.per_device_train_batch_size={options.micro_batch}",
-            f"srl.trl.gradient_accumulation_steps={pieces}",
-            f"srl.trl.max_completion_length={options.tokens}", "srl.trl.max_steps=2", "stages=[sft, srl]",
-            *([f"model.lora={adapters(options.last_layers)}"] if options.last_layers else []),
-        ],
-    )  # fmt: skip
-    data = load_step_data(recipe)
-    rewards = make_rewards(recipe, data.action_format)
-    model = resolve_model(recipe.model.name)
-    tokenizer = load_tokenizer(model)
+    overrides = [
+        "srl.sampling.epsilon=-1", "srl.sampling.max_rounds=1", f"srl.trl.num_generations={options.group}",
+        f"srl.trl.per_device_train_batch_size={options.micro_batch}",
+        f"srl.trl.gradient_accumulation_steps={pieces}",
+        f"srl.trl.max_completion_length={options.tokens}", "srl.trl.max_steps=2", "stages=[sft, srl]",
+        *([f"model.lora={adapters(options.last_layers)}"] if options.last_layers else []),
+    ]  # fmt: skip
+    make = srl_trainer if find_spec("harness.training") else srl_trainer_of_the_old_layout
     with tempfile.TemporaryDirectory() as folder:
-        run, teller = RunFolder(Path(folder)), Teller(speaks=False)
-        validator = Validator(
-            data=data,
-            rewards=rewards,
-            settings=recipe.validation,
-            tokenizer=tokenizer,
-            run=run,
-            teller=teller,
-        )
-        context = StageContext(
-            recipe=recipe, data=data, rewards=rewards, validator=validator, outcomes=None, tokenizer=tokenizer,
-            run=run, teller=teller,
-        )  # fmt: skip
-        trainer = _make_trainer("srl", PolicyState(model=model), context)
+        trainer = make(options.recipe, overrides, Path(folder))
         with torch.no_grad():
             for name, parameter in trainer.model.named_parameters():
                 if "lora_B" in name:  # zero at the start: the adapter has to do something
@@ -199,6 +169,69 @@ def measure(options: argparse.Namespace) -> None:
         batch = next(iter(trainer.get_train_dataloader()))
         updates = [one_update(trainer, batch, pieces) for _ in range(4)][1:]  # the first one is slow once
     print(json.dumps({"updates": updates}))
+
+
+def srl_trainer(recipe_path: str, overrides: Sequence[str], folder: Path) -> Any:
+    """The trainer of a recipe's SRL stage, by the modules of today."""
+    from harness.config.load import load_recipe
+    from harness.console import Teller
+    from harness.run_folder import RunFolder
+    from harness.training.context import PolicyState, StageContext
+    from harness.training.inputs import load_inputs
+    from harness.training.run import quiet_libraries
+    from harness.training.stage import make_trainer
+    from harness.training.trl_args import all_arguments
+    from harness.training.validation import Validator
+    from srl_agent.models.load import load_tokenizer
+    from srl_agent.models.packaged import resolve_model
+
+    quiet_libraries()
+    recipe = load_recipe(recipe_path, overrides)
+    inputs, run, teller = load_inputs(recipe), RunFolder(folder), Teller(speaks=False)
+    model = resolve_model(recipe.model.name)
+    tokenizer = load_tokenizer(model)
+    validator = Validator(
+        data=inputs.data, rewards=inputs.rewards, settings=recipe.validation, tokenizer=tokenizer, run=run,
+        teller=teller,
+    )  # fmt: skip
+    context = StageContext(
+        inputs=inputs, arguments=all_arguments(recipe, run), validator=validator, tokenizer=tokenizer, run=run,
+        teller=teller,
+    )  # fmt: skip
+    return make_trainer("srl", PolicyState(model=model), context)
+
+
+def srl_trainer_of_the_old_layout(recipe_path: str, overrides: Sequence[str], folder: Path) -> Any:
+    """The same of a build whose modules lay directly in ``harness``, as in 403be40."""
+    modules = {
+        name: import_module(f"harness.{name}")
+        for name in (
+            "config",
+            "console",
+            "run_folder",
+            "stages",
+            "stages.run",
+            "step_data",
+            "train",
+            "validation",
+        )
+    }
+    models = import_module("srl_agent.models")
+    modules["train"]._quiet_libraries()
+    recipe = modules["config"].load_recipe(recipe_path, overrides)
+    data = modules["step_data"].load_step_data(recipe)
+    model = models.resolve_model(recipe.model.name)
+    tokenizer = models.load_tokenizer(model)
+    shared = {
+        "data": data,
+        "rewards": modules["step_data"].make_rewards(recipe, data.action_format),
+        "tokenizer": tokenizer,
+        "run": modules["run_folder"].RunFolder(folder),
+        "teller": modules["console"].Teller(speaks=False),
+    }
+    validator = modules["validation"].Validator(settings=recipe.validation, **shared)
+    context = modules["stages"].StageContext(recipe=recipe, validator=validator, outcomes=None, **shared)
+    return modules["stages.run"]._make_trainer("srl", modules["stages"].PolicyState(model=model), context)
 
 
 def adapters(last: int) -> str:

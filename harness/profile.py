@@ -23,13 +23,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from harness.training import profiling
 
     if resumed is not None:
-        return profiling.resume(RunFolder(resumed))
+        profiling.resume(RunFolder(resumed))
+        return 0
     stage: Literal["srl", "rlvr"] = options.stage or ("rlvr" if set(recipe.stages) == {"rlvr"} else "srl")
     if options.dry_run:
-        return profiling.dry_run(recipe, stage)
+        profiling.dry_run(recipe, stage)
+        return 0
     folder = RunFolder(new_run(recipe.output, f"profile-{recipe.name}" if not options.name else options.name))
     folder.create(recipe)
-    return profiling.profile(recipe, folder, stage, options.adapter)
+    profiling.profile(recipe, folder, stage, options.adapter)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

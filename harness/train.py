@@ -17,12 +17,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_intermixed_args(arguments)
     resumed = resumed_run(options)
     recipe = RunFolder(resumed).recipe() if resumed else load_recipe(*recipe_and_overrides(options))
-    from harness.training.run import dry_run, start
+    folder = RunFolder(resumed or new_run(recipe.output, recipe.name))
+    from harness.training.dry_run import dry_run
+    from harness.training.run import train
+    from harness.training.study import run_study
 
     if options.dry_run:
-        return dry_run(recipe)
-    folder = RunFolder(resumed or new_run(recipe.output, recipe.name))
-    return start(recipe, folder, resume=resumed is not None)
+        dry_run(recipe, folder)
+    elif recipe.study:
+        run_study(recipe, folder, resume=resumed is not None)
+    else:
+        train(recipe, folder, resume=resumed is not None)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -94,7 +94,23 @@ class RunData:
         with (self.folder / file).open("rb") as lines:
             lines.seek(offset)
             row: dict[str, Any] = json.loads(lines.readline())
-        return row
+        return as_step(row)
+
+
+def as_step(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a line about a verified task in the columns of a step; other lines as they are.
+
+    Runs of version 0.1 wrote such lines in a step's columns.
+    """
+    if "task_id" not in fields:
+        return fields
+    task = {"trajectory_id": fields["task_id"], "step_index": 0, "kind": "answer", "rewards": {}}
+    return {
+        **task,
+        "expert_action": fields["reference"],
+        "exact_match": fields.get("solved") is True,
+        **fields,
+    }
 
 
 def read_run(folder: Path) -> RunData:
@@ -174,7 +190,7 @@ def _lines(path: Path, warnings: list[str]) -> Iterator[_Line]:
                 raise UserError(f"{place}: not JSON: {error}") from error
             if not isinstance(fields, dict):
                 raise UserError(f"{place}: not a JSON object but {type(fields).__name__}")
-            yield _Line(place=place, offset=start, fields=fields)
+            yield _Line(place=place, offset=start, fields=as_step(fields))
 
 
 def _read_metrics(path: Path, warnings: list[str]) -> dict[str, dict[int, dict[str, Any]]]:

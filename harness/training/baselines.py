@@ -1,11 +1,11 @@
-"""What policies without a model score on the held-out steps, a row for each policy and step."""
+"""Score trivial policies, which need no model, on the held-out steps."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from harness.data.scoring import score_examples
 from harness.data.split import evenly
 from harness.data.step_data import StepData
+from harness.training.records import BaselineLine
 from srl_agent.formats import UnrepresentableActionError
 from srl_agent.rewards import (
     BASELINES,
@@ -19,15 +19,15 @@ from srl_agent.rewards import (
 )
 from srl_agent.steps import StepExample
 
-# The best constant is looked for among so many actions, on so many training steps. More find hardly a better one.
+# The best constant is chosen among this many actions, on this many training steps. More hardly find a better one.
 _CANDIDATES, _TRAINING_STEPS = 40, 200
 _TOTAL = ""  # the weighted sum, where rewards are named
 
 
-def baseline_rows(data: StepData, rewards: WeightedRewards) -> list[dict[str, Any]]:
-    """Score each baseline on the held-out steps; steps whose action a syntax cannot write are left out."""
+def baseline_lines(data: StepData, rewards: WeightedRewards) -> list[BaselineLine]:
+    """Score each baseline on the held-out steps; skip steps whose action the syntax cannot write."""
     examples = [data.example(ref) for ref in data.validation]
-    rows: list[dict[str, Any]] = []
+    lines: list[BaselineLine] = []
     for policy in BASELINES:
         written = []
         for ref, example in zip(data.validation, examples, strict=True):
@@ -37,33 +37,33 @@ def baseline_rows(data: StepData, rewards: WeightedRewards) -> list[dict[str, An
             except UnrepresentableActionError:
                 continue
         scores = _score(rewards, written)
-        rows += [
-            _row(policy, example, data.action_format.split(text)[1], score.parts, score.total)
+        lines += [
+            _line(policy, example, data.action_format.split(text)[1], score.parts, score.total)
             for (example, text), score in zip(written, scores, strict=True)
         ]
-    return rows + _constant_rows(data, rewards, examples)
+    return lines + _constant_lines(data, rewards, examples)
 
 
-def _constant_rows(
+def _constant_lines(
     data: StepData, rewards: WeightedRewards, examples: Sequence[StepExample]
-) -> list[dict[str, Any]]:
-    """Rows of the best constant, which is another one for each reward."""
+) -> list[BaselineLine]:
+    """Score the best constant action, which differs by reward."""
     constants = _best_constants(data, rewards)
     scored = {
         text: _score(rewards, [(example, text) for example in examples]) for text in set(constants.values())
     }
     action = data.action_format.split(constants[_TOTAL])[1]
-    rows = []
+    lines = []
     for index, example in enumerate(examples):
         parts = {name: scored[constants[name]][index].parts[name] for name in rewards.functions}
-        rows.append(_row(BEST_CONSTANT, example, action, parts, scored[constants[_TOTAL]][index].total))
-    return rows
+        lines.append(_line(BEST_CONSTANT, example, action, parts, scored[constants[_TOTAL]][index].total))
+    return lines
 
 
 def _best_constants(data: StepData, rewards: WeightedRewards) -> Mapping[str, str]:
-    """The completion that scores best on training steps, by reward.
+    """Return the completion that scores best on training steps, by reward.
 
-    Only our own rewards choose, because another may cost too much for thousands of calls: for it, and for a sum with
+    Only built-in rewards choose, because a plug-in may cost too much for thousands of calls: for it, and for a sum with
     it, the constant is that of the structured reward.
     """
     ours = {name: f for name, f in rewards.functions.items() if name in REWARDS}
@@ -94,19 +94,19 @@ def _score(rewards: WeightedRewards, written: Sequence[tuple[StepExample, str]])
     return score_examples(rewards, [example for example, _ in written], [text for _, text in written])
 
 
-def _row(
+def _line(
     policy: str,
     example: StepExample,
     action: str,
-    parts: Mapping[str, float | None],
-    total: float | None,
-) -> dict[str, Any]:
-    return {
-        "policy": policy,
-        "trajectory_id": example.trajectory_id,
-        "step_index": example.step_index,
-        "kind": example.kind,
-        "action": action,
-        "rewards": dict(parts),
-        "reward": total,
-    }
+    rewards: Mapping[str, float | None],
+    reward: float | None,
+) -> BaselineLine:
+    return BaselineLine(
+        policy=policy,
+        trajectory_id=example.trajectory_id,
+        step_index=example.step_index,
+        kind=example.kind,
+        action=action,
+        rewards=rewards,
+        reward=reward,
+    )

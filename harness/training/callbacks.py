@@ -1,19 +1,18 @@
-"""What happens during a stage: its switch rule, metrics.jsonl, and a line to the person."""
+"""Callbacks of a stage: its switch rule, metrics.jsonl, and a progress line."""
 
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from harness.config.tables import SwitchTable
 from harness.training.context import SELECTABLE, StageContext
 from harness.training.control import last_train_seconds
 
 
-def plateau_reached(history: Sequence[Mapping[str, Any]], metric: str, switch: SwitchTable) -> bool:
-    """Whether the last ``patience`` evaluations brought no new best value of the metric.
+def plateau_reached(history: Sequence[Mapping[str, float]], metric: str, switch: SwitchTable) -> bool:
+    """Return whether the last ``patience`` evaluations brought no new best value of the metric.
 
     >>> history = [{"eval_accuracy": value} for value in (0.1, 0.3, 0.3, 0.2)]
     >>> plateau_reached(history, "eval_accuracy", SwitchTable(rule="plateau", patience=2))
@@ -28,19 +27,21 @@ def plateau_reached(history: Sequence[Mapping[str, Any]], metric: str, switch: S
 
 
 class SwitchCallback(TrainerCallback):
-    """Ends a stage early by its switch rule."""
+    """End a stage early by its switch rule."""
 
     def __init__(self, switch: SwitchTable, metric: str) -> None:
         self._switch = switch
         self._metric = metric
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_evaluate(
+        self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         if plateau_reached(state.log_history, self._metric, self._switch):
             control.should_training_stop = True
 
 
 class RunCallback(TrainerCallback):
-    """Metrics to metrics.jsonl, a line a step to the person, a validation at the end of the stage."""
+    """Write metrics.jsonl, print a line per update, and validate at the end of the stage."""
 
     def __init__(self, stage: str, context: StageContext) -> None:
         self._stage = stage
@@ -49,18 +50,31 @@ class RunCallback(TrainerCallback):
         self._first_step = 0
         self._train_seconds = last_train_seconds(context.run.metrics, stage)
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         self._started, self._first_step = time.monotonic(), state.global_step
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_begin(
+        self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         self._step_started = time.monotonic()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         self._train_seconds += time.monotonic() - self._step_started
         if state.global_step >= state.max_steps:
             control.should_evaluate = True
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+    def on_log(
+        self,
+        args: object,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **kwargs: object,
+    ) -> None:
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
         kind = "validation" if SELECTABLE & logs.keys() else "train"
@@ -71,7 +85,7 @@ class RunCallback(TrainerCallback):
             f"{self._stage} {state.global_step}/{state.max_steps}  " + self._line(logs, state)
         )
 
-    def _line(self, logs: Mapping[str, Any], state: Any) -> str:
+    def _line(self, logs: Mapping[str, float], state: TrainerState) -> str:
         shown = {
             "eval_step_reward": "held-out reward",
             "eval_format_rate": "format",
@@ -89,8 +103,8 @@ class RunCallback(TrainerCallback):
         return "  ".join(parts)
 
 
-def _finite(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: such values become null."""
+def _finite(logs: Mapping[str, float]) -> dict[str, float | None]:
+    """Replace what JSON lacks, NaN and infinities, by null."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in logs.items()

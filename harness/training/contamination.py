@@ -11,28 +11,28 @@ from harness.data.contamination import Contamination, Held, Trained
 from harness.data.contamination_gate import held, refuse_contamination, trained_trajectories
 from harness.data.step_data import StepData
 from harness.evaluation.tasks import evaluation_set
-from harness.training.outcomes import outcome_tasks
+from harness.training.outcomes.base import VerifiedTasks
 
 _OUTCOMES = "outcomes, held out"
 
 
-def check_training(recipe: Recipe, data: StepData) -> Contamination | None:
-    """What a run trains on against what is evaluated, None if that is nothing. Raises UserError.
+def check_training(recipe: Recipe, data: StepData, verified: VerifiedTasks | None) -> Contamination | None:
+    """Check training data against evaluation sets; None if no set is named. Raises UserError.
 
-    Evaluated are the sets of ``contamination.against``, and without being asked the held-out tasks of ``outcomes``.
-    Trained on are the trajectories of the training side, for the stages that learn from them, and for rlvr the
-    training tasks of ``outcomes``. The two sides of one split are not compared: how it is split is the recipe's word.
+    Evaluation sets are those of ``contamination.against``, and always the held-out tasks of ``outcomes``. Training data
+    are the training trajectories, for the stages that learn from them, and for rlvr the training tasks of ``outcomes``.
+    The two sides of one split are not compared: the recipe says how to split.
     """
     table = recipe.contamination
     tasks = [one for name in table.against for one in _named_set(name)]
     trained: list[Iterable[Trained]] = []
     if {"sft", "srl"} & set(recipe.stages):
         trained.append(trained_trajectories(data.path, only=frozenset(data.train_trajectories)))
-    if sides := outcome_tasks(recipe, data):
-        if not sides.of_data:
-            tasks += held(sides.validation, _OUTCOMES)
+    if verified:
+        if not verified.split.of_data:
+            tasks += held(verified.split.validation, _OUTCOMES)
         if "rlvr" in recipe.stages:
-            trained.append(_trained_tasks(sides.train))
+            trained.append(_trained_tasks(verified.split.train))
     if not tasks:
         return None
     return refuse_contamination(tasks, chain(*trained), table)

@@ -1,18 +1,17 @@
-"""What the parts of a stage share."""
+"""State that the parts of a stage share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from harness.config.tables import Recipe
+from transformers import PreTrainedTokenizerBase, TrainingArguments
+
+from harness.config.stages import Stage
 from harness.console import Teller
-from harness.data.step_data import StepData
 from harness.run_folder import RunFolder
-from harness.training.outcomes import Outcomes
+from harness.training.inputs import Inputs
 from harness.training.validation import Validator
-from srl_agent.rewards import WeightedRewards
 
-SELECTABLE = frozenset({"eval_step_reward", "eval_accuracy"})  # metrics that a checkpoint can be chosen by
+SELECTABLE = frozenset({"eval_step_reward", "eval_accuracy"})  # metrics that can choose a checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,18 +20,16 @@ class PolicyState:
 
     model: str  # what transformers loads
     adapter: str | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)  # held out, as far as they were measured
+    metrics: Mapping[str, float] = field(default_factory=dict)  # on held-out data, those that were measured
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageContext:
-    """What all stages of a run share."""
+    """State that all stages of a run share."""
 
-    recipe: Recipe
-    data: StepData
-    rewards: WeightedRewards
+    inputs: Inputs
+    arguments: Mapping[Stage, TrainingArguments]
     validator: Validator
-    outcomes: Outcomes | None
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerBase
     run: RunFolder
     teller: Teller

@@ -1,23 +1,22 @@
 """The control of RL: as many updates of SFT as fit into the time that RL took in the same run."""
 
-import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from harness.config.stages import RL
+from harness.jsonl import read_rows
 
 
 def control_updates(metrics: Path) -> int:
-    """Updates of SFT that take the time of the RL stages in a run's metrics.jsonl, at least 1."""
-    with metrics.open(encoding="utf-8") as lines:
-        return updates_in_time(json.loads(line) for line in lines)
+    """Return the updates of SFT that take the time of the RL stages in a run's metrics.jsonl, at least 1."""
+    return updates_in_time(read_rows(metrics))
 
 
-def updates_in_time(rows: Iterable[dict[str, Any]]) -> int:
-    """The same of the rows. The first update of SFT, which is slow once, is left out of the mean.
+def updates_in_time(rows: Iterable[Mapping[str, Any]]) -> int:
+    """Compute :func:`control_updates` from rows. The mean excludes the first update of SFT, which is slow once.
 
     >>> sft = [{"stage": "sft", "step": n, "train_seconds": 5.0 + 2 * n} for n in (1, 2, 3)]
     >>> updates_in_time([*sft, {"stage": "srl", "step": 4, "train_seconds": 9.0}])
@@ -34,15 +33,15 @@ def updates_in_time(rows: Iterable[dict[str, Any]]) -> int:
 
 
 def _intervals(seconds: dict[int, float]) -> list[tuple[int, float]]:
-    """(updates, seconds) between rows, given the seconds from the start at each step."""
+    """Return (updates, seconds) between rows, given the seconds from the start at each step."""
     points = [(0, 0.0), *sorted(seconds.items())]
     return [(step - before, now - then) for (before, then), (step, now) in pairwise(points)]
 
 
 def _total(intervals: Sequence[tuple[int, float]]) -> tuple[int, float]:
-    """Updates and seconds together.
+    """Sum updates and seconds.
 
-    Where the process was stopped for a while an update took ten times as long as usual, or more: it counts as usual.
+    An update that took ten times the median or more counts as the median: the process was stopped for a while.
     """
     usual = statistics.median(spent / updates for updates, spent in intervals)
     return sum(updates for updates, _ in intervals), sum(
@@ -51,12 +50,6 @@ def _total(intervals: Sequence[tuple[int, float]]) -> tuple[int, float]:
 
 
 def last_train_seconds(metrics: Path, stage: str) -> float:
-    """Seconds that a stage has trained so far, 0 before its first update."""
-    if not metrics.exists():
-        return 0.0
-    with metrics.open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    return max(
-        (row["train_seconds"] for row in rows if row["stage"] == stage and "train_seconds" in row),
-        default=0.0,
-    )
+    """Return the seconds that a stage has trained so far, 0 before its first update."""
+    trained = [row for row in read_rows(metrics) if row["stage"] == stage and "train_seconds" in row]
+    return max((row["train_seconds"] for row in trained), default=0.0)

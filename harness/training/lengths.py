@@ -1,7 +1,8 @@
-"""Whether completions may be as long as the expert's, think span included: what is cut scores as a broken format."""
+"""Warn where completions may not be as long as the expert's: a cut completion scores as a broken format."""
 
 from collections.abc import Sequence
-from typing import Any
+
+from transformers import PreTrainedTokenizerBase
 
 from harness.config.tables import Recipe
 from harness.data.split import evenly
@@ -9,13 +10,13 @@ from harness.data.step_data import StepData
 from harness.data.trl_rows import step_completion
 from srl_agent.steps import StepRef
 
-_STEPS = 400  # of a side are measured, evenly spread
-_TOO_MANY = 0.1  # share of cut actions from which on it is said
+_STEPS = 400  # measured per side, evenly spread
+_TOO_MANY = 0.1  # warn above this share of cut actions
 _TRL_LONGEST = 256  # TRL's own max_completion_length
 
 
-def length_warnings(recipe: Recipe, data: StepData, tokenizer: Any) -> list[str]:
-    """One line for each limit that cuts more than a tenth of the expert's own actions."""
+def length_warnings(recipe: Recipe, data: StepData, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Return one line for each limit that cuts more than a tenth of the expert's own actions."""
     limits: list[tuple[str, int, Sequence[StepRef]]] = []
     if "srl" in recipe.stages:
         longest = int(recipe.srl.trl.get("max_completion_length") or _TRL_LONGEST)
@@ -27,7 +28,12 @@ def length_warnings(recipe: Recipe, data: StepData, tokenizer: Any) -> list[str]
 
 
 def _warning(
-    setting: str, limit: int, refs: Sequence[StepRef], recipe: Recipe, data: StepData, tokenizer: Any
+    setting: str,
+    limit: int,
+    refs: Sequence[StepRef],
+    recipe: Recipe,
+    data: StepData,
+    tokenizer: PreTrainedTokenizerBase,
 ) -> str | None:
     lengths = completion_lengths(evenly(refs, _STEPS), recipe, data, tokenizer)
     cut = sum(length > limit for length in lengths)
@@ -40,7 +46,9 @@ def _warning(
     )
 
 
-def completion_lengths(refs: Sequence[StepRef], recipe: Recipe, data: StepData, tokenizer: Any) -> list[int]:
-    """Tokens of the expert's completions as SFT would learn them, the end token included."""
+def completion_lengths(
+    refs: Sequence[StepRef], recipe: Recipe, data: StepData, tokenizer: PreTrainedTokenizerBase
+) -> list[int]:
+    """Return the number of tokens of the expert's completions as SFT would learn them, end token included."""
     texts = [step_completion(data.example(ref), data.action_format, recipe.sft) for ref in refs]
     return [len(ids) + 1 for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]

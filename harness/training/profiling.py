@@ -3,10 +3,11 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import yaml
@@ -16,11 +17,12 @@ from harness.config.tables import GrpoTable, Recipe
 from harness.console import Teller
 from harness.data.scoring import format_error, make_rewards, score_examples
 from harness.data.selection import Key, Profile, read_profile, summarize
-from harness.data.step_data import data_path, load_step_data
+from harness.data.step_data import StepData, data_path, load_step_data
 from harness.jsonl import mend_last_line
 from harness.machine.describe import describe_machine
 from harness.run_folder import RunFolder, now
-from harness.training.outcomes import make_outcomes
+from harness.training.outcomes.base import VerifiedTasks, ids
+from harness.training.outcomes.load import load_tasks
 from srl_agent.formats import Message
 from srl_agent.generation.generate import complete, tokenize_prompt
 from srl_agent.generation.types import Sampling
@@ -32,24 +34,25 @@ ProfiledStage = Literal["srl", "rlvr"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Work:
-    """What is profiled: prompts by key, and how completions of one are scored."""
+    """Prompts to profile, by key, and how to score their completions."""
 
     keys: list[Key]
     prompt: Callable[[Key], list[Message]]
     score: Callable[[Sequence[Key], Sequence[str]], list[float | None]]
-    malformed: Callable[[str], str | None]
+    format_error: Callable[[str], str | None]
+    tasks: VerifiedTasks | None = None  # to start before scoring
 
 
-def resume(folder: RunFolder) -> int:
-    """Resume an interrupted profile; the exit code. Raises UserError."""
+def resume(folder: RunFolder) -> None:
+    """Resume an interrupted profile. Raises UserError."""
     known = json.loads(folder.manifest.read_text(encoding="utf-8")) if folder.manifest.exists() else {}
     if "profile" not in known:
-        raise UserError(f"{folder.path}: no profile to go on with", exit_code=2)
-    return profile(folder.recipe(), folder, known["profile"]["stage"], known["profile"]["adapter"])
+        raise UserError(f"{folder.path}: no profile to resume here", exit_code=2)
+    profile(folder.recipe(), folder, known["profile"]["stage"], known["profile"]["adapter"])
 
 
 def _settings(recipe: Recipe, stage: ProfiledStage) -> tuple[int, float, int, int]:
-    """(G, temperature, longest completion, prompts at once), as the stage samples."""
+    """Return (G, temperature, longest completion, prompts at once), as the stage samples."""
     table: GrpoTable = getattr(recipe, stage)
     trl = table.trl
     group = int(trl.get("num_generations", 8))
@@ -58,13 +61,12 @@ def _settings(recipe: Recipe, stage: ProfiledStage) -> tuple[int, float, int, in
     return group, float(trl.get("temperature", 1.0)), longest, max(rows // group, 1)
 
 
-def dry_run(recipe: Recipe, stage: ProfiledStage) -> int:
-    work, close = _work(recipe, stage)
-    close()
+def dry_run(recipe: Recipe, stage: ProfiledStage) -> None:
+    """Print the resolved recipe and how much there is to sample. Raises UserError."""
+    work = _work(recipe, stage)
     print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
     print(f"# {_cost(recipe, stage, len(work.keys))}")
     print("# nothing was sampled: this was a dry run")
-    return 0
 
 
 def _cost(recipe: Recipe, stage: ProfiledStage, count: int) -> str:
@@ -74,8 +76,8 @@ def _cost(recipe: Recipe, stage: ProfiledStage, count: int) -> str:
     return f"{count} {what} x {group} completions, at most {tokens:,} tokens"
 
 
-def _work(recipe: Recipe, stage: ProfiledStage) -> tuple[_Work, Callable[[], None]]:
-    """Raises UserError."""
+def _work(recipe: Recipe, stage: ProfiledStage) -> _Work:
+    """Load what the stage trains on, before any selection. Raises UserError."""
     free = recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"select": None}),
@@ -83,51 +85,55 @@ def _work(recipe: Recipe, stage: ProfiledStage) -> tuple[_Work, Callable[[], Non
         }
     )
     data = load_step_data(free)
-    if stage == "rlvr":
-        outcomes = make_outcomes(free, data, Teller())
-        if outcomes is None:
-            raise UserError("--stage rlvr: the recipe has no table `outcomes`", exit_code=2)
+    return _task_work(load_tasks(free, data)) if stage == "rlvr" else _step_work(free, data)
 
-        def verified(keys: Sequence[Key], texts: Sequence[str]) -> list[float | None]:
-            return [one.reward for one in outcomes.judge([name for name, _ in keys], texts)]
 
-        work = _Work(
-            keys=[(name, 0) for name in outcomes.train],
-            prompt=lambda key: outcomes.prompt(key[0]),
-            score=verified,
-            malformed=outcomes.malformed,
-        )
-        return work, outcomes.close
-    rewards = make_rewards(free, data.action_format)
+def _task_work(tasks: VerifiedTasks | None) -> _Work:
+    if tasks is None:
+        raise UserError("--stage rlvr: the recipe has no table `outcomes`", exit_code=2)
+
+    def score(keys: Sequence[Key], texts: Sequence[str]) -> list[float | None]:
+        return [grade.reward for grade in tasks.grade([name for name, _ in keys], texts)]
+
+    return _Work(
+        keys=[(name, 0) for name in ids(tasks.split.train)],
+        prompt=lambda key: tasks.prompt(key[0]),
+        score=score,
+        format_error=tasks.format_error,
+        tasks=tasks,
+    )
+
+
+def _step_work(recipe: Recipe, data: StepData) -> _Work:
+    rewards = make_rewards(recipe, data.action_format)
     refs = {(data.trajectory(ref.trajectory).trajectory_id, ref.step): ref for ref in data.train}
 
-    def similar(keys: Sequence[Key], texts: Sequence[str]) -> list[float | None]:
+    def score(keys: Sequence[Key], texts: Sequence[str]) -> list[float | None]:
         examples = [data.example(refs[key]) for key in keys]
         return [score.total for score in score_examples(rewards, examples, texts)]
 
-    work = _Work(
+    return _Work(
         keys=list(refs),
         prompt=lambda key: data.example(refs[key]).prompt,
-        score=similar,
-        malformed=lambda text: format_error(data.action_format, text),
+        score=score,
+        format_error=lambda text: format_error(data.action_format, text),
     )
-    return work, lambda: None
 
 
-def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: str | None) -> int:
-    teller = Teller()
-    work, close = _work(recipe, stage)
+def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: str | None) -> None:
+    """Sample and score what is not in the folder yet, then print a summary. Raises UserError."""
+    teller, work = Teller(), _work(recipe, stage)
     path = folder.path / "profile.jsonl"
     mend_last_line(path)
     done = read_profile(path) if path.exists() else {}
     left = [key for key in work.keys if key not in done]
     teller.say(f"profile: {folder.path}; {_cost(recipe, stage, len(work.keys))}; {len(left)} left to sample")
     _begin(recipe, folder, stage, adapter)
-    try:
+    with closing(work.tasks) if work.tasks else nullcontext():
+        if work.tasks:
+            work.tasks.start(teller)
         for profiles in _sample(recipe, stage, adapter, work, left, teller):
             folder.append(path, [profile.as_row() for profile in profiles])
-    finally:
-        close()
     found = summarize(read_profile(path).values())
     folder.update_manifest(status="finished", finished=now(), summary=found)
     print(
@@ -139,7 +145,6 @@ def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: st
     print(
         f"profile: {path}; train on the pivots: {table}.select.profile={path} {table}.select.min_variance=0.001"
     )
-    return 0
 
 
 def _number(value: float | None) -> str:
@@ -166,7 +171,7 @@ def _begin(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: str
 
 
 def _sample(
-    recipe: Recipe, stage: ProfiledStage, adapter: str | None, work: _Work, left: list[Key], teller: Any
+    recipe: Recipe, stage: ProfiledStage, adapter: str | None, work: _Work, left: list[Key], teller: Teller
 ) -> Iterator[list[Profile]]:
     """Profiles in batches; what is left to do is told after each, from what they took. Raises UserError."""
     if not left:
@@ -192,7 +197,7 @@ def _sample(
         prompts = {key: tokenize_prompt(tokenizer, work.prompt(key)) for key in keys}
         texts = [c.text for c in complete(model, tokenizer, [prompts[key] for key in rows], sampling)]
         rewards = work.score(rows, texts)
-        broken = [work.malformed(text) is not None for text in texts]
+        broken = [work.format_error(text) is not None for text in texts]
         yield [
             Profile(
                 name=key[0],

@@ -1,99 +1,87 @@
-"""What a stage trains on, and its sampled groups as rows of samples.jsonl."""
+"""Training rows of each stage, rendered when they are read."""
 
-from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import TypedDict
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
 
 from harness.config.stages import Stage
 from harness.config.tables import SftTable
 from harness.data.lazy_dataset import lazy_dataset
 from harness.data.scoring import reward_columns
+from harness.data.step_data import StepData
 from harness.data.trl_rows import step_completion
 from harness.training.context import StageContext
-from harness.training.outcomes.base import VERIFIED, outcome_row
+from harness.training.outcomes.base import VerifiedTasks, ids
 from srl_agent.formats import Message
 from srl_agent.formats.math_step import solution_prompt, solution_text
 from srl_agent.steps import StepRef
-from srl_agent.training.dynamic_sampling import Group, population_std
 
-WHOLE = -1  # in the place of a step: the whole solution
+WHOLE = -1  # a step index that means the whole solution
 
 
-def stage_datasets(stage: Stage, context: StageContext) -> tuple[Any, ...]:
-    """Training and held-out rows; the latter are there for the trainer, our own validation measures."""
-    data = context.data
+class TokenRow(TypedDict):
+    """A row of SFT: token ids, and labels that are -100 where no loss is taken."""
+
+    input_ids: list[int]
+    labels: list[int]
+
+
+def stage_datasets(stage: Stage, context: StageContext) -> tuple[Dataset, Dataset]:
+    """Return training and held-out rows; TRL wants the latter, our validation does not use them."""
+    inputs = context.inputs
+    data = inputs.data
     if stage == "rlvr":
-        outcomes = context.outcomes
-        assert outcomes is not None  # the recipe is checked for it
-        tasks = (outcomes.train, outcomes.validation)
-        return tuple(lazy_dataset(side, lambda name: outcome_row(outcomes, name)) for side in tasks)
+        tasks = inputs.tasks
+        assert tasks is not None  # the recipe is checked for it
+        row = partial(_task_row, tasks)
+        return lazy_dataset(ids(tasks.split.train), row), lazy_dataset(ids(tasks.split.validation), row)
     if stage == "srl":
-        return tuple(
-            lazy_dataset(side, lambda ref: _srl_row(ref, context)) for side in (data.train, data.validation)
-        )
-    table: SftTable = getattr(context.recipe, stage)
-    sides = (sft_targets(table, context), data.validation)
-    return tuple(lazy_dataset(side, lambda ref: _sft_row(ref, table, context)) for side in sides)
+        step_row = partial(_step_row, data)
+        return lazy_dataset(data.train, step_row), lazy_dataset(data.validation, step_row)
+    table: SftTable = getattr(inputs.recipe, stage)
+    token_row = partial(_token_row, data, table, context.tokenizer)
+    return lazy_dataset(sft_targets(table, data), token_row), lazy_dataset(data.validation, token_row)
 
 
-def sft_targets(table: SftTable, context: StageContext) -> tuple[StepRef, ...]:
-    """What SFT trains on, in the order of its rows."""
-    data, targets = context.data, table.targets
-    whole = [StepRef(trajectory=position, step=WHOLE) for position in data.train_trajectories]
-    if "solutions" in targets:
-        whole = [ref for ref in whole if all(step.target for step in data.trajectory(ref.trajectory).steps)]
-    return (*(data.train if "steps" in targets else ()), *(whole if "solutions" in targets else ()))
+def sft_targets(table: SftTable, data: StepData) -> tuple[StepRef, ...]:
+    """Return what SFT trains on, in the order of its rows."""
+    targets: list[StepRef] = []
+    if "steps" in table.targets:
+        targets += data.train
+    if "solutions" in table.targets:
+        targets += [
+            StepRef(trajectory=position, step=WHOLE)
+            for position in data.train_trajectories
+            if all(step.target for step in data.trajectory(position).steps)
+        ]
+    return tuple(targets)
 
 
-def _srl_row(ref: StepRef, context: StageContext) -> dict[str, Any]:
-    example = context.data.example(ref)
+def _task_row(tasks: VerifiedTasks, task_id: str) -> dict[str, object]:
+    return {"prompt": tasks.prompt(task_id), "task_id": task_id, "reference": tasks.reference(task_id)}
+
+
+def _step_row(data: StepData, ref: StepRef) -> dict[str, object]:
+    example = data.example(ref)
     return {"prompt": example.prompt, **reward_columns(example)}
 
 
-def _sft_row(ref: StepRef, table: SftTable, context: StageContext) -> dict[str, Any]:
-    """Prompt as in SRL, then thought and action; or a whole solution. The loss is over what follows the prompt."""
-    prompt, text = _whole_solution(ref, context) if ref.step == WHOLE else _step_target(ref, table, context)
-    tokenizer = context.tokenizer
+def _token_row(data: StepData, table: SftTable, tokenizer: PreTrainedTokenizerBase, ref: StepRef) -> TokenRow:
+    """Render the prompt as in SRL, then thought and action; or a whole solution. The loss is over the completion."""
+    prompt, text = _solution(data, ref) if ref.step == WHOLE else _step(data, table, ref)
     rendered = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)
     target = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
     prompt_ids = list(rendered["input_ids"])
     return {"input_ids": prompt_ids + target, "labels": [-100] * len(prompt_ids) + target}
 
 
-def _step_target(ref: StepRef, table: SftTable, context: StageContext) -> tuple[list[Message], str]:
-    example = context.data.example(ref)
-    return example.prompt, step_completion(example, context.data.action_format, table)
+def _step(data: StepData, table: SftTable, ref: StepRef) -> tuple[list[Message], str]:
+    example = data.example(ref)
+    return example.prompt, step_completion(example, data.action_format, table)
 
 
-def _whole_solution(ref: StepRef, context: StageContext) -> tuple[list[Message], str]:
-    trajectory = context.data.trajectory(ref.trajectory)
+def _solution(data: StepData, ref: StepRef) -> tuple[list[Message], str]:
+    trajectory = data.trajectory(ref.trajectory)
     return solution_prompt(trajectory.task), solution_text(trajectory.steps)
-
-
-def write_groups(stage: str, context: StageContext, step: int, groups: Sequence[Group]) -> None:
-    names = [VERIFIED] if stage == "rlvr" else list(context.rewards.functions)
-    context.run.append(context.run.samples, (_group_row(stage, step, group, names) for group in groups))
-
-
-def _group_row(stage: str, step: int, group: Group, names: Sequence[str]) -> dict[str, Any]:
-    rewards = [sample.reward for sample in group.samples]
-    judged = [reward for reward in rewards if reward is not None]
-    return {
-        "stage": stage,
-        "step": step,
-        "round": group.round,
-        **{key: group.row[key] for key in ("trajectory_id", "step_index", "kind", "expert_action")},
-        "completions": [
-            {
-                "text": sample.text,
-                "rewards": dict(zip(names, sample.parts, strict=True)),
-                "reward": sample.reward,
-                "format_error": sample.format_error,
-                "clipped": sample.clipped,
-            }
-            for sample in group.samples
-        ],
-        "reward_mean": sum(judged) / len(judged) if judged else None,
-        "reward_std": population_std(rewards),
-        "kept": group.dropped is None,
-        "reason": group.dropped,
-    }

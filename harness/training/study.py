@@ -18,6 +18,7 @@ from harness.console import Teller
 from harness.reporting.data import read_run
 from harness.reporting.study import study_markdown, study_numbers
 from harness.run_folder import RunFolder
+from harness.training.trl_args import all_arguments
 from trajectories.store import atomic_write
 
 
@@ -47,8 +48,25 @@ def plan_study(recipe: Recipe, folder: Path) -> list[StudyRun]:
     return runs
 
 
-def run_study(recipe: Recipe, folder: RunFolder, teller: Teller) -> dict[str, Any]:
-    """Do what is left of the runs, then compare them. Raises UserError if one fails; the others go on first."""
+def check_study(recipe: Recipe, folder: Path) -> None:
+    """Raise UserError for an arm that makes no recipe, or one that a stage would refuse."""
+    for planned in plan_study(recipe, folder):
+        all_arguments(planned.recipe, planned.folder)
+
+
+def run_study(recipe: Recipe, folder: RunFolder, *, resume: bool) -> None:
+    """Do the runs that are not done, then write and print their comparison.
+
+    Raises UserError if a run fails, after the others have ended.
+    """
+    if not resume:
+        check_study(recipe, folder.path)  # before a folder is made
+        folder.create(recipe)
+    print(study_markdown(_run_study(recipe, folder, Teller())))
+    print(f"study: {folder.path / 'study.json'}, study.md; each run's own report in its folder")
+
+
+def _run_study(recipe: Recipe, folder: RunFolder, teller: Teller) -> dict[str, Any]:
     assert recipe.study is not None
     runs = plan_study(recipe, folder.path)
     left = [run for run in runs if not _is_finished(run)]

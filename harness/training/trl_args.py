@@ -1,19 +1,20 @@
-"""TRL's settings of a stage."""
+"""TRL's configuration of each stage, from the recipe."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
+from transformers import TrainingArguments
 from trl import SFTConfig
 
 from harness.cli import UserError
 from harness.config.stages import CONTROL, Stage
 from harness.config.tables import GrpoTable, Recipe
-from harness.training.trl_tables import trl_config, trl_table
+from harness.run_folder import RunFolder
+from harness.training.trl_tables import check_trl_tables, trl_config, trl_table
 from srl_agent.training.batches import check_together
 
-# What a run needs whatever the recipe says of TRL's settings; a recipe that sets one of these itself wins.
-_DEFAULTS: dict[str, Any] = {
+# Defaults of ours for TRL's settings; a recipe may set them otherwise.
+_DEFAULTS: dict[str, object] = {
     "logging_steps": 1,
     "eval_strategy": "steps",
     "save_strategy": "steps",
@@ -23,18 +24,24 @@ _DEFAULTS: dict[str, Any] = {
     "bf16": False,
     "gradient_checkpointing": False,
 }
-_GRPO_DEFAULTS: dict[str, Any] = {"loss_type": "grpo", "beta": 0.0, "temperature": 1.0}
-# What we set ourselves; a recipe cannot.
+_GRPO_DEFAULTS: dict[str, object] = {"loss_type": "grpo", "beta": 0.0, "temperature": 1.0}
+# Settings that a recipe cannot change.
 _OURS = frozenset(
     {"output_dir", "seed", "remove_unused_columns", "metric_for_best_model", "greater_is_better",
      "load_best_model_at_end", "reward_weights", "dataset_kwargs", "max_length", "packing", "padding_free"}
 )  # fmt: skip
 
 
-def stage_arguments(stage: Stage, recipe: Recipe, folder: Path, *, updates: int | None = None) -> Any:
-    """TRL's configuration of a stage. Raises UserError for settings it refuses.
+def all_arguments(recipe: Recipe, folder: RunFolder) -> dict[Stage, TrainingArguments]:
+    """Return TRL's configuration of each stage. Raises UserError for settings that a stage would refuse hours later."""
+    check_trl_tables(recipe)
+    return {stage: stage_arguments(stage, recipe, folder.stage_dir(stage)) for stage in recipe.stages}
 
-    ``updates``: how many sft_control makes.
+
+def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> TrainingArguments:
+    """Return TRL's configuration of a stage. Raises UserError for settings that TRL refuses.
+
+    sft_control learns its ``max_steps`` when its turn comes: here it is 1.
     """
     config = trl_config(stage)
     supervised = config is SFTConfig
@@ -55,7 +62,7 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path, *, updates: int 
     else:  # TRL evaluates nothing here, and yet refuses a batch of evaluation that holds no whole group
         settings.setdefault("per_device_eval_batch_size", settings.get("num_generations") or 8)
     if stage == CONTROL:
-        settings |= {"max_steps": updates or 1}
+        settings |= {"max_steps": 1}
     try:
         args = config(
             output_dir=str(folder),

@@ -1,111 +1,110 @@
-"""What rlvr needs of a domain: prompts, and verdicts on the answers to them."""
+"""The parts that the domains share: grades of answers, splits of tasks, the reward of RLVR."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
+from environments.math.tasks import MathTask
+from environments.swe.tasks import SWETask
 from harness.config.tables import OutcomesTable
+from harness.console import Teller
 from harness.data.selection import Choice, select
+from harness.data.split import evenly
 from srl_agent.formats import Message
 from srl_agent.rewards import WeightedRewards, completion_text
 
 VERIFIED = "verified"  # name of the one reward of rlvr
 
+T = TypeVar("T", SWETask, MathTask)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of one answer. ``solved`` is None if that could not be judged."""
+class Grade:
+    """The verdict on one answer. ``solved`` is None if the answer could not be verified."""
 
     solved: bool | None
-    reason: str  # a word, to be counted
-    answer: str = ""  # what was judged of the completion
+    reason: str  # one word, to be counted
+    answer: str = ""  # the part of the completion that was verified
     detail: str = ""  # for a person
 
     @property
     def reward(self) -> float | None:
-        """1 for a right answer, 0 for a wrong one, None where nobody can tell."""
+        """1 for a right answer, 0 for a wrong one, None for an unverified one."""
         return None if self.solved is None else float(self.solved)
 
 
-class Outcomes(Protocol):
-    """Tasks by id, on the two sides of a split. ``judge`` may be called from one thread at a time."""
+@dataclass(frozen=True, kw_only=True)
+class TaskSplit(Generic[T]):
+    """Tasks of the recipe's table ``outcomes``, split."""
+
+    train: Sequence[T]
+    validation: Sequence[T]
+    selection: tuple[Choice, ...]  # outcomes.select: which training tasks were kept, and why
+    of_data: bool = False  # they are the problems of the trajectories, split with them
+
+
+class VerifiedTasks(Protocol):
+    """Tasks by id, split, with prompts and grades. Loading starts nothing: ``start`` does.
+
+    ``grade`` is called from one thread at a time.
+    """
 
     @property
-    def train(self) -> Sequence[str]: ...
+    def split(self) -> TaskSplit[MathTask] | TaskSplit[SWETask]: ...
 
-    @property
-    def validation(self) -> Sequence[str]: ...
-
-    @property
-    def selection(self) -> Sequence[Choice]:
-        """Of outcomes.select: what became of each training task."""
+    def start(self, teller: Teller) -> None:
+        """Provide what grading needs, such as images. Raises UserError."""
 
     def prompt(self, task_id: str) -> list[Message]:
-        """Chat messages that end where the answer begins. Raises UserError if there is none to be had."""
+        """Return chat messages that end where the answer begins. Raises UserError."""
 
     def reference(self, task_id: str) -> str:
-        """The right answer, for a person who reads the samples."""
+        """Return the right answer, for a person who reads the samples."""
 
-    def judge(self, task_ids: Sequence[str], completions: Sequence[str]) -> list[Outcome]:
-        """One outcome for each completion; what breaks on the way is an outcome that is not judged."""
+    def grade(self, task_ids: Sequence[str], completions: Sequence[str]) -> list[Grade]:
+        """Grade one completion per id; an infrastructure failure is a grade without a verdict."""
 
-    def malformed(self, completion: str) -> str | None:
-        """Why a completion cannot be right whatever it means, None if it can: it holds no answer."""
+    def format_error(self, completion: str) -> str | None:
+        """Return why a completion holds no answer, None if it holds one."""
 
     def close(self) -> None:
-        """End what was started to judge."""
+        """Stop what grading started."""
+
+
+def ids(tasks: Sequence[MathTask] | Sequence[SWETask]) -> list[str]:
+    """Return the tasks' ids."""
+    return [task.instance_id for task in tasks]
+
+
+def thin(
+    train: Sequence[T], validation: Sequence[T], table: OutcomesTable, *, of_data: bool = False
+) -> TaskSplit[T]:
+    """Apply outcomes.select, train_tasks and validation_tasks to the two sides. Raises UserError."""
+    choices: Sequence[Choice] = ()
+    if table.select is not None:
+        keys = [(task.instance_id, 0) for task in train]
+        train, _, choices = select(train, keys, table.select, what="training tasks")
+    return TaskSplit(
+        train=evenly(train, table.train_tasks),
+        validation=evenly(validation, table.validation_tasks),
+        selection=tuple(choices),
+        of_data=of_data,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedReward:
-    """TRL's signature over a domain."""
+    """The reward of RLVR, with TRL's signature."""
 
-    outcomes: Outcomes
+    tasks: VerifiedTasks
 
     def __call__(
-        self, prompts: Any, completions: Sequence[Any], *, trajectory_id: Sequence[str], **columns: Any
+        self, prompts: object, completions: Sequence[object], *, task_id: Sequence[str], **columns: object
     ) -> list[float | None]:
         texts = [completion_text(completion) for completion in completions]
-        return [outcome.reward for outcome in self.outcomes.judge(list(trajectory_id), texts)]
+        return [grade.reward for grade in self.tasks.grade(task_id, texts)]
 
 
-def verified_rewards(outcomes: Outcomes) -> WeightedRewards:
-    """The rewards of rlvr."""
-    return WeightedRewards(functions={VERIFIED: VerifiedReward(outcomes=outcomes)}, weights={VERIFIED: 1.0})
-
-
-def outcome_row(outcomes: Outcomes, task_id: str) -> dict[str, Any]:
-    """A training row: the columns of a step's row, so that samples of all stages read alike."""
-    return {
-        "prompt": outcomes.prompt(task_id),
-        "trajectory_id": task_id,
-        "step_index": 0,
-        "kind": "answer",
-        "expert_action": outcomes.reference(task_id),
-    }
-
-
-class _Named(Protocol):
-    @property
-    def instance_id(self) -> str: ...
-
-
-T = TypeVar("T", bound=_Named)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sides(Generic[T]):
-    """The tasks of the table, split; nothing is started for them."""
-
-    train: Sequence[T]
-    validation: Sequence[T]
-    selection: tuple[Choice, ...]
-    of_data: bool = False  # they are the problems of the trajectories, on the sides that these are on
-
-
-def pivots(tasks: Sequence[T], table: OutcomesTable) -> tuple[Sequence[T], tuple[Choice, ...]]:
-    """The training tasks that outcomes.select keeps, and what became of each. Raises UserError."""
-    if table.select is None:
-        return tasks, ()
-    kept, _, choices = select(tasks, [(t.instance_id, 0) for t in tasks], table.select, what="training tasks")
-    return kept, tuple(choices)
+def verified_rewards(tasks: VerifiedTasks) -> WeightedRewards:
+    """Return the rewards of rlvr: the grade alone."""
+    return WeightedRewards(functions={VERIFIED: VerifiedReward(tasks=tasks)}, weights={VERIFIED: 1.0})

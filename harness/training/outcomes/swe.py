@@ -1,4 +1,4 @@
-"""SWE tasks: the answer to an oracle-edit prompt becomes a patch, and tests in containers judge it."""
+"""SWE tasks: an answer to the oracle-edit prompt becomes a patch, and tests in containers verify it."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +11,14 @@ from environments.swe.verifier import ContainerVerifier
 from harness.cli import UserError
 from harness.config.tables import DataTable, OutcomesTable
 from harness.console import Teller
-from harness.data.selection import Choice
-from harness.data.split import evenly, split_groups
+from harness.data.split import split_groups
 from harness.evaluation.swe.attempts import Item, Worker
 from harness.evaluation.swe.images import provide_images
 from harness.evaluation.swe.predictions import PREDICTIONS
 from harness.evaluation.swe.runner import Verdicts
 from harness.evaluation.swe.worker import Attempt, box_limits
 from harness.evaluation.tasks import load_swe_tasks
-from harness.training.outcomes.base import Outcome, Sides, pivots
+from harness.training.outcomes.base import Grade, TaskSplit, thin
 from srl_agent.formats import Message
 from srl_agent.policies import PolicyError
 from srl_agent.policies.scripted import ScriptedPolicy
@@ -28,21 +27,28 @@ from srl_agent.scaffolds.search_replace import parse_edits
 
 
 @dataclass(frozen=True, kw_only=True)
-class SWEOutcomes:
-    """Tasks, each answer judged in a box of its own: the very attempt that an evaluation makes, with a given answer."""
+class SWETasks:
+    """Tasks whose answers run as evaluation attempts: one sandbox per answer, a fresh one for its tests."""
 
+    split: TaskSplit[SWETask]
     tasks: Mapping[str, SWETask]
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
+    source: str  # of the tasks, as the recipe names it
     attempt: Attempt  # its policy is replaced
     worker: Worker  # its attempt is replaced
     workers: int
     verdicts: Verdicts
-    selection: tuple[Choice, ...]
     prompts: dict[str, list[Message]] = field(default_factory=dict)
 
+    def start(self, teller: Teller) -> None:
+        """Connect to the engine; build or pull the images. Raises UserError."""
+        try:
+            connect()  # in the main thread, where signals can be taken over
+            provide_images(self.source, list(self.tasks.values()), teller)
+        except EnvironmentFailure as error:
+            raise UserError(str(error)) from error
+
     def prompt(self, task_id: str) -> list[Message]:
-        """Read from a box at first use. Raises UserError."""
+        """Read the files from a sandbox at first use. Raises UserError."""
         if task_id not in self.prompts:
             try:
                 self.prompts[task_id] = self._read_prompt(task_id)
@@ -53,24 +59,24 @@ class SWEOutcomes:
     def reference(self, task_id: str) -> str:
         return self.tasks[task_id].patch
 
-    def judge(self, task_ids: Sequence[str], completions: Sequence[str]) -> list[Outcome]:
+    def grade(self, task_ids: Sequence[str], completions: Sequence[str]) -> list[Grade]:
         with ThreadPoolExecutor(self.workers, thread_name_prefix="verifier") as pool:
-            return list(pool.map(self._judge, task_ids, completions))
+            return list(pool.map(self._grade, task_ids, completions))
 
-    def malformed(self, completion: str) -> str | None:
+    def format_error(self, completion: str) -> str | None:
         return None if parse_edits(completion).edits else "no edit"
 
     def close(self) -> None:
-        """Every box is closed by who opened it."""
+        """Do nothing: each sandbox is closed where it was opened."""
 
-    def _judge(self, task_id: str, completion: str) -> Outcome:
+    def _grade(self, task_id: str, completion: str) -> Grade:
         policy = ScriptedPolicy(lambda prompt: completion, name="sample")
         worker = replace(self.worker, attempt=replace(self.attempt, policy=policy))
         done = worker(Item(task=self.tasks[task_id], source=PREDICTIONS))
         if done.verdict is not None:
             self.verdicts.add(done.verdict)
         solved = {"resolved": True, "infra_failure": None, "policy_failure": None}.get(done.bucket, False)
-        return Outcome(solved=solved, reason=done.bucket, answer=done.proposal.patch, detail=done.detail)
+        return Grade(solved=solved, reason=done.bucket, answer=done.proposal.patch, detail=done.detail)
 
     def _read_prompt(self, task_id: str) -> list[Message]:
         read: list[list[Message]] = []
@@ -90,20 +96,26 @@ class SWEOutcomes:
         raise failure
 
 
-def swe_outcomes(table: OutcomesTable, data: DataTable, *, seed: int, teller: Teller) -> SWEOutcomes:
-    """Raises UserError, TaskError."""
-    sides = swe_sides(table, data, seed=seed)
-    wanted = [*sides.train, *sides.validation]
+def load_swe(table: OutcomesTable, data: DataTable, *, seed: int) -> SWETasks:
+    """Load the tasks of the table, split by repository or instance as the steps are. Raises UserError, TaskError."""
+    tasks = load_swe_tasks(table.tasks)
+    by = data.split_by
     try:
-        connect()  # in the main thread, where signals can be taken over
-        provide_images(table.tasks.source, wanted, teller)
-    except EnvironmentFailure as error:
-        raise UserError(str(error)) from error
+        sides = split_groups(
+            [task.repo if by == "repository" else task.instance_id for task in tasks],
+            by=by,
+            fraction=table.validation_fraction,
+            held_out=data.held_out,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise UserError(f"outcomes: {error}") from error
+    split = thin([tasks[i] for i in sides.train], [tasks[i] for i in sides.validation], table)
     limits, verdicts = box_limits(table.limits), Verdicts()
-    return SWEOutcomes(
-        tasks={task.instance_id: task for task in wanted},
-        train=tuple(task.instance_id for task in sides.train),
-        validation=tuple(task.instance_id for task in sides.validation),
+    return SWETasks(
+        split=split,
+        tasks={task.instance_id: task for task in (*split.train, *split.validation)},
+        source=table.tasks.source,
         attempt=Attempt(
             policy=ScriptedPolicy(lambda prompt: ""),
             scaffold=OracleEdit(max_file_chars=table.max_file_chars),
@@ -117,26 +129,4 @@ def swe_outcomes(table: OutcomesTable, data: DataTable, *, seed: int, teller: Te
         ),
         workers=table.workers,
         verdicts=verdicts,
-        selection=sides.selection,
-    )
-
-
-def swe_sides(table: OutcomesTable, data: DataTable, *, seed: int) -> Sides[SWETask]:
-    """The tasks of the table, split by repository or instance as the steps are. Raises UserError, TaskError."""
-    tasks = load_swe_tasks(table.tasks)
-    try:
-        split = split_groups(
-            [task.repo if data.split_by == "repository" else task.instance_id for task in tasks],
-            by=data.split_by,
-            fraction=table.validation_fraction,
-            held_out=data.held_out,
-            seed=seed,
-        )
-    except ValueError as error:
-        raise UserError(f"outcomes: {error}") from error
-    candidates, selection = pivots([tasks[i] for i in split.train], table)
-    return Sides(
-        train=evenly(candidates, table.train_tasks),
-        validation=evenly([tasks[i] for i in split.validation], table.validation_tasks),
-        selection=selection,
     )

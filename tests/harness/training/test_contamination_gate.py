@@ -16,7 +16,7 @@ from harness.demo.math import problems_path
 from harness.evaluate import main as evaluate
 from harness.evaluation.tasks import evaluation_set
 from harness.train import main as train
-from harness.training.contamination import check_training
+from harness.training.inputs import load_inputs
 
 MATH = "math-demo"
 
@@ -32,7 +32,7 @@ def write_tasks(path: Path, ids: list[str], **changes: str) -> Path:
 
 def check(*overrides: str, name: str = "demo") -> Any:
     recipe = load_recipe(name, list(overrides))
-    return check_training(recipe, load_step_data(recipe))
+    return load_inputs(recipe).contamination
 
 
 def trained_and_held_out() -> tuple[list[str], list[str]]:

@@ -88,7 +88,11 @@ def test_three_stages_are_one_lineage_with_one_report(chain: Path) -> None:
     rewards = [[c["reward"] for c in g["completions"]] for g in groups if g["stage"] == "rlvr"]
     assert rewards == [[1.0, 1.0, 0.0, 0.0]] * 2
     assert all(group["kept"] for group in groups)
+    tasks = [{"task_id", "reference"} <= group.keys() for group in groups if group["stage"] == "rlvr"]
+    assert tasks == [True, True]
+    assert all("expert_action" in group for group in groups if group["stage"] == "srl")
     answers = whole_lines(chain / "outcomes.jsonl")
+    assert all(row["solved"] is bool(row["reward"]) for row in answers)
     evaluations = {(row["stage"], row["step"]) for row in answers}
     assert evaluations == {("base", 0), *((s, n) for s in ("sft", "srl", "rlvr") for n in (1, 2))}
     assert len(answers) == 4 * len(evaluations)
@@ -166,7 +170,7 @@ def test_a_problem_set_of_its_own_is_split_and_trained_on(tiny_model: Path, tmp_
     assert done.returncode == 0, done.stderr
     assert "verified tasks: 16 to train on, 4 held out" in done.stderr
     rows = whole_lines(tmp_path / "run/outcomes.jsonl")
-    assert {row["trajectory_id"].partition("-")[0] for row in rows} == {"mine"}
+    assert {row["task_id"].partition("-")[0] for row in rows} == {"mine"}
 
 
 @pytest.mark.parametrize(
@@ -260,7 +264,7 @@ def test_a_study_runs_each_arm_with_each_seed_and_compares_them(tiny_model: Path
     }
     assert seeds == {name: int(name[-1]) for name in seeds}
     held_out = [
-        {row["trajectory_id"] for row in whole_lines(folder / f"sft-seed{seed}" / "outcomes.jsonl")}
+        {row["task_id"] for row in whole_lines(folder / f"sft-seed{seed}" / "outcomes.jsonl")}
         for seed in (0, 1)
     ]
     assert held_out[0] == held_out[1]

@@ -11,18 +11,17 @@ from srl_agent.steps import StepRef
 from trajectories.store import read_trajectories
 
 
-def test_a_solution_with_a_step_that_nobody_is_to_learn_is_no_target() -> None:
+def test_a_solution_with_a_context_only_step_is_no_target() -> None:
     first, second, *_ = read_trajectories(solved_path())
     marked = replace(second, steps=(*second.steps[:-1], replace(second.steps[-1], target=False)))
-    data = SimpleNamespace(
+    data: Any = SimpleNamespace(
         train=(StepRef(trajectory=1, step=0),),
         train_trajectories=(0, 1),
         trajectory=[first, marked].__getitem__,
     )
 
     def chosen(*targets: str) -> tuple[StepRef, ...]:
-        context: Any = SimpleNamespace(data=data)
-        return sft_targets(SftTable(targets=targets), context)
+        return sft_targets(SftTable(targets=targets), data)
 
     assert chosen("solutions") == (StepRef(trajectory=0, step=WHOLE),)
     assert chosen("steps") == data.train
