@@ -109,7 +109,7 @@ def compare_updates(builds: dict[str, Path], options: argparse.Namespace) -> dic
     words = [__file__, "measure", "--group", str(options.group), "--prompts", str(options.prompts)]
     words += ["--tokens", str(options.tokens), "--recipe", str(builds["baseline"] / DEMO)]
     words += ["--micro-batch", str(options.micro_batch)]
-    words += ["--last-layers", str(options.last_layers)] if options.last_layers else []
+    words += ["--adapters", adapters(options.last_layers)] if options.last_layers else []
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in builds}
     with busy(options.busy):
         for _ in range(options.turns):
@@ -152,7 +152,7 @@ def measure(options: argparse.Namespace) -> None:
         f"srl.trl.per_device_train_batch_size={options.micro_batch}",
         f"srl.trl.gradient_accumulation_steps={pieces}",
         f"srl.trl.max_completion_length={options.tokens}", "srl.trl.max_steps=2", "stages=[sft, srl]",
-        *([f"model.lora={adapters(options.last_layers)}"] if options.last_layers else []),
+        *([f"model.lora={options.adapters}"] if options.adapters else []),
     ]  # fmt: skip
     make = srl_trainer if find_spec("harness.training") else srl_trainer_of_the_old_layout
     with tempfile.TemporaryDirectory() as folder:
@@ -278,12 +278,14 @@ def main() -> None:
     size.add_argument("--group", type=positive, default=8, help="completions a prompt")
     size.add_argument("--tokens", type=positive, default=80, help="of each completion")
     size.add_argument("--micro-batch", type=positive, help="rows of a backward pass (all of the update's)")
-    size.add_argument("--last-layers", type=positive, help="number of layers with adapters (all)")
     train = commands.add_parser("train", parents=[common], help="the demo's training run in both builds")
     train.add_argument("--seed", type=int, default=0)
     update = commands.add_parser("update", parents=[common, size], help="an SRL update at equal tokens")
     update.add_argument("--turns", type=positive, default=3, help="processes of each build")
-    commands.add_parser("measure", parents=[size]).add_argument("--recipe", required=True)
+    update.add_argument("--last-layers", type=positive, help="number of layers with adapters (all)")
+    measured = commands.add_parser("measure", parents=[size])
+    measured.add_argument("--recipe", required=True)
+    measured.add_argument("--adapters", help="the table model.lora")
     options = parser.parse_args()
     if options.command == "measure":
         measure(options)
