@@ -1,4 +1,4 @@
-"""Everything that a run reads before it starts: loaded once, checked, and handed on."""
+"""Everything that a run reads before it starts, loaded and checked once."""
 
 from dataclasses import dataclass
 

@@ -173,7 +173,7 @@ def _begin(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: str
 def _sample(
     recipe: Recipe, stage: ProfiledStage, adapter: str | None, work: _Work, left: list[Key], teller: Teller
 ) -> Iterator[list[Profile]]:
-    """Profiles in batches; what is left to do is told after each, from what they took. Raises UserError."""
+    """Yield profiles in batches; print an estimate of the time left after each. Raises UserError."""
     if not left:
         return
     group, temperature, longest, at_once = _settings(recipe, stage)

@@ -1,4 +1,4 @@
-"""Several runs of one recipe, compared: every arm with every seed, each a run of its own in the study's folder."""
+"""Run every arm of a recipe with every seed, each in its own folder, and compare them."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ class StudyRun:
 
 
 def plan_study(recipe: Recipe, folder: Path) -> list[StudyRun]:
-    """All runs of a study, seeds outermost: an interrupted one has whole seeds. Raises UserError."""
+    """Plan all runs of a study, seeds outermost, so that an interrupted study has whole seeds. Raises UserError."""
     assert recipe.study is not None
     runs = []
     for seed in recipe.study.seeds:
@@ -79,7 +79,7 @@ def _run_study(recipe: Recipe, folder: RunFolder, teller: Teller) -> dict[str, A
     if failed := [run.folder.path.name for run, code in zip(left, codes, strict=True) if code]:
         raise UserError(
             f"{len(failed)} of {len(left)} runs failed ({', '.join(failed)}): see their log.txt; "
-            f"go on with: python -m harness.train --resume {folder.path}\n"
+            f"resume with: python -m harness.train --resume {folder.path}\n"
             f"{failed[0]}: {_last_line(folder.path / failed[0] / 'log.txt')}"
         )
     report = study_numbers([(run.arm, run.seed, read_run(run.folder.path)) for run in runs])
@@ -100,7 +100,7 @@ def _is_finished(run: StudyRun) -> bool:
 
 
 def _do(run: StudyRun, command: Sequence[str], teller: Teller) -> int:
-    """One run in a process of its own, what it says in log.txt; its exit code."""
+    """Run one arm with one seed in its own process, output in log.txt; return its exit code."""
     name = run.folder.path.name
     if run.folder.config.exists():
         words = ["--resume", str(run.folder.path)]
