@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness.train",
-        description="Train a policy on expert steps: SFT, SRL and RLVR, alone or in sequence; or run a study of several runs.",
+        description="Train a policy on expert steps: SFT, SRL and RLVR, alone or in sequence.",
         epilog="shipped recipes: " + ", ".join(shipped_recipes()),
     )
     add_recipe_arguments(parser, example="srl.trl.max_steps=5 seed=1")
