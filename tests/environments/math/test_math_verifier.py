@@ -21,7 +21,7 @@ from environments.math.tasks import load_math_tasks
 from environments.math.verifier import MathVerdict, MathVerifier, extract_answer
 from tests.environments.math.test_math_tasks import FILES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
