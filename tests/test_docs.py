@@ -333,8 +333,8 @@ def test_the_action_format_of_the_page_reads_back_what_it_writes(
 
 def test_the_reader_of_the_page_converts_its_run(user_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = runpy.run_path(str(user_folder / "my_agent.py"))
-    monkeypatch.setitem(READERS, "my-agent", reader["read"])  # type: ignore[arg-type]
-    monkeypatch.setitem(detect._FORMATS, "my-agent", reader["is_my_agent"])  # type: ignore[arg-type]
+    monkeypatch.setitem(READERS, "my-agent", reader["read"])
+    monkeypatch.setitem(detect._FORMATS, "my-agent", reader["is_my_agent"])
     out, ledger = user_folder / "data/mine.jsonl", user_folder / "data/mine.ledger.json"
     words = [str(user_folder / "my_run.json"), "--out", str(out), "--ledger", str(ledger)]
     assert harness.convert.main(words) == 0
