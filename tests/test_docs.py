@@ -121,7 +121,7 @@ def needs_engine(command: str) -> bool:
     return "--clean" in command or ("harness.evaluate" in command and "--resume" in command)
 
 
-@pytest.mark.timeout(1800)  # some 80 commands, each in a process
+@pytest.mark.timeout(1800)  # some 60 commands, each in its own process
 def test_the_commands_run(user_folder: Path) -> None:
     for command in commands():
         if command.startswith("python -m ") and not needs_engine(command):
