@@ -146,7 +146,7 @@ def measure(options: argparse.Namespace) -> None:
 
     from harness import train
     from harness.config.load import load_recipe
-    from harness.console import Teller
+    from harness.console import Console
     from harness.data.scoring import make_rewards
     from harness.data.step_data import load_step_data
     from harness.run_folder import RunFolder
@@ -173,18 +173,18 @@ def measure(options: argparse.Namespace) -> None:
     model = resolve_model(recipe.model.name)
     tokenizer = load_tokenizer(model)
     with tempfile.TemporaryDirectory() as folder:
-        run, teller = RunFolder(Path(folder)), Teller(speaks=False)
+        run, console = RunFolder(Path(folder)), Console(enabled=False)
         validator = Validator(
             data=data,
             rewards=rewards,
             settings=recipe.validation,
             tokenizer=tokenizer,
             run=run,
-            teller=teller,
+            console=console,
         )
         context = StageContext(
             recipe=recipe, data=data, rewards=rewards, validator=validator, outcomes=None, tokenizer=tokenizer,
-            run=run, teller=teller,
+            run=run, console=console,
         )  # fmt: skip
         trainer = _make_trainer("srl", PolicyState(model=model), context)
         with torch.no_grad():

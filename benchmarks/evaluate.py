@@ -3,8 +3,8 @@
     python benchmarks/evaluate.py [--tasks 12] [--stock 3]
 
 On the demo's tasks (tests of a fraction of a second, so nearly all is overhead): seconds of one verdict beyond its eval
-script, of one attempt's box (start, removing the future, submission), verdicts a minute with 1, 2 and 4 workers, and
-the same verdicts by swebench's own harness on the same images. Needs a container engine.
+script, of one attempt's sandbox (start, removing the later history, submission), verdicts a minute with 1, 2 and 4
+workers, and the same verdicts by swebench's own harness on the same images. Needs a container engine.
 """
 
 import argparse
@@ -19,14 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from environments.sandbox.agent import AgentBox
+from environments.sandbox.agent import AgentSandbox
 from environments.sandbox.container import Container, Limits
-from environments.sandbox.history import remove_future
+from environments.sandbox.history import strip_future_commits
 from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
 from harness.demo.instances import build_demo_images, demo_instances
 
-JUDGE = ContainerVerifier(limits=Limits(memory_bytes=1 << 30), test_seconds=120)
+JUDGE = ContainerVerifier(limits=Limits(memory_gb=1), test_seconds=120)
 
 
 def verdict_overhead(tasks: list[SWETask]) -> float:
@@ -37,13 +37,13 @@ def verdict_overhead(tasks: list[SWETask]) -> float:
 
 
 def attempt_overhead(tasks: list[SWETask]) -> float:
-    """Median seconds of the box of an attempt in which nothing is done."""
+    """Median seconds of the sandbox of an attempt in which nothing is done."""
     seconds = []
     for task in tasks:
         started = time.monotonic()
         with Container(task.image) as container:
-            remove_future(container, task.base_commit)
-            AgentBox(container).submission()
+            strip_future_commits(container, task.base_commit)
+            AgentSandbox(container).submission()
         seconds.append(time.monotonic() - started)
     return statistics.median(seconds)
 
@@ -102,7 +102,7 @@ def main() -> None:
     result["wall_ratio"] = round(result["stock_verdict_s"] / (60 / result["verdicts_per_minute"][1]), 1)
     print(f"{len(tasks)} tasks of the demo, {os.cpu_count()} cores")
     print(f"a verdict beyond its own tests   {result['verdict_overhead_s']:.2f} s (median)")
-    print(f"the box of an attempt            {result['attempt_overhead_s']:.2f} s (median)")
+    print(f"the sandbox of an attempt        {result['attempt_overhead_s']:.2f} s (median)")
     for workers, rate in result["verdicts_per_minute"].items():
         print(f"verdicts a minute, {workers} workers     {rate:.0f}")
     print(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.config.tables import Recipe
-from harness.console import Teller
+from harness.console import Console
 from harness.data.step_data import StepData
 from harness.run_folder import RunFolder
 from harness.training.outcomes import Outcomes
@@ -35,4 +35,4 @@ class StageContext:
     outcomes: Outcomes | None
     tokenizer: Any
     run: RunFolder
-    teller: Teller
+    console: Console

@@ -13,11 +13,11 @@ import yaml
 
 from harness.cli import UserError
 from harness.config.tables import GrpoTable, Recipe
-from harness.console import Teller
+from harness.console import Console
 from harness.data.scoring import format_error, make_rewards, score_examples
 from harness.data.selection import Key, Profile, read_profile, summarize
 from harness.data.step_data import data_path, load_step_data
-from harness.jsonl import mend_last_line
+from harness.jsonl import fix_last_line
 from harness.machine.describe import describe_machine
 from harness.run_folder import RunFolder, now
 from harness.training.outcomes import make_outcomes
@@ -84,7 +84,7 @@ def _work(recipe: Recipe, stage: ProfiledStage) -> tuple[_Work, Callable[[], Non
     )
     data = load_step_data(free)
     if stage == "rlvr":
-        outcomes = make_outcomes(free, data, Teller())
+        outcomes = make_outcomes(free, data, Console())
         if outcomes is None:
             raise UserError("--stage rlvr: the recipe has no table `outcomes`", exit_code=2)
 
@@ -115,16 +115,18 @@ def _work(recipe: Recipe, stage: ProfiledStage) -> tuple[_Work, Callable[[], Non
 
 
 def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: str | None) -> int:
-    teller = Teller()
+    console = Console()
     work, close = _work(recipe, stage)
     path = folder.path / "profile.jsonl"
-    mend_last_line(path)
+    fix_last_line(path)
     done = read_profile(path) if path.exists() else {}
     left = [key for key in work.keys if key not in done]
-    teller.say(f"profile: {folder.path}; {_cost(recipe, stage, len(work.keys))}; {len(left)} left to sample")
+    console.info(
+        f"profile: {folder.path}; {_cost(recipe, stage, len(work.keys))}; {len(left)} left to sample"
+    )
     _begin(recipe, folder, stage, adapter)
     try:
-        for profiles in _sample(recipe, stage, adapter, work, left, teller):
+        for profiles in _sample(recipe, stage, adapter, work, left, console):
             folder.append(path, [profile.as_row() for profile in profiles])
     finally:
         close()
@@ -166,14 +168,14 @@ def _begin(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: str
 
 
 def _sample(
-    recipe: Recipe, stage: ProfiledStage, adapter: str | None, work: _Work, left: list[Key], teller: Any
+    recipe: Recipe, stage: ProfiledStage, adapter: str | None, work: _Work, left: list[Key], console: Any
 ) -> Iterator[list[Profile]]:
     """Profiles in batches; what is left to do is told after each, from what they took. Raises UserError."""
     if not left:
         return
     group, temperature, longest, at_once = _settings(recipe, stage)
     try:
-        name = resolve_model(recipe.model.name, teller.say)
+        name = resolve_model(recipe.model.name, console.info)
         tokenizer = load_tokenizer(name)
         model = load_policy(
             name, dtype=recipe.model.dtype, lora=None, adapter=adapter, **recipe.model.options
@@ -204,7 +206,7 @@ def _sample(
         ]
         done = min(start + at_once, len(left))
         minutes = (time.monotonic() - started) / done * (len(left) - done) / 60
-        teller.say(f"{done}/{len(left)}  about {minutes:.1f} min left")
+        console.info(f"{done}/{len(left)}  about {minutes:.1f} min left")
 
 
 def _digest(path: Path) -> str:

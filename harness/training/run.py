@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 from harness.cli import UserError
 from harness.config.stages import CONTROL, RL
 from harness.config.tables import Recipe
-from harness.console import Teller
+from harness.console import Console
 from harness.data.contamination_gate import summary
 from harness.data.scoring import make_rewards
 from harness.data.step_data import load_step_data, prompt_digest
@@ -103,7 +103,7 @@ def _check_study(recipe: Recipe, folder: Path) -> None:
 
 
 def _study(recipe: Recipe, folder: RunFolder) -> int:
-    print(study_markdown(run_study(recipe, folder, Teller())))
+    print(study_markdown(run_study(recipe, folder, Console())))
     print(f"study: {folder.path / 'study.json'}, study.md; each run's own report in its folder")
     return 0
 
@@ -116,7 +116,7 @@ def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
     _check_settings(recipe, folder, cuda=torch.cuda.is_available())
     path = broadcast_object_list([folder.path])[0]  # every process named it by its own clock
     run_folder = RunFolder(path, writes=process.is_main_process)
-    teller = Teller(speaks=process.is_main_process)
+    console = Console(enabled=process.is_main_process)
     data = load_step_data(recipe)
     contamination = None if resume else check_training(recipe, data)  # before a folder is made
     if resume:
@@ -128,14 +128,14 @@ def _train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> int:
     if process.is_main_process:
         _begin_manifest(recipe, run_folder, data, resume)
         if contamination is not None:
-            teller.say(summary(contamination))
+            console.info(summary(contamination))
             run_folder.write_json(run_folder.path / "contamination.json", contamination.as_table())
     try:
-        _run(recipe, run_folder, data, teller)
+        _run(recipe, run_folder, data, console)
     except BaseException as error:
         if process.is_main_process:
             run_folder.update_manifest(status="interrupted", wall_seconds=_wall_seconds(run_folder, started))
-            teller.say(f"stopped; go on with: python -m harness.train --resume {run_folder.path}")
+            console.info(f"stopped; go on with: python -m harness.train --resume {run_folder.path}")
         if not isinstance(error, OSError) and any(sign in str(error) for sign in _WRITE_FAILURES):
             raise UserError(
                 f"{run_folder.path}: a checkpoint could not be written ({' '.join(str(error).split())[:120]}); "
@@ -168,26 +168,28 @@ def _wall_seconds(run_folder: RunFolder, started: float) -> float:
     return round(float(before) + time.monotonic() - started, 1)
 
 
-def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
+def _run(recipe: Recipe, run_folder: RunFolder, data: Any, console: Any) -> None:
     rewards = make_rewards(recipe, data.action_format)
-    teller.say(f"run: {run_folder.path}")
+    console.info(f"run: {run_folder.path}")
     for side, refs in (("training", data.train), ("held out", data.validation)):
-        teller.say(f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories")
-    outcomes = make_outcomes(recipe, data, teller)
+        console.info(f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories")
+    outcomes = make_outcomes(recipe, data, console)
     selection = [*data.selection, *(outcomes.selection if outcomes else ())]
     if selection:
         run_folder.write_rows(run_folder.path / "selection.jsonl", [choice.as_row() for choice in selection])
-        teller.say(
+        console.info(
             f"selected by profile: {sum(c.kept for c in selection)} of {len(selection)}, see selection.jsonl"
         )
     if outcomes is not None:
-        teller.say(f"verified tasks: {len(outcomes.train)} to train on, {len(outcomes.validation)} held out")
+        console.info(
+            f"verified tasks: {len(outcomes.train)} to train on, {len(outcomes.validation)} held out"
+        )
     try:
-        model = resolve_model(recipe.model.name, teller.say)
+        model = resolve_model(recipe.model.name, console.info)
         tokenizer = load_tokenizer(model)
         warnings = length_warnings(recipe, data, tokenizer)
         for warning in warnings:
-            teller.say(f"warning: {warning}")
+            console.info(f"warning: {warning}")
         run_folder.update_manifest(warnings=warnings)
         validator = Validator(
             data=data,
@@ -195,7 +197,7 @@ def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
             settings=recipe.validation,
             tokenizer=tokenizer,
             run=run_folder,
-            teller=teller,
+            console=console,
             outcomes=outcomes,
         )
         if recipe.validation.steps:
@@ -211,7 +213,7 @@ def _run(recipe: Recipe, run_folder: RunFolder, data: Any, teller: Any) -> None:
             outcomes=outcomes,
             tokenizer=tokenizer,
             run=run_folder,
-            teller=teller,
+            console=console,
         )
         start_of_rl: PolicyState | None = None
         for stage in recipe.stages:
@@ -245,7 +247,7 @@ def _measure_base(recipe: Recipe, model: str, validator: Any, run_folder: RunFol
     run_folder.append(run_folder.metrics, [{**row, **metrics}])
     shown = {"eval_step_reward": "held-out reward", "eval_format_rate": "format", "eval_accuracy": "accuracy"}
     parts = [f"{label} {metrics[key]:.3f}" for key, label in shown.items() if key in metrics]
-    validator.teller.say("base  " + "  ".join(parts))
+    validator.console.info("base  " + "  ".join(parts))
     return dict(metrics)
 
 

@@ -46,17 +46,17 @@ def _train_stage(stage: Stage, start: PolicyState, context: StageContext) -> Pol
             if best["checkpoint"]
             else "no checkpoint better than its start"
         )
-        context.teller.say(f"{stage}: finished before, {kept}")
+        context.console.info(f"{stage}: finished before, {kept}")
         return _state_of(best, start, recipe)
     if run.writes:
         for path in remove_partial_checkpoints(folder):
-            context.teller.say(f"{stage}: {path.name} was cut off while it was written: removed")
+            context.console.info(f"{stage}: {path.name} was cut off while it was written: removed")
     checkpoint = latest_checkpoint(folder)
     step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     run.forget_after(stage, step if checkpoint else -1)
     if checkpoint:
         _check_same_model(checkpoint, start.model)
-        context.teller.say(f"{stage}: resuming at step {step} from {checkpoint}")
+        context.console.info(f"{stage}: resuming at step {step} from {checkpoint}")
     trainer = _make_trainer(stage, start, context)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(RunCallback(stage, context))
@@ -74,7 +74,7 @@ def _train_stage(stage: Stage, start: PolicyState, context: StageContext) -> Pol
             raise UserError(f"{stage}: {error}") from error
     best = _choose_best(stage, trainer, start, metric, keep=getattr(recipe, stage).keep)
     best["ended_by"] = "plateau" if plateau_reached(trainer.state.log_history, metric, switch) else "epochs"
-    context.teller.say(
+    context.console.info(
         f"{stage}: ends after {trainer.state.global_step} updates ({best['ended_by']}), with "
         + (f"step {best['step']}" if best["improved"] else "the weights that it started from")
         + f" by {recipe.metric_of(stage)}"
@@ -96,7 +96,7 @@ def _make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> An
     recipe = context.recipe
     updates = control_updates(context.run.metrics) if stage == CONTROL else None
     if updates is not None:
-        context.teller.say(f"{stage}: {updates} updates of SFT take about the time that RL took")
+        context.console.info(f"{stage}: {updates} updates of SFT take about the time that RL took")
     args = stage_arguments(stage, recipe, context.run.stage_dir(stage), updates=updates)
     set_seed(recipe.seed)  # a new adapter is drawn at random
     lora = recipe.model.lora.model_dump() if recipe.model.lora else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.tables import ValidationTable
-from harness.console import Teller
+from harness.console import Console
 from harness.data.scoring import format_error, score_examples
 from harness.data.step_data import StepData
 from harness.run_folder import RunFolder
@@ -30,7 +30,7 @@ class Validator:
     settings: ValidationTable
     tokenizer: Any
     run: RunFolder
-    teller: Teller
+    console: Console
     outcomes: Outcomes | None = None
 
     def __call__(self, trainer: Any, stage: str) -> dict[str, float]:
@@ -111,7 +111,7 @@ class Validator:
         from srl_agent.training.memory import return_free_memory
 
         return_free_memory()
-        with self.teller.progress(what, len(prompts)) as advance:
+        with self.console.progress(what, len(prompts)) as advance:
             return complete_all(
                 model,
                 self.tokenizer,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli import UserError
 from harness.config.tables import Recipe
-from harness.console import Teller
+from harness.console import Console
 from harness.data.step_data import StepData
 from harness.training.outcomes.base import Outcome, Outcomes, Sides, VerifiedReward
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from environments.swe.tasks import SWETask
 
 
-def make_outcomes(recipe: Recipe, data: StepData, teller: Teller) -> Outcomes | None:
+def make_outcomes(recipe: Recipe, data: StepData, console: Console) -> Outcomes | None:
     """What the recipe's table ``outcomes`` stands for, None without one. Raises UserError."""
     if recipe.outcomes is None:
         return None
@@ -26,7 +26,7 @@ def make_outcomes(recipe: Recipe, data: StepData, teller: Teller) -> Outcomes | 
     from harness.training.outcomes.swe import swe_outcomes
 
     try:
-        return swe_outcomes(recipe.outcomes, recipe.data, seed=split_seed, teller=teller)
+        return swe_outcomes(recipe.outcomes, recipe.data, seed=split_seed, console=console)
     except TaskError as error:
         raise UserError(f"outcomes.tasks: {error}", exit_code=2) from error
 

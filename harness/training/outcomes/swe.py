@@ -10,14 +10,14 @@ from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
 from harness.cli import UserError
 from harness.config.tables import DataTable, OutcomesTable
-from harness.console import Teller
+from harness.console import Console
 from harness.data.selection import Choice
 from harness.data.split import evenly, split_groups
 from harness.evaluation.swe.attempts import Item, Worker
 from harness.evaluation.swe.images import provide_images
 from harness.evaluation.swe.predictions import PREDICTIONS
 from harness.evaluation.swe.runner import Verdicts
-from harness.evaluation.swe.worker import Attempt, box_limits
+from harness.evaluation.swe.worker import Attempt, sandbox_limits
 from harness.evaluation.tasks import load_swe_tasks
 from harness.training.outcomes.base import Outcome, Sides, pivots
 from srl_agent.formats import Message
@@ -90,16 +90,16 @@ class SWEOutcomes:
         raise failure
 
 
-def swe_outcomes(table: OutcomesTable, data: DataTable, *, seed: int, teller: Teller) -> SWEOutcomes:
+def swe_outcomes(table: OutcomesTable, data: DataTable, *, seed: int, console: Console) -> SWEOutcomes:
     """Raises UserError, TaskError."""
     sides = swe_sides(table, data, seed=seed)
     wanted = [*sides.train, *sides.validation]
     try:
         connect()  # in the main thread, where signals can be taken over
-        provide_images(table.tasks.source, wanted, teller)
+        provide_images(table.tasks.source, wanted, console)
     except EnvironmentFailure as error:
         raise UserError(str(error)) from error
-    limits, verdicts = box_limits(table.limits), Verdicts()
+    limits, verdicts = sandbox_limits(table.limits), Verdicts()
     return SWEOutcomes(
         tasks={task.instance_id: task for task in wanted},
         train=tuple(task.instance_id for task in sides.train),

@@ -10,7 +10,7 @@ from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
 from harness.demo.instances import build_demo_images, demo_instances
 
-JUDGE = ContainerVerifier(limits=Limits(memory_bytes=512 << 20), test_seconds=60)
+JUDGE = ContainerVerifier(limits=Limits(memory_gb=0.5), test_seconds=60)
 TEST_FILE = "tests/test_calc.py"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from environments.sandbox.local import LocalBox
+from environments.sandbox.local import LocalSandbox
 from harness import demo
 from harness.cli import UserError
 from harness.demo import record
@@ -22,11 +22,11 @@ def recordings() -> list[record.Recording]:
 
 
 def apply(files: Files, *patches: str) -> Files:
-    with LocalBox(files) as box:
+    with LocalSandbox(files) as sandbox:
         for patch in patches:
-            box.write({"change.patch": patch})
-            assert "[exit code" not in box.execute("bash", {"command": "git apply change.patch"})
-        return {name: text for name, text in box.files().items() if name != "change.patch"}
+            sandbox.write({"change.patch": patch})
+            assert "[exit code" not in sandbox.execute("bash", {"command": "git apply change.patch"})
+        return {name: text for name, text in sandbox.files().items() if name != "change.patch"}
 
 
 def test_there_is_enough() -> None:
