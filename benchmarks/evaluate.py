@@ -26,12 +26,12 @@ from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
 from harness.demo.instances import build_demo_images, demo_instances
 
-JUDGE = ContainerVerifier(limits=Limits(memory_gb=1), test_seconds=120)
+VERIFIER = ContainerVerifier(limits=Limits(memory_gb=1), test_seconds=120)
 
 
 def verdict_overhead(tasks: list[SWETask]) -> float:
     """Median seconds of a verdict beyond its eval script."""
-    verdicts = [JUDGE.verify(task, task.patch) for task in tasks]
+    verdicts = [VERIFIER.verify(task, task.patch) for task in tasks]
     assert all(verdict.resolved for verdict in verdicts)
     return statistics.median(verdict.seconds - verdict.test_seconds for verdict in verdicts)
 
@@ -51,7 +51,7 @@ def attempt_overhead(tasks: list[SWETask]) -> float:
 def verdicts_a_minute(tasks: list[SWETask], workers: int) -> float:
     started = time.monotonic()
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda task: JUDGE.verify(task, task.patch), tasks))
+        list(pool.map(lambda task: VERIFIER.verify(task, task.patch), tasks))
     return 60 * len(tasks) / (time.monotonic() - started)
 
 
@@ -88,11 +88,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tasks", type=int, default=12)
-    parser.add_argument("--stock", type=int, default=3, help="tasks that swebench's harness judges, too")
+    parser.add_argument("--stock", type=int, default=3, help="tasks that swebench's harness verifies too")
     options = parser.parse_args()
     tasks = list(demo_instances())[: options.tasks]
     build_demo_images(frozenset(task.instance_id for task in tasks), lambda name: None)
-    JUDGE.verify(tasks[0], tasks[0].patch)  # imports
+    VERIFIER.verify(tasks[0], tasks[0].patch)  # imports
     result: dict[str, Any] = {
         "verdict_overhead_s": round(verdict_overhead(tasks), 2),
         "attempt_overhead_s": round(attempt_overhead(tasks), 2),

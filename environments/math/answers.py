@@ -19,6 +19,7 @@ _ANSWER_IS = re.compile(
 )
 _DIGIT = re.compile(r"\d")
 _MATH = re.compile(r"\$\$([^$]+)\$\$|\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_COMMENTS = ("correct", "right", "wrong", "incorrect", "valid", "given", "indeed")  # "the answer is correct"
 _NUMBER = re.compile(r"(?:(?<![\w.)])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?")
 
 
@@ -70,15 +71,7 @@ def last_box(text: str) -> str | None:
 
 def _is_word(text: str) -> bool:
     """Return whether a text is one word that can be an answer, not a comment such as "correct"."""
-    return text.isalpha() and text.lower() not in (
-        "correct",
-        "right",
-        "wrong",
-        "incorrect",
-        "valid",
-        "given",
-        "indeed",
-    )
+    return text.isalpha() and text.lower() not in _COMMENTS
 
 
 def _from_sentence(sentence: str) -> str:
@@ -101,10 +94,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ("−", "-"),
         (r"\\! ?|(?<=\d)\{,\}(?=\d)", ""),  # 32,\!348
         (r"(?<!\\)\\[()\[\]]|\\\$|\$|\\(?:display|text)style(?![a-zA-Z])", " "),
-        (
-            r"\^ ?(?:\{ ?\\(?:text|mathrm)\{(?:st|nd|rd|th)\} ?\}|\\(?:text|mathrm)\{(?:st|nd|rd|th)\})",
-            "",
-        ),  # 12^{th}
+        # 12^{th}
+        (r"\^ ?(?:\{ ?\\(?:text|mathrm)\{(?:st|nd|rd|th)\} ?\}|\\(?:text|mathrm)\{(?:st|nd|rd|th)\})", ""),
         (r",? ?(?:\\q?quad ?|\\[ ,;])?\\text ?\{ ?(?:for|where|when)\b.*", ""),  # A = 1/w, for w ≠ 0
         (r"(?<!\\)\\[ ,;:]|\\q?quad(?![a-zA-Z])|~", " "),
         (r" +", " "),
@@ -112,10 +103,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=\d)\.(?![\d.])", ""),  # -1./3
         (r"_(?:\{ ?\\odot ?\}|\\odot(?![a-zA-Z]))", "_{o}"),  # a mass in suns
         (r"(?<![a-zA-Z\\])E_", r"\\Xi_"),  # an energy; a lone E is Euler's number
-        (
-            r"(?<![\w.])(-?\d+(?:\.\d*)?|-?\.\d+)[eE]([+-]?)0*(\d{1,9})(?![\w.])",
-            r"\1\\times 10^{\2\3}",
-        ),  # 8.7e8
+        # 8.7e8
+        (r"(?<![\w.])(-?\d+(?:\.\d*)?|-?\.\d+)[eE]([+-]?)0*(\d{1,9})(?![\w.])", r"\1\\times 10^{\2\3}"),
     )
 )
 _SPACE = re.compile(r"(?<!\d) | (?!\d)")

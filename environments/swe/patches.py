@@ -8,17 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 # Files through which a patch could change how it is graded.
-_HOOK_FILES = frozenset(
-    {
-        "conftest.py",
-        "sitecustomize.py",
-        "usercustomize.py",
-        "pytest.ini",
-        ".pytest.ini",
-        "tox.ini",
-        ".coveragerc",
-    }
-)
+_PYTEST_FILES = frozenset({"conftest.py", "pytest.ini", ".pytest.ini", "tox.ini", ".coveragerc"})
+_HOOK_FILES = _PYTEST_FILES | {"sitecustomize.py", "usercustomize.py"}
 # Files with other uses: they are a hook only if the change configures the test runner.
 _SHARED_FILES = frozenset({"setup.cfg", "pyproject.toml", "setup.py"})
 _HOOK_WORDS = re.compile(

@@ -50,14 +50,7 @@ def build_demo_images(instance_ids: frozenset[str], on_built: Callable[[str], No
 def _instance(task: DemoTask) -> SWETask:
     tests = sorted({name.partition("::")[0] for name in (*task.FAIL_TO_PASS, *task.PASS_TO_PASS)})
     instance = SWETask(
-        instance_id=task.instance_id,
-        repo=task.repo,
-        base_commit=task.base_commit,
-        problem_statement=task.problem_statement,
-        patch=task.patch,
-        test_patch=task.test_patch,
-        FAIL_TO_PASS=task.FAIL_TO_PASS,
-        PASS_TO_PASS=task.PASS_TO_PASS,
+        **vars(task),
         version="1",
         image=_image_name(task),
         eval_script="",

@@ -6,17 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypedDict
 
-_PACKAGES = (
-    "srl-agent",
-    "torch",
-    "transformers",
-    "trl",
-    "accelerate",
-    "peft",
-    "datasets",
-    "difflib-fast",
-    "cydifflib",
-)
+_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "peft", "datasets", "difflib-fast", "cydifflib")
 
 
 class MachineFacts(TypedDict):
@@ -28,7 +18,7 @@ class MachineFacts(TypedDict):
 def describe_machine() -> MachineFacts:
     """Return versions, system and git commit for the manifest."""
     versions = {}
-    for package in _PACKAGES:
+    for package in ("srl-agent", *_LIBRARIES):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

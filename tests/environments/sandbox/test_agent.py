@@ -1,4 +1,4 @@
-"""The agent's tools over a container: they show what they show anywhere."""
+"""The agent's tools in a container give the same observations as elsewhere."""
 
 from collections.abc import Iterator
 
@@ -85,20 +85,20 @@ def test_every_call_shows_what_the_local_sandbox_shows(image: str) -> None:
 
 
 @pytest.mark.parametrize("finishing", ["submit", "task_done", "finish"])
-def test_tools_go_by_other_names_too(sandbox: AgentSandbox, finishing: str) -> None:
+def test_tools_have_aliases(sandbox: AgentSandbox, finishing: str) -> None:
     assert sandbox.execute("execute_bash", {"command": "cat README"}) == "hello"
     view = {"command": "view", "path": "/testbed/README"}
     assert sandbox.execute("str_replace_based_edit_tool", view) == sandbox.execute("str_replace_editor", view)
     assert sandbox.execute(finishing, {}) == "Submitted."
 
 
-def test_limits_are_told(repository_image: str) -> None:
+def test_a_reached_limit_is_in_the_observation(repository_image: str) -> None:
     with AgentSandbox(Container(repository_image, limits=Limits(command_seconds=1))) as sandbox:
         shown = sandbox.execute("bash", {"command": "echo begun; sleep 30"})
         assert shown == "begun\n[stopped: still running after 1 s]"
 
 
-def test_what_is_no_regular_file_is_not_waited_for(sandbox: AgentSandbox) -> None:
+def test_reading_a_special_file_does_not_block(sandbox: AgentSandbox) -> None:
     sandbox.run("mkfifo pipe; ln -s pipe to-pipe; ln -s /dev/zero endless; ln -s loop loop")
     for name in ("pipe", "to-pipe", "endless"):
         path = f"/testbed/{name}"
@@ -165,7 +165,7 @@ def test_the_image_s_python_is_found(image: str) -> None:
         assert sandbox.execute("bash", {"command": "python; pwd"}) == "the right one\n/testbed"
 
 
-def test_a_login_that_hangs_or_fails_is_done_without(image: str) -> None:
+def test_a_login_shell_that_hangs_or_fails_is_ignored(image: str) -> None:
     container = Container(image, limits=Limits(command_seconds=2))
     container.write("/root/.bashrc", b"sleep 100\n")
     with AgentSandbox(container) as sandbox:
@@ -176,7 +176,7 @@ def test_a_login_that_hangs_or_fails_is_done_without(image: str) -> None:
         assert sandbox.run("echo works").output == "works\n"
 
 
-def test_when_its_life_is_over_it_says_so_and_gives_what_there_is(repository_image: str) -> None:
+def test_an_expired_sandbox_raises_and_still_submits(repository_image: str) -> None:
     with AgentSandbox(Container(repository_image, limits=Limits(sandbox_seconds=4))) as sandbox:
         sandbox.run("echo 'x = 2' > pkg/a.py")
         shown = sandbox.execute("bash", {"command": "sleep 60"})
@@ -193,7 +193,7 @@ def test_when_its_life_is_over_it_says_so_and_gives_what_there_is(repository_ima
         assert "+x = 2\n" in sandbox.submission()
 
 
-def test_a_sandbox_that_is_gone_is_no_observation(sandbox: AgentSandbox) -> None:
+def test_a_removed_sandbox_raises_environment_failure(sandbox: AgentSandbox) -> None:
     sandbox.container.close()
     for call in (
         lambda: sandbox.execute("bash", {"command": "ls"}),

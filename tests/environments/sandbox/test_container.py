@@ -1,4 +1,4 @@
-"""Real containers, and everything that goes wrong in them."""
+"""Real containers, and everything that can go wrong in them."""
 
 import os
 import resource
@@ -34,7 +34,7 @@ def test_output_comes_in_order_with_the_exit_code(sandbox: Container) -> None:
     assert sandbox.run("no-such-program").exit_code == 127
 
 
-def test_binary_output_is_text_with_marks(sandbox: Container) -> None:
+def test_undecodable_output_becomes_replacement_characters(sandbox: Container) -> None:
     result = sandbox.run("printf 'a\\377\\000b'")
     assert result.output == "a\ufffd\0b"
 
@@ -71,20 +71,20 @@ def test_files_stay_when_a_command_is_stopped(sandbox: Container) -> None:
     assert sandbox.read("a") == b"kept\n"
 
 
-def test_a_background_process_does_not_hold_the_call(sandbox: Container) -> None:
+def test_a_background_process_does_not_block_the_call(sandbox: Container) -> None:
     started = time.monotonic()
     result = sandbox.run("echo started; sleep 60 &")
     assert (result.output, result.exit_code) == ("started\n", 0)
     assert time.monotonic() - started < 15
 
 
-def test_a_fork_bomb_is_stopped_and_the_sandbox_goes_on(sandbox: Container) -> None:
+def test_a_fork_bomb_is_stopped_and_the_sandbox_survives(sandbox: Container) -> None:
     result = sandbox.run("bomb() { bomb | bomb & }; bomb; sleep 100", timeout=3)
     assert result.exit_code != 0
     assert sandbox.run("echo alive").output == "alive\n"
 
 
-def test_processes_that_outlive_their_command_do_not_keep_the_next_from_running(sandbox: Container) -> None:
+def test_leftover_processes_do_not_block_the_next_command(sandbox: Container) -> None:
     fill = "import os, time\nwhile True:\n  try: os.fork() or time.sleep(100)\n  except OSError: break"
     sandbox.run(f"setsid python3 -c '{fill}' > /dev/null 2>&1 &")
     deadline = time.monotonic() + 30  # seconds to start 63 processes on a busy machine
@@ -132,7 +132,7 @@ def test_there_is_no_network_and_nothing_of_the_host(sandbox: Container) -> None
 
 
 @pytest.mark.parametrize("path", ["-n", "a b/c\nd", "'\"$(touch /testbed/evil)", "deep/er/ä.txt", "/tmp/x"])
-def test_any_path_is_only_a_path(sandbox: Container, path: str) -> None:
+def test_paths_are_never_interpreted(sandbox: Container, path: str) -> None:
     sandbox.write(path, b"\0\xff\n")
     assert sandbox.read(path) == b"\0\xff\n"
     assert sandbox.read("evil") is None
@@ -157,13 +157,13 @@ def test_large_files_go_in_and_out(sandbox: Container) -> None:
         sandbox.read("big", limit=MB)
 
 
-def test_the_life_of_a_sandbox_is_limited(image: str) -> None:
+def test_the_lifetime_of_a_sandbox_is_limited(image: str) -> None:
     with Container(image, limits=Limits(sandbox_seconds=1)) as sandbox:
         time.sleep(1)
         assert sandbox.run("echo late").stopped == "time"
 
 
-def test_no_engine(monkeypatch: pytest.MonkeyPatch, image: str) -> None:
+def test_a_missing_engine_is_an_environment_failure(monkeypatch: pytest.MonkeyPatch, image: str) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///no/such.sock")
     connect.cache_clear()
     try:
@@ -173,12 +173,12 @@ def test_no_engine(monkeypatch: pytest.MonkeyPatch, image: str) -> None:
         connect.cache_clear()
 
 
-def test_no_image(image: str) -> None:
+def test_a_missing_image_is_an_environment_failure(image: str) -> None:
     with pytest.raises(EnvironmentFailure, match=r"the image is not on this machine.*no/such-image"):
         Container("no/such-image:1")
 
 
-def test_removed_from_outside_between_and_during_commands(image: str) -> None:
+def test_removal_from_outside_is_an_environment_failure(image: str) -> None:
     with Container(image) as sandbox:
         connect().containers.get(sandbox.name).remove(force=True)
         with pytest.raises(EnvironmentFailure, match="gone"):
@@ -189,7 +189,7 @@ def test_removed_from_outside_between_and_during_commands(image: str) -> None:
             sandbox.run("sleep 60")
 
 
-def test_stopped_from_outside_is_no_failed_command(image: str) -> None:
+def test_a_stop_from_outside_is_not_a_failed_command(image: str) -> None:
     with Container(image) as sandbox:
         subprocess.Popen(["sh", "-c", f"sleep 2; docker kill {sandbox.name} > /dev/null"])
         with pytest.raises(EnvironmentFailure, match="stopped while a command ran"):
@@ -234,7 +234,7 @@ def test_a_signal_leaves_no_container(process: subprocess.Popen[str], number: in
     assert containers_of(process.pid) == []
 
 
-def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_are_not(
+def test_containers_of_dead_processes_are_removed_and_of_living_ones_kept(
     process: subprocess.Popen[str], sandbox: Container
 ) -> None:
     process.kill()

@@ -1,4 +1,4 @@
-"""The patch is right whatever was done to git in the agent's sandbox."""
+"""The patch is correct regardless of the state of git in the agent's sandbox."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def sandbox(repository_image: str) -> Iterator[Container]:
 
 @pytest.fixture(scope="module")
 def plain(repository_image: str) -> str:
-    """The patch of CHANGE where nobody touched git."""
+    """Return the patch of CHANGE with git untouched."""
     with Container(repository_image, limits=LIMITS) as container:
         container.run(CHANGE)
         patch = submission(container)
@@ -35,7 +35,7 @@ def plain(repository_image: str) -> str:
     return patch
 
 
-def test_nothing_changed_is_no_patch(sandbox: Container) -> None:
+def test_no_change_is_an_empty_patch(sandbox: Container) -> None:
     assert submission(sandbox) == ""
 
 
@@ -86,14 +86,14 @@ def test_tricks_with_git_change_nothing(sandbox: Container, plain: str, trick: s
     assert sandbox.read("/tmp/ran") is None
 
 
-def test_attributes_of_the_agent_do_not_hide_or_change_anything(sandbox: Container, plain: str) -> None:
+def test_the_agents_attributes_do_not_hide_or_change_anything(sandbox: Container, plain: str) -> None:
     sandbox.run(
         CHANGE + "echo '*.py -diff -text binary ident filter=x working-tree-encoding=UTF-16' > .gitattributes"
     )
     assert plain.removeprefix("diff --git") in submission(sandbox)
 
 
-def test_the_patch_makes_the_same_files(sandbox: Container, repository_image: str) -> None:
+def test_the_patch_reproduces_the_files(sandbox: Container, repository_image: str) -> None:
     sandbox.run(r"""
         printf 'x = 1\r\ny = 2' > pkg/a.py; printf 'a\000c\377' > data.bin; printf 'one\r\nTWO\r\n' > crlf.txt
         printf 'one\r\nTWO\r\n' > run.bat; printf '\377\376 latin \351\n' > latin.dat
@@ -105,14 +105,14 @@ def test_the_patch_makes_the_same_files(sandbox: Container, repository_image: st
     patch = submission(sandbox)
     assert "GIT binary patch" in patch
     wanted = sandbox.run(FILES).output
-    with Container(repository_image) as judge:
-        judge.write("/tmp/patch", patch.encode("utf-8", errors="surrogateescape"))
-        applied = judge.run("git apply --verbose /tmp/patch")
+    with Container(repository_image) as fresh:
+        fresh.write("/tmp/patch", patch.encode("utf-8", errors="surrogateescape"))
+        applied = fresh.run("git apply --verbose /tmp/patch")
         assert applied.exit_code == 0, applied.output
-        assert judge.run(FILES).output == wanted
+        assert fresh.run(FILES).output == wanted
 
 
-def test_what_is_ignored_is_left_out_and_what_git_refuses_does_not_spoil_the_rest(
+def test_ignored_files_are_excluded_and_files_git_refuses_do_not_spoil_the_rest(
     sandbox: Container, plain: str
 ) -> None:
     sandbox.run(
@@ -122,7 +122,7 @@ def test_what_is_ignored_is_left_out_and_what_git_refuses_does_not_spoil_the_res
     assert submission(sandbox) == plain
 
 
-def test_too_much_to_submit_is_told(sandbox: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_oversized_submission_is_an_error(sandbox: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.run("head -c 3000000 /dev/urandom > big")
     monkeypatch.setattr(module, "PATCH_LIMIT", 1_000_000)
     with pytest.raises(UnusableSubmission, match="patch is larger than 1000000 bytes"):
@@ -133,12 +133,12 @@ def test_too_much_to_submit_is_told(sandbox: Container, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("ruin", ["rm $(command -v tar bash)", "rm -rf --no-preserve-root /usr"])
-def test_a_sandbox_in_ruins_still_has_its_files(sandbox: Container, plain: str, ruin: str) -> None:
+def test_a_destroyed_sandbox_still_submits_its_files(sandbox: Container, plain: str, ruin: str) -> None:
     sandbox.run(CHANGE + ruin)
     assert submission(sandbox) == plain
 
 
-def test_no_files_are_left_is_a_patch_too(sandbox: Container) -> None:
+def test_removing_all_files_is_a_patch(sandbox: Container) -> None:
     sandbox.run("rm -rf /testbed")
     patch = submission(sandbox)
     assert patch.count("deleted file mode") == patch.count("diff --git") == 11
@@ -146,7 +146,9 @@ def test_no_files_are_left_is_a_patch_too(sandbox: Container) -> None:
     assert sandbox.run("pwd").output == "/testbed\n"
 
 
-def test_a_sandbox_that_is_gone_or_an_image_without_git_is_not(sandbox: Container, image: str) -> None:
+def test_a_removed_sandbox_or_an_image_without_git_is_an_environment_failure(
+    sandbox: Container, image: str
+) -> None:
     sandbox.close()
     with pytest.raises(EnvironmentFailure, match="gone"):
         submission(sandbox)

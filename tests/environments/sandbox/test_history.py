@@ -1,4 +1,4 @@
-"""What came after the task is gone from a repository, and that it is gone is proved."""
+"""The history after a task's base commit is removed from a repository, and the removal is proved."""
 
 from collections.abc import Iterator
 
@@ -52,7 +52,7 @@ def done(sandbox: Container, command: str) -> str:
 
 
 def contents(sandbox: Container) -> str:
-    """Every object that is in the store, in plain."""
+    """Return every object in the store as plain text."""
     return done(
         sandbox,
         "git cat-file --batch-all-objects --batch-check='%(objectname) %(objecttype)' | "
@@ -69,7 +69,7 @@ PACKINGS = {
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_nothing_of_the_future_is_left(sandbox: Container, packing: str) -> None:
+def test_no_history_after_the_base_commit_is_left(sandbox: Container, packing: str) -> None:
     base = done(sandbox, HISTORY).splitlines()[-1]
     done(sandbox, PACKINGS[packing])
     found = contents(sandbox)
@@ -105,7 +105,7 @@ def test_nothing_of_the_future_is_left(sandbox: Container, packing: str) -> None
     assert strip_future_commits(sandbox, base).after == report.after  # nothing to do
 
 
-def test_borrowed_objects_are_removed_where_they_are(sandbox: Container) -> None:
+def test_borrowed_objects_are_removed_from_their_store(sandbox: Container) -> None:
     script = GIT + (
         "git init --quiet /mirror; cd /mirror; commit base; commit fix; git repack -a -d -q; rm -rf /testbed; "
         "git clone --quiet --shared /mirror /testbed; cd /testbed; git reset --quiet --hard HEAD~1; git rev-parse HEAD"
@@ -129,7 +129,7 @@ def test_a_detached_head_and_staged_files_stay(sandbox: Container) -> None:
     assert done(sandbox, "cat staged; git status --porcelain; git branch") == "s\n?? staged\n* (no branch)"
 
 
-def test_a_head_of_another_line_is_a_failure(sandbox: Container) -> None:
+def test_a_head_outside_the_base_commits_line_is_a_failure(sandbox: Container) -> None:
     script = (
         GIT + "git init --quiet; commit one; commit two; git rev-parse HEAD; git reset --quiet --hard HEAD~1"
     )
@@ -143,7 +143,7 @@ def test_a_head_of_another_line_is_a_failure(sandbox: Container) -> None:
         strip_future_commits(sandbox, later)
 
 
-def test_what_cannot_be_proved_is_a_failure(sandbox: Container) -> None:
+def test_an_unproved_removal_is_a_failure(sandbox: Container) -> None:
     base = done(
         sandbox,
         GIT

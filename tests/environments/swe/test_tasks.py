@@ -1,4 +1,4 @@
-"""Rows of both shapes, filters, and what a broken file says."""
+"""Rows of both schemas, filters, and errors of broken files."""
 
 import gzip
 import json
@@ -63,7 +63,7 @@ def write(path: Path, *rows: object) -> str:
     return str(path)
 
 
-def test_lists_come_as_json_strings_or_as_lists(tmp_path: Path) -> None:
+def test_test_names_are_json_text_or_lists(tmp_path: Path) -> None:
     (task,) = load_tasks(write(tmp_path / "t.jsonl", row()))
     assert task.FAIL_TO_PASS == ("tests/test_a.py::test_x",)
     assert task.PASS_TO_PASS == ("tests/test_a.py::test_y",)
@@ -83,7 +83,7 @@ def test_json_by_id_gzip_and_parquet_are_the_same(tmp_path: Path) -> None:
         assert load_tasks(str(tmp_path / name)) == wanted
 
 
-def test_rows_of_the_older_shape_take_what_they_lack_from_a_newer_set(tmp_path: Path) -> None:
+def test_rows_of_the_older_schema_take_missing_columns_from_a_newer_set(tmp_path: Path) -> None:
     newer = write(tmp_path / "new.jsonl", row())
     other_patch = TEST_PATCH.replace("test_a", "test_b")
     older = write(
@@ -167,7 +167,7 @@ def test_filters(tmp_path: Path) -> None:
 
 
 @pytest.mark.realdata
-def test_published_rows_load_in_both_shapes(real_data: Path) -> None:
+def test_published_rows_load_in_both_schemas(real_data: Path) -> None:
     newer = load_tasks(str(real_data / "swebench/swebench_verified_v5_500.jsonl"))
     older = load_tasks(
         str(real_data / "swebench/swebench_verified_500.jsonl"),
