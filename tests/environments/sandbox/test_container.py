@@ -15,6 +15,8 @@ from environments.failures import EnvironmentFailure
 from environments.sandbox.container import Container, Limits
 from environments.sandbox.engine import LABEL, connect, remove_leftovers
 from environments.tools.bash import observation
+from harness.config.tables import LimitsTable
+from harness.evaluation.swe.worker import sandbox_limits
 
 MB = 1 << 20
 SMALL = Limits(memory_gb=128 / 1024, pids=64, disk_gb=200 / 1024, command_seconds=20)
@@ -24,6 +26,11 @@ SMALL = Limits(memory_gb=128 / 1024, pids=64, disk_gb=200 / 1024, command_second
 def sandbox(image: str) -> Iterator[Container]:
     with Container(image, limits=SMALL) as container:
         yield container
+
+
+def test_limits_in_gigabytes_are_exact_bytes() -> None:
+    assert (SMALL.memory_bytes, SMALL.disk_bytes) == (128 * MB, 200 * MB)
+    assert sandbox_limits(LimitsTable(attempt_seconds=7200)) == Limits()
 
 
 def test_output_comes_in_order_with_the_exit_code(sandbox: Container) -> None:
