@@ -174,7 +174,7 @@ def measure(options: argparse.Namespace) -> None:
 def srl_trainer(recipe_path: str, overrides: Sequence[str], folder: Path) -> Any:
     """The trainer of a recipe's SRL stage, by the modules of today."""
     from harness.config.load import load_recipe
-    from harness.console import Teller
+    from harness.console import Console
     from harness.run_folder import RunFolder
     from harness.training.context import PolicyState, StageContext
     from harness.training.inputs import load_inputs
@@ -187,16 +187,16 @@ def srl_trainer(recipe_path: str, overrides: Sequence[str], folder: Path) -> Any
 
     quiet_libraries()
     recipe = load_recipe(recipe_path, overrides)
-    inputs, run, teller = load_inputs(recipe), RunFolder(folder), Teller(speaks=False)
+    inputs, run, console = load_inputs(recipe), RunFolder(folder), Console(enabled=False)
     model = resolve_model(recipe.model.name)
     tokenizer = load_tokenizer(model)
     validator = Validator(
         data=inputs.data, rewards=inputs.rewards, settings=recipe.validation, tokenizer=tokenizer, run=run,
-        teller=teller,
+        console=console,
     )  # fmt: skip
     context = StageContext(
         inputs=inputs, arguments=all_arguments(recipe, run), validator=validator, tokenizer=tokenizer, run=run,
-        teller=teller,
+        console=console,
     )  # fmt: skip
     return make_trainer("srl", PolicyState(model=model), context)
 

@@ -3,8 +3,8 @@
     python benchmarks/evaluate.py [--tasks 12] [--stock 3]
 
 On the demo's tasks (tests of a fraction of a second, so nearly all is overhead): seconds of one verdict beyond its eval
-script, of one attempt's box (start, removing the future, submission), verdicts a minute with 1, 2 and 4 workers, and
-the same verdicts by swebench's own harness on the same images. Needs a container engine.
+script, of one attempt's sandbox (start, removing the later history, submission), verdicts a minute with 1, 2 and 4
+workers, and the same verdicts by swebench's own harness on the same images. Needs a container engine.
 """
 
 import argparse
@@ -19,31 +19,31 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from environments.sandbox.agent import AgentBox
+from environments.sandbox.agent import AgentSandbox
 from environments.sandbox.container import Container, Limits
-from environments.sandbox.history import remove_future
+from environments.sandbox.history import strip_future_commits
 from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
 from harness.demo.instances import build_demo_images, demo_instances
 
-JUDGE = ContainerVerifier(limits=Limits(memory_bytes=1 << 30), test_seconds=120)
+VERIFIER = ContainerVerifier(limits=Limits(memory_gb=1), test_seconds=120)
 
 
 def verdict_overhead(tasks: list[SWETask]) -> float:
     """Median seconds of a verdict beyond its eval script."""
-    verdicts = [JUDGE.verify(task, task.patch) for task in tasks]
+    verdicts = [VERIFIER.verify(task, task.patch) for task in tasks]
     assert all(verdict.resolved for verdict in verdicts)
     return statistics.median(verdict.seconds - verdict.test_seconds for verdict in verdicts)
 
 
 def attempt_overhead(tasks: list[SWETask]) -> float:
-    """Median seconds of the box of an attempt in which nothing is done."""
+    """Median seconds of the sandbox of an attempt in which nothing is done."""
     seconds = []
     for task in tasks:
         started = time.monotonic()
         with Container(task.image) as container:
-            remove_future(container, task.base_commit)
-            AgentBox(container).submission()
+            strip_future_commits(container, task.base_commit)
+            AgentSandbox(container).submission()
         seconds.append(time.monotonic() - started)
     return statistics.median(seconds)
 
@@ -51,7 +51,7 @@ def attempt_overhead(tasks: list[SWETask]) -> float:
 def verdicts_a_minute(tasks: list[SWETask], workers: int) -> float:
     started = time.monotonic()
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda task: JUDGE.verify(task, task.patch), tasks))
+        list(pool.map(lambda task: VERIFIER.verify(task, task.patch), tasks))
     return 60 * len(tasks) / (time.monotonic() - started)
 
 
@@ -88,11 +88,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tasks", type=int, default=12)
-    parser.add_argument("--stock", type=int, default=3, help="tasks that swebench's harness judges, too")
+    parser.add_argument("--stock", type=int, default=3, help="tasks that swebench's harness verifies too")
     options = parser.parse_args()
     tasks = list(demo_instances())[: options.tasks]
     build_demo_images(frozenset(task.instance_id for task in tasks), lambda name: None)
-    JUDGE.verify(tasks[0], tasks[0].patch)  # imports
+    VERIFIER.verify(tasks[0], tasks[0].patch)  # imports
     result: dict[str, Any] = {
         "verdict_overhead_s": round(verdict_overhead(tasks), 2),
         "attempt_overhead_s": round(attempt_overhead(tasks), 2),
@@ -102,7 +102,7 @@ def main() -> None:
     result["wall_ratio"] = round(result["stock_verdict_s"] / (60 / result["verdicts_per_minute"][1]), 1)
     print(f"{len(tasks)} tasks of the demo, {os.cpu_count()} cores")
     print(f"a verdict beyond its own tests   {result['verdict_overhead_s']:.2f} s (median)")
-    print(f"the box of an attempt            {result['attempt_overhead_s']:.2f} s (median)")
+    print(f"the sandbox of an attempt        {result['attempt_overhead_s']:.2f} s (median)")
     for workers, rate in result["verdicts_per_minute"].items():
         print(f"verdicts a minute, {workers} workers     {rate:.0f}")
     print(

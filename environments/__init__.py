@@ -1,1 +1,1 @@
-"""Where actions run and who judges."""
+"""Sandboxes in which actions run, and verifiers of their results."""

@@ -1,23 +1,23 @@
-"""How an environment says that the fault is not the work's: the box broke, or its time is over."""
+"""Exceptions for failures that are not the policy's: the sandbox broke, or its time is over."""
 
 
 class EnvironmentFailure(Exception):
-    """The engine is down, the container is gone, the disk is full, an image is missing.
+    """The engine is down, the container is gone, the disk is full, or an image is missing.
 
-    Never raised for a command that merely fails. Whoever catches it retries in a fresh box, then counts the
-    instance apart; the message says what broke, where, and what to do.
+    Never raised for a command that merely fails. Callers retry in a fresh sandbox and then count the instance
+    separately. The message says what broke, where, and what to do.
     """
 
 
-class BoxExpired(TimeoutError):
-    """The box has lived as long as its limits allow. Whoever works in it ends with what there is.
+class SandboxExpired(TimeoutError):
+    """The sandbox has reached its time limit; its caller ends the attempt with what there is.
 
-    A TimeoutError, so that those who may not import this package can catch it.
+    A TimeoutError, so that packages that may not import this one can catch it.
     """
 
 
 class UnusableSubmission(ValueError):
-    """No patch can be made of what an agent has left, by its own doing: too large, or its box is in ruins.
+    """No patch can be made of the files an agent left: they are too large, or its sandbox is destroyed.
 
-    A ValueError, so that those who may not import this package can catch it.
+    A ValueError, so that packages that may not import this one can catch it.
     """

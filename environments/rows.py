@@ -1,18 +1,17 @@
-"""Rows of a table on the hub or in a local file, each with where it stands."""
+"""Read the rows of a data set on the hub or a local file, each with its location for error messages."""
 
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
 
 FILE_TYPES = (".jsonl", ".json", ".parquet", ".gz")
 
 
 def is_hub_name(source: str) -> bool:
-    """Whether a source names a table on the hub, not a file.
+    """Return whether a source names a data set on the hub, not a file.
 
     >>> is_hub_name("openai/gsm8k"), is_hub_name("data/gsm8k.jsonl")
     (True, False)
@@ -24,7 +23,7 @@ def is_hub_name(source: str) -> bool:
 def hub_rows(
     name: str, split: str, *, error: type[ValueError], config: str | None = None
 ) -> Iterator[tuple[Row, str]]:
-    """Rows of a split of a table on the hub. Raises ``error`` if it cannot be had."""
+    """Yield the rows of a split of a data set on the hub. Raises ``error`` if it cannot be loaded."""
     import datasets
 
     try:
@@ -39,9 +38,9 @@ def hub_rows(
 
 
 def file_rows(path: Path, *, names: Iterable[str], error: type[ValueError]) -> Iterator[tuple[Row, str]]:
-    """Rows of a ``.jsonl``, ``.json`` (a list, or an object by id), both also with ``.gz``, or ``.parquet`` file.
+    """Yield the rows of a ``.jsonl``, ``.json`` (a list, or an object by id), both also ``.gz``, or ``.parquet`` file.
 
-    ``names`` are the sets that a reader of the message could have meant. Raises ``error``.
+    ``names`` are published sets, suggested if there is no such file. Raises ``error``.
     """
     if not path.is_file():
         raise error(
@@ -51,7 +50,7 @@ def file_rows(path: Path, *, names: Iterable[str], error: type[ValueError]) -> I
         import pyarrow.parquet
 
         try:
-            rows: Iterable[tuple[int, Any]] = enumerate(pyarrow.parquet.read_table(path).to_pylist(), 1)
+            rows: Iterable[tuple[int, object]] = enumerate(pyarrow.parquet.read_table(path).to_pylist(), 1)
         except pyarrow.ArrowInvalid as problem:
             raise error(f"{path}: not parquet: {problem}") from problem
     else:
@@ -62,8 +61,8 @@ def file_rows(path: Path, *, names: Iterable[str], error: type[ValueError]) -> I
         yield row, f"{path}:{number}"
 
 
-def _json_rows(path: Path, error: type[ValueError]) -> Iterator[tuple[int, Any]]:
-    """Values with their line, or in a ``.json`` file their place."""
+def _json_rows(path: Path, error: type[ValueError]) -> Iterator[tuple[int, object]]:
+    """Yield values with their line number, or in a ``.json`` file their position."""
     opener = gzip.open if path.suffix == ".gz" else open
     number = 0
     try:

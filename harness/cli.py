@@ -1,4 +1,4 @@
-"""What every command shares: what a user can mend becomes one message and an exit code, no traceback."""
+"""Shared by all commands: arguments, and one message and an exit code instead of a traceback for user errors."""
 
 import argparse
 import errno
@@ -14,15 +14,15 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 class UserError(Exception):
-    """Something the user can mend. The message says what is wrong, where, and what to do."""
+    """An error that the user can fix; the message says what is wrong, where, and what to do."""
 
     def __init__(self, message: str, *, exit_code: int = 1) -> None:
         super().__init__(message)
-        self.exit_code = exit_code  # 1: the work failed; 2: the command was called wrongly
+        self.exit_code = exit_code  # 1: the work failed; 2: wrong usage of the command
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser, *, example: str) -> None:
-    """The arguments of a command that runs a recipe into a folder."""
+    """Add the arguments of a command that runs a recipe and writes a run folder."""
     parser.add_argument(
         "recipe", nargs="?", help="a YAML file, or the name of a shipped recipe (default: demo)"
     )
@@ -30,44 +30,44 @@ def add_recipe_arguments(parser: argparse.ArgumentParser, *, example: str) -> No
     parser.add_argument(
         "--dry-run", action="store_true", help="print the resolved recipe and check all names in it"
     )
-    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, e.g. outputs/mine")
+    parser.add_argument("--resume", metavar="RUN", help="resume an interrupted run, e.g. outputs/mine")
 
 
 def positive(text: str) -> int:
-    """A whole number of a command line that is at least 1. Raises ArgumentTypeError."""
+    """Parse an integer argument that is at least 1. Raises ArgumentTypeError."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 1")
     return int(text)
 
 
 def resumed_run(options: argparse.Namespace) -> Path | None:
-    """The folder of the run to go on with, if one is named. Raises UserError if anything else is."""
+    """Return the folder of the run to resume, None without --resume. Raises UserError if it is combined."""
     if not options.resume:
         return None
     if options.recipe or options.overrides or options.dry_run:
         raise UserError(
-            "--resume goes on with a run as it was: it takes no recipe and no overrides", exit_code=2
+            "--resume continues a run with its own recipe: it takes no recipe and no overrides", exit_code=2
         )
     return Path(options.resume)
 
 
 def recipe_and_overrides(options: argparse.Namespace) -> tuple[str, list[str]]:
-    """The recipe's name and the overrides; the first word is an override if it has a ``=``."""
+    """Return the recipe's name and the overrides; the first word is an override if it contains ``=``."""
     words = [word for word in (options.recipe, *options.overrides) if word]
     named = words[:1] if words and "=" not in words[0] else []
     return (named[0] if named else "demo"), words[len(named) :]
 
 
 def new_run(output: str, name: str) -> Path:
-    """The folder of a run that starts now; ``{time}`` in its name stands for date and time."""
+    """Return the folder of a run that starts now; ``{time}`` in its name becomes date and time."""
     return Path(output) / name.replace("{time}", datetime.now().strftime("%Y%m%d-%H%M%S"))
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Exit code of a command: its own, or the one its failure stands for.
+    """Run a command and return its exit code, or that of its failure.
 
     UserError, StoreError and OSError (full disk, no permission) print one ``error: …`` line on stderr;
-    Ctrl-C prints ``interrupted`` and gives 130. Any other exception is a fault of ours and propagates.
+    Ctrl-C prints ``interrupted`` and returns 130. Any other exception is a bug of ours and propagates.
     A command ends with ``if __name__ == "__main__": sys.exit(run(main))``.
     """
     set_cpu_variables()
@@ -77,7 +77,7 @@ def run(main: Callable[[], int | None]) -> int:
         return code or 0
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our stdout (`| head`) has gone: nobody left to tell
+    except BrokenPipeError:  # the reader of our stdout (`| head`) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except UserError as error:
@@ -89,22 +89,22 @@ def run(main: Callable[[], int | None]) -> int:
 
 
 def set_cpu_variables() -> None:
-    """Make a model on a CPU a good neighbour: threads that wait sleep, and few compiled products are kept.
+    """Limit the CPU and memory use of a model on a CPU: waiting threads sleep, and few compiled kernels are cached.
 
-    The variables count only before torch is imported (docs/benchmarks.md has figures). Who sets one decides.
+    The variables take effect only before torch is imported (figures: docs/benchmarks.md). Existing values are kept.
     """
-    # A waiting thread of GNU OpenMP spins for milliseconds by default, on a core that another process may need, and a
+    # By default a waiting thread of GNU OpenMP spins for milliseconds, on a core that another process may need, and a
     # model waits thousands of times a second.
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "1000"
-    # oneDNN compiles a matrix product for each shape, and it and PyTorch above it keep 1,024 each; every length of a
-    # text is a shape, used in all layers and hardly ever again.
+    # oneDNN compiles a matrix product per shape; it and PyTorch above it cache 1,024 each. Every text length is a new
+    # shape, used in all layers and hardly ever again.
     for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(cache, "256")
 
 
 def describe_os_error(error: OSError) -> str:
-    """One line with the path and, for the common ones, what to do.
+    """Return one line with the path and, for common errors, what to do.
 
     >>> describe_os_error(OSError(errno.ENOSPC, "No space left on device", "out.jsonl"))
     'out.jsonl: No space left on device (free some space, or write somewhere else)'
@@ -116,10 +116,8 @@ def describe_os_error(error: OSError) -> str:
         errno.EROFS: "write somewhere else",
     }
     text = error.strerror or str(error) or type(error).__name__
-    if error.filename is not None:
-        text = (
-            f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename}: {text}"
-        )
+    if (name := error.filename) is not None:
+        text = f"{os.fsdecode(name) if isinstance(name, bytes) else name}: {text}"
     hint = hints.get(error.errno or 0)
     return f"{text} ({hint})" if hint else text
 

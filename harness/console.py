@@ -1,11 +1,11 @@
-"""What a person sees while a command runs; standard error, so that standard output stays for results."""
+"""Progress output of a command: on standard error, as standard output is for results."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
+import rich.console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -15,37 +15,40 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-_WIDTH = 120  # of tables where standard output is no terminal
+_WIDTH = 120  # of tables if standard output is not a terminal
 
 
-def table_console() -> Console:
-    """For tables that are results: on standard output."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+def table_console() -> rich.console.Console:
+    """Return a console on standard output, for tables that are results."""
+    return rich.console.Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Teller:
-    """Lines and progress bars; silent on every process but the first."""
+class Console:
+    """Lines and progress bars on standard error."""
 
-    speaks: bool = True
-    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    enabled: bool = True  # False on every process but the main one
+    _out: rich.console.Console = field(
+        init=False, default_factory=lambda: rich.console.Console(stderr=True, highlight=False)
+    )
 
-    def say(self, text: str) -> None:
-        if self.speaks:
-            self.console.print(text, markup=False, soft_wrap=True)
+    def info(self, text: str) -> None:
+        """Print a line."""
+        if self.enabled:
+            self._out.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar with an estimate; yields a function that takes how many more are done."""
+        """Show a bar with an estimate of the time left; yield a function that takes the newly finished count."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self.console, transient=True, disable=not self.speaks) as bar:
+        with Progress(*columns, console=self._out, transient=True, disable=not self.enabled) as bar:
             task = bar.add_task(what, total=total)
             yield lambda count: bar.update(task, advance=count)
 
     @contextmanager
     def transfer(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar of bytes; yields a function that takes how many are done and how many there are."""
+        """Show a bar of bytes; yield a function that takes the bytes done and the bytes in total."""
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self.console, transient=True, disable=not self.speaks) as bar:
+        with Progress(*columns, console=self._out, transient=True, disable=not self.enabled) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)

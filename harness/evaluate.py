@@ -17,7 +17,7 @@ from harness.cli import UserError, add_recipe_arguments, new_run, recipe_and_ove
 if TYPE_CHECKING:
     from environments.swe.tasks import SWETask
     from harness.config.evaluation import EvaluationRecipe
-    from harness.console import Teller
+    from harness.console import Console
     from harness.evaluation.folder import EvaluationFolder
     from harness.evaluation.math.job import MathJob
     from harness.evaluation.swe.attempts import Worker
@@ -81,7 +81,7 @@ class _Job:
     def describe(self) -> str:
         return f"{len(self.tasks)} tasks of {len({task.repo for task in self.tasks})} repositories"
 
-    def run(self, folder: "EvaluationFolder", teller: "Teller") -> None:
+    def run(self, folder: "EvaluationFolder", console: "Console") -> None:
         from environments.failures import EnvironmentFailure
         from environments.sandbox.engine import connect
         from harness.evaluation.executors import make_execute
@@ -92,12 +92,12 @@ class _Job:
         execute = make_execute(recipe, self.worker)
         try:
             connect()  # in the main thread, where signals can be taken over
-            provide_images(recipe.tasks.source, self.tasks, teller)
+            provide_images(recipe.tasks.source, self.tasks, console)
         except EnvironmentFailure as error:
             raise UserError(str(error)) from error
         items = items_of(self.tasks, recipe.judge, self.samples)
         left = len(items) - len(finished_items(folder) & {item.key for item in items})
-        teller.say(
+        console.info(
             f"{len(self.tasks)} tasks, {left} of {len(items)} patches to judge, {recipe.workers} at once"
         )
         run_items(
@@ -106,7 +106,7 @@ class _Job:
             folder,
             self.verdicts,
             model_name=self.model_name or "",
-            on_done=Progress(left, teller.say),
+            on_done=Progress(left, console.info),
         )
 
     def report(self, folder: "EvaluationFolder") -> dict[str, Any]:
@@ -205,16 +205,16 @@ def _dry_run(job: "_Job | MathJob", contamination: Mapping[str, Any] | None) -> 
 
 
 def _evaluate(job: "_Job | MathJob", contamination: dict[str, Any] | None, folder: "EvaluationFolder") -> int:
-    from harness.console import Teller
+    from harness.console import Console
 
-    teller = Teller()
-    teller.say(f"run: {folder.path}")
+    console = Console()
+    console.info(f"run: {folder.path}")
     _begin_manifest(folder)
     try:
-        job.run(folder, teller)
+        job.run(folder, console)
     except BaseException:
         folder.update_manifest(status="interrupted")
-        teller.say(f"stopped; go on with: python -m harness.evaluate --resume {folder.path}")
+        console.info(f"stopped; go on with: python -m harness.evaluate --resume {folder.path}")
         raise
     folder.update_manifest(status="finished")
     report = job.report(folder)

@@ -1,4 +1,4 @@
-"""Read JSON Lines that a kill may have cut off, and mend them before more is appended."""
+"""Read JSON Lines that a kill may have cut off, and fix them before more is appended."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def mend_last_line(path: Path) -> None:
+def fix_last_line(path: Path) -> None:
     """Drop a last line without its end, as a kill leaves it, so that what is appended starts a new one."""
     if not path.exists():
         return

@@ -196,7 +196,7 @@ def test_updates_of_two_builds_are_compared_at_equal_tokens() -> None:
     ("words", "message"),
     [
         (("builds", "update", "--baseline", "nosuch"), "--baseline nosuch: git has no such commit here"),
-        (("builds", "update", "--tokens", 0), "argument --tokens: '0' is no whole number of at least 1"),
+        (("builds", "update", "--tokens", 0), "argument --tokens: '0' is not an integer of at least 1"),
         (
             ("builds", "update", "--micro-batch", 12),
             "--micro-batch 12: whole groups of 8, a divisor of 16 rows",

@@ -1,1 +1,1 @@
-"""Images: a small base of our own, and instance images made from files."""
+"""Images: our small base image, and instance images made from files."""

@@ -1,4 +1,4 @@
-"""The base of the images that are built on this machine: Debian with Python, pytest, git and patch, nothing else."""
+"""The base image of images built on this machine: Debian with Python, pytest, git and patch, nothing else."""
 
 import io
 import os
@@ -9,17 +9,17 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from environments.failures import EnvironmentFailure
 from environments.images.instance import has_image
 from environments.sandbox.engine import connect, engine_errors
 
-BASE_VERSION = "2"  # goes up when what is in it changes
+BASE_VERSION = "2"  # increased when the content changes
 BASE_IMAGE = f"srl-agent/base:{BASE_VERSION}"
 
 _SUITE = "bookworm"
-# Agents call `python`, as SWE-bench's images have it; Debian's python3 alone has no such name.
+# Agents call `python`, which SWE-bench's images have; Debian's python3 alone does not provide it.
 _PACKAGES = ("bash", "ca-certificates", "git", "patch", "python3", "python-is-python3", "python3-pytest")
 _DOCKERFILE = f"""\
 FROM debian:{_SUITE}-slim
@@ -29,14 +29,14 @@ WORKDIR /testbed
 _building = threading.Lock()
 
 
-def base_image(say: Callable[[str], None] = lambda text: None) -> str:
-    """Its name; built if it is not there: from the registry's Debian, or without a registry by debootstrap.
+def base_image(log: Callable[[str], None] = lambda text: None) -> str:
+    """Return the base image's name; build a missing one from the registry's Debian, or else by debootstrap.
 
-    A minute either way. Raises EnvironmentFailure if neither can be done here.
+    Building takes about a minute. Raises EnvironmentFailure if neither way works here.
     """
     with _building:
         if not has_image(BASE_IMAGE):
-            say(f"building {BASE_IMAGE} (once, about a minute)")
+            log(f"building {BASE_IMAGE} (once, about a minute)")
             try:
                 _from_registry()
             except EnvironmentFailure as error:
@@ -54,19 +54,12 @@ def _by_debootstrap(no_registry: EnvironmentFailure) -> None:
     if program is None or os.geteuid() != 0:
         need = "run as root" if program else "apt-get install debootstrap"
         raise EnvironmentFailure(
-            f"{no_registry}. Without a registry the base image is made by debootstrap, as root, on Debian: {need}"
+            f"{no_registry}. Without a registry, debootstrap makes the base image, as root on Debian: {need}"
         )
     with tempfile.TemporaryDirectory(prefix="srl-agent-base-") as folder:
         root = Path(folder) / "root"
-        packages = f"--include={','.join(_PACKAGES)}"
-        command = [
-            program,
-            "--variant=minbase",
-            packages,
-            _SUITE,
-            str(root),
-            *apt_mirrors(Path("/etc/apt"))[:1],
-        ]
+        options = ("--variant=minbase", f"--include={','.join(_PACKAGES)}")
+        command = [program, *options, _SUITE, str(root), *apt_mirrors(Path("/etc/apt"))[:1]]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if done.returncode:
             raise EnvironmentFailure(f"debootstrap failed: {(done.stderr or done.stdout).strip()[-500:]}")
@@ -80,7 +73,7 @@ def _by_debootstrap(no_registry: EnvironmentFailure) -> None:
 
 
 def apt_mirrors(folder: Path) -> list[str]:
-    """Where this machine's apt gets our release from; debootstrap has a default of its own where that is nowhere."""
+    """Return this machine's apt mirrors of our release; if there are none, debootstrap uses its default."""
     found: list[str] = []
     for path in (folder / "sources.list", *sorted((folder / "sources.list.d").glob("*"))):
         text = path.read_text(errors="replace") if path.is_file() else ""
@@ -93,9 +86,9 @@ def apt_mirrors(folder: Path) -> list[str]:
     return found
 
 
-def _import(tar: IO[bytes]) -> Any:
+def _import(tar: IO[bytes]) -> None:
     name, _, tag = BASE_IMAGE.partition(":")
     with engine_errors(f"importing {BASE_IMAGE}"):
-        return connect().api.import_image_from_stream(
+        connect().api.import_image_from_stream(
             tar, repository=name, tag=tag, changes=["WORKDIR /testbed", 'CMD ["bash"]']
         )

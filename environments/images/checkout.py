@@ -1,9 +1,8 @@
-"""An instance image from a local git checkout: what to do where no registry has one."""
+"""Make an instance image from a local git checkout, for instances without a published image."""
 
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import git
 
@@ -15,7 +14,7 @@ _WORKDIR = "/testbed"
 
 
 class BuildError(ValueError):
-    """What was asked for cannot be built; the message says why."""
+    """The image cannot be built; the message says why."""
 
 
 def image_from_checkout(
@@ -25,11 +24,11 @@ def image_from_checkout(
     image: str,
     base: str,
     setup: Sequence[str] = (),
-    say: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> str:
-    """Make ``image`` from ``base`` with the repository at ``commit`` in ``/testbed``; returns the full commit id.
+    """Make ``image`` from ``base`` with the repository at ``commit`` in ``/testbed``; return the full commit id.
 
-    ``setup`` commands (installing the project, say) run there one by one, with a network and as root: they are
+    ``setup`` commands, such as installing the project, run there one by one, as root and with a network: they are
     trusted. Raises BuildError, EnvironmentFailure.
     """
     with tempfile.TemporaryDirectory(prefix="srl-agent-checkout-") as folder:
@@ -47,24 +46,22 @@ def image_from_checkout(
             image, base=base, archive=pack_folder(Path(folder) / "testbed", "testbed"), workdir=_WORKDIR
         )
     if setup:
-        _set_up(image, setup, say)
+        _set_up(image, setup, log)
     return found
 
 
-def _set_up(image: str, commands: Sequence[str], say: Callable[[str], None]) -> None:
+def _set_up(image: str, commands: Sequence[str], log: Callable[[str], None]) -> None:
     name, _, tag = image.partition(":")
     with engine_errors(f"setting up {image}"):
-        container: Any = connect().containers.create(
-            image, command=["sleep", "infinity"], working_dir=_WORKDIR
-        )
+        container = connect().containers.create(image, command=["sleep", "infinity"], working_dir=_WORKDIR)
         try:
             container.start()
             for command in commands:
-                say(f"running: {command}")
+                log(f"running: {command}")
                 code, output = container.exec_run(["bash", "-c", command], workdir=_WORKDIR)
                 if code != 0:
-                    said = output.decode(errors="replace").strip()[-1000:]
-                    raise BuildError(f"{command!r} ended with exit code {code}:\n{said}")
+                    printed = output.decode(errors="replace").strip()[-1000:]
+                    raise BuildError(f"{command!r} ended with exit code {code}:\n{printed}")
             container.commit(repository=name, tag=tag or None, conf={"WorkingDir": _WORKDIR, "Cmd": ["bash"]})
         finally:
             container.remove(force=True, v=True)

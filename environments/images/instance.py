@@ -1,7 +1,6 @@
-"""Images on this machine: whether one is there, fetching one, making one from files."""
+"""Look up, pull and make images on this machine."""
 
 from collections.abc import Callable
-from typing import Any
 
 import docker
 
@@ -9,7 +8,7 @@ from environments.sandbox.engine import connect, engine_errors
 
 
 def has_image(image: str) -> bool:
-    """Whether an image is on this machine. Raises EnvironmentFailure if the engine does not answer."""
+    """Return whether an image is on this machine. Raises EnvironmentFailure if the engine does not answer."""
     with engine_errors(f"looking for image {image}"):
         try:
             connect().images.get(image)
@@ -19,7 +18,7 @@ def has_image(image: str) -> bool:
 
 
 def pull_image(image: str, on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-    """Fetch an image from its registry; ``on_progress`` hears bytes done and known so far.
+    """Pull an image from its registry; ``on_progress`` gets the bytes done and the bytes known so far.
 
     Raises EnvironmentFailure.
     """
@@ -40,13 +39,13 @@ def pull_image(image: str, on_progress: Callable[[int, int], None] = lambda done
 
 
 def image_from_files(image: str, *, base: str, archive: bytes, workdir: str = "/testbed") -> None:
-    """Make ``image`` from ``base`` and a tar archive that is unpacked at its root. Raises EnvironmentFailure.
+    """Make ``image`` from ``base`` and a tar archive unpacked at its root. Raises EnvironmentFailure.
 
-    Nothing is started. Files belong to whom the archive says.
+    No container is started. Files have the owners named in the archive.
     """
     name, _, tag = image.partition(":")
     with engine_errors(f"building {image}"):
-        container: Any = connect().containers.create(base, command=["true"], network_mode="none")
+        container = connect().containers.create(base, command=["true"], network_mode="none")
         try:
             container.put_archive("/", archive)
             container.commit(repository=name, tag=tag, conf={"WorkingDir": workdir})

@@ -1,1 +1,1 @@
-"""Math problems and their judge."""
+"""Math problems and the verifier of their answers."""

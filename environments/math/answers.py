@@ -1,14 +1,14 @@
-r"""What of a completion is its answer, and a text as the comparison reads it.
+r"""Extract the answer of a completion, and normalise answers for the comparison.
 
-The last box counts; without one, in this order, what follows the last "####", what follows the last "answer is" or
-"answer:" that gives a number or a letter (after "final" also a word), and the last number. What stands before
+The last ``\boxed`` counts. Without one, in this order: the text after the last "####", the text after the last
+"answer is" or "answer:" that gives a number or a letter (after "final" also a word), the last number. Text before
 ``</think>`` counts only if nothing follows it.
 """
 
 import re
 from typing import Literal
 
-Outcome = Literal["correct", "wrong", "unjudged"]  # of a comparison
+AnswerStatus = Literal["correct", "wrong", "unjudged"]  # the result of a comparison
 
 _MARKS = re.compile(r"<\|\w+\|>|</?think>|</?answer>")
 _BRACES = re.compile(r"\\f?box(?:ed)?(?![a-zA-Z])\s?(?P<opens>\{)?|\\.|[{}]", re.DOTALL)
@@ -19,11 +19,12 @@ _ANSWER_IS = re.compile(
 )
 _DIGIT = re.compile(r"\d")
 _MATH = re.compile(r"\$\$([^$]+)\$\$|\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_COMMENTS = ("correct", "right", "wrong", "incorrect", "valid", "given", "indeed")  # "the answer is correct"
 _NUMBER = re.compile(r"(?:(?<![\w.)])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?")
 
 
 def extract_answer(completion: str) -> str | None:
-    r"""The answer that a completion gives, or None.
+    r"""Return the answer that a completion gives, or None.
 
     >>> extract_answer(r"so \boxed{\frac{1}{2}} it is"), extract_answer("The answer is $x=3$."), extract_answer("?")
     ('\\frac{1}{2}', 'x=3', None)
@@ -37,7 +38,7 @@ def extract_answer(completion: str) -> str | None:
     if hashes := _HASHES.findall(text):
         return _tidy(hashes[-1]) or None
     for match in reversed(list(_ANSWER_IS.finditer(text))):
-        answer = _of_sentence(text[match.end() : match.end() + 500].partition("\n")[0])
+        answer = _from_sentence(text[match.end() : match.end() + 500].partition("\n")[0])
         if len(answer) == 1 or _DIGIT.search(answer) or (match[1] and _is_word(answer)):
             return answer
     numbers = _NUMBER.findall(text)
@@ -45,13 +46,13 @@ def extract_answer(completion: str) -> str | None:
 
 
 def last_box(text: str) -> str | None:
-    r"""What stands in the last ``\boxed`` or ``\fbox`` that is closed and not empty, braces nested as they may be.
+    r"""Return the content of the last ``\boxed`` or ``\fbox`` that is closed and not empty; braces may be nested.
 
     >>> last_box(r"\boxed{1} and \boxed{\text{(}2\}}"), last_box(r"\boxed 5"), last_box(r"\boxed{")
     ('\\text{(}2\\}', '5', None)
     """
-    last, place = None, -1
-    opened: list[int | None] = []  # where the content of each open brace starts, for those of a box
+    last, position = None, -1
+    opened: list[int | None] = []  # per open brace: where its content starts if it is a box's, else None
     for match in _BRACES.finditer(text):
         if match[0] == "{":
             opened.append(None)
@@ -60,29 +61,21 @@ def last_box(text: str) -> str | None:
         elif match[0].startswith(("\\box", "\\fbox")):
             bare = _BARE.match(text, match.end())
             if bare:
-                last, place = bare[0], match.end()
+                last, position = bare[0], match.end()
         elif match[0] == "}" and opened:
             start = opened.pop()
-            if start is not None and start > place and (content := text[start : match.start()].strip()):
-                last, place = content, start
+            if start is not None and start > position and (content := text[start : match.start()].strip()):
+                last, position = content, start
     return last
 
 
 def _is_word(text: str) -> bool:
-    """Whether a text is one word that says more than that an answer is right."""
-    return text.isalpha() and text.lower() not in (
-        "correct",
-        "right",
-        "wrong",
-        "incorrect",
-        "valid",
-        "given",
-        "indeed",
-    )
+    """Return whether a text is one word that can be an answer, not a comment such as "correct"."""
+    return text.isalpha() and text.lower() not in _COMMENTS
 
 
-def _of_sentence(sentence: str) -> str:
-    """The mathematics of what follows "the answer is", else its first sentence."""
+def _from_sentence(sentence: str) -> str:
+    """Return the mathematics after "the answer is", else the first sentence."""
     if math := _MATH.search(sentence):
         return _tidy(next(group for group in math.groups() if group is not None))
     return _tidy(re.split(r"\.(?:\s|$)", sentence)[0])
@@ -92,7 +85,7 @@ def _tidy(text: str) -> str:
     return text.strip().strip("*$:").strip().rstrip(".").strip()
 
 
-# What math-verify does not read, or reads as something else; each is there for rows of the graded outputs
+# Notation that math-verify does not read, or reads as something else; each pattern occurs in the graded outputs
 # (docs/math_verifier.md).
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
@@ -101,10 +94,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ("−", "-"),
         (r"\\! ?|(?<=\d)\{,\}(?=\d)", ""),  # 32,\!348
         (r"(?<!\\)\\[()\[\]]|\\\$|\$|\\(?:display|text)style(?![a-zA-Z])", " "),
-        (
-            r"\^ ?(?:\{ ?\\(?:text|mathrm)\{(?:st|nd|rd|th)\} ?\}|\\(?:text|mathrm)\{(?:st|nd|rd|th)\})",
-            "",
-        ),  # 12^{th}
+        # 12^{th}
+        (r"\^ ?(?:\{ ?\\(?:text|mathrm)\{(?:st|nd|rd|th)\} ?\}|\\(?:text|mathrm)\{(?:st|nd|rd|th)\})", ""),
         (r",? ?(?:\\q?quad ?|\\[ ,;])?\\text ?\{ ?(?:for|where|when)\b.*", ""),  # A = 1/w, for w ≠ 0
         (r"(?<!\\)\\[ ,;:]|\\q?quad(?![a-zA-Z])|~", " "),
         (r" +", " "),
@@ -112,10 +103,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=\d)\.(?![\d.])", ""),  # -1./3
         (r"_(?:\{ ?\\odot ?\}|\\odot(?![a-zA-Z]))", "_{o}"),  # a mass in suns
         (r"(?<![a-zA-Z\\])E_", r"\\Xi_"),  # an energy; a lone E is Euler's number
-        (
-            r"(?<![\w.])(-?\d+(?:\.\d*)?|-?\.\d+)[eE]([+-]?)0*(\d{1,9})(?![\w.])",
-            r"\1\\times 10^{\2\3}",
-        ),  # 8.7e8
+        # 8.7e8
+        (r"(?<![\w.])(-?\d+(?:\.\d*)?|-?\.\d+)[eE]([+-]?)0*(\d{1,9})(?![\w.])", r"\1\\times 10^{\2\3}"),
     )
 )
 _SPACE = re.compile(r"(?<!\d) | (?!\d)")
@@ -123,7 +112,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,1000}", re.ASCII)
 
 
 def normalise(text: str) -> str:
-    r"""A text as the comparison reads it: no dollars, one kind of space, 8.7e8 as a product.
+    r"""Normalise a text for the comparison: no dollar signs, one kind of space, 8.7e8 as a product.
 
     >>> normalise(r"$8.7e-8\,\text{m}$."), normalise("x  = 5")
     ('8.7\\times 10^{-8} \\text{m}', 'x = 5')
@@ -134,7 +123,7 @@ def normalise(text: str) -> str:
 
 
 def plainly_equal(gold: str, answer: str) -> bool | None:
-    """Whether two normalised texts are equal, where no mathematics is needed to say so; else None.
+    """Return whether two normalised texts are equal if that can be decided without mathematics, else None.
 
     >>> plainly_equal("007", "7"), plainly_equal("7", "8"), plainly_equal("1/2", "0.5")
     (True, False, None)

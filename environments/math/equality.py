@@ -1,6 +1,6 @@
-"""Whether two answers are the same mathematics: math-verify, with a relative tolerance for decimals.
+"""Compare two answers as mathematics: math-verify, with a relative tolerance for decimals.
 
-math-verify rounds decimals to six places, by which 1e-9 equals 3e-8. Numbers are therefore compared here.
+math-verify rounds decimals to six places, so that 1e-9 equals 3e-8. Numbers are therefore compared here.
 """
 
 import logging
@@ -11,25 +11,25 @@ from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Basic, Equality, Expr, Float, I, MatrixBase, UnevaluatedExpr, exp, simplify
 from sympy.functions.elementary.hyperbolic import HyperbolicFunction
 
-from environments.math.answers import Outcome
+from environments.math.answers import AnswerStatus
 
 Value: TypeAlias = Basic | MatrixBase
 
-TOLERANCE = 1e-4  # relative, of decimals; the evaluation harness of Qwen2.5-Math has the same
-_EXACT = 1e-12  # relative, of numbers without a decimal point
+TOLERANCE = 1e-4  # relative, for decimals; as in the evaluation harness of Qwen2.5-Math
+_EXACT = 1e-12  # relative, for numbers without a decimal point
 
 _UNITS_OFF = LatexExtractionConfig()  # "10 m" is 10
 _UNITS_ON = replace(_UNITS_OFF, normalization_config=replace(_UNITS_OFF.normalization_config, units=False))
 
-logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its own time limits are off
+logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its own timeouts are off
 
 
-def judge(gold: str, answer: str) -> tuple[Outcome, str]:
-    r"""The outcome for two normalised texts, and what a person should know of it.
+def compare(gold: str, answer: str) -> tuple[AnswerStatus, str]:
+    r"""Compare two normalised texts; return the status and a detail for a person.
 
-    Units are taken off first; if that makes two answers differ, they are compared with what looked like a unit.
+    Units are removed first; if the answers then differ, they are compared once more with what looked like a unit.
 
-    >>> judge(r"\frac{1}{2}", "0.5")
+    >>> compare(r"\frac{1}{2}", "0.5")
     ('correct', '')
     """
     readings = [(_parse(gold, units), _parse(answer, units)) for units in (_UNITS_OFF, _UNITS_ON)]
@@ -44,8 +44,8 @@ def judge(gold: str, answer: str) -> tuple[Outcome, str]:
     try:
         equal = any(_equal(wanted, given) for wanted, given in pairs)
     except MemoryError:
-        return "unjudged", "no judgement within the memory limit"
-    except Exception as error:  # sympy raises of every kind
+        return "unjudged", "the comparison exceeded the memory limit"
+    except Exception as error:  # sympy raises exceptions of every kind
         return "unjudged", f"{type(error).__name__} in the comparison"
     return ("correct" if equal else "wrong"), ""
 
@@ -67,7 +67,7 @@ def _equal(wanted: Value, given: Value) -> bool:
 
 
 def _right_sides(wanted: Value, given: Value) -> tuple[Value, Value]:
-    """Both without an "x =" that one alone, or each of them, has."""
+    """Remove an "x =" that one of them, or both, start with."""
     if isinstance(wanted, Equality) and isinstance(given, Equality):
         return (
             (wanted.rhs, given.rhs) if wanted.lhs == given.lhs and wanted.lhs.is_Symbol else (wanted, given)
@@ -80,7 +80,7 @@ def _right_sides(wanted: Value, given: Value) -> tuple[Value, Value]:
 
 
 def _number(value: Value) -> complex | None:
-    """A finite number's value; None for what is no number, or none that a float holds."""
+    """Return a finite number's value; None if it is no number, or a float cannot hold it."""
     if not isinstance(value, Expr) or not value.is_number:
         return None
     try:
@@ -91,13 +91,13 @@ def _number(value: Value) -> complex | None:
 
 
 def _has_percent(*values: Value) -> bool:
-    return any(value.has(UnevaluatedExpr) for value in values)  # so math-verify writes n %
+    return any(value.has(UnevaluatedExpr) for value in values)  # math-verify's form of n %
 
 
 def _equal_rewritten(wanted: Value, given: Value) -> bool:
-    """Whether two expressions are equal with sinh and its kin written out and i the imaginary unit.
+    """Return whether two expressions are equal with hyperbolic functions as exponentials and i the imaginary unit.
 
-    math-verify leaves i a letter, by which 1/i is not -i. False where neither can make a difference.
+    math-verify reads i as a letter, so that 1/i is not -i. Return False if neither rewrite can make a difference.
     """
     if not isinstance(wanted, Expr) or not isinstance(given, Expr):
         return False

@@ -10,17 +10,17 @@ from environments.rows import Row, file_rows, hub_rows, is_hub_name
 
 
 class MathTaskError(ValueError):
-    """Problems that cannot be had; the message says which, where, and what to do."""
+    """Problems that cannot be loaded; the message says which, where, and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MathTask:
     """One problem and its answer."""
 
-    instance_id: str  # source and the row's id, else its place from 0: aime24-60
+    instance_id: str  # source and the row's id or 0-based index: aime24-60
     problem: str
     answer: str
-    source: str  # a benchmark, the hub's name without its owner, or a file's stem
+    source: str  # a benchmark, a hub name without its owner, or a file's stem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +42,18 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "minerva": Benchmark(hub_name="math-ai/minervamath", problems=272),
 }
 
-# The names that publishers give their columns, by preference.
+# The publishers' column names, by preference.
 _PROBLEM = ("problem", "question", "Problem")
 _ANSWER = ("answer", "Answer", "final_answer")
 _ID = ("id", "idx")
 
 
 def load_math_tasks(source: str, *, split: str = "test", path: str | None = None) -> tuple[MathTask, ...]:
-    """Problems of a benchmark, of a table on the hub (owner/name), or of a local file.
+    """Load the problems of a benchmark, a data set on the hub (owner/name), or a local file.
 
     Files are as for :func:`environments.swe.tasks.load_tasks`; ``path`` is a local copy of the benchmark ``source``.
-    The answer is a row's own, in GSM8K what follows its "####", and where rows have none (Minerva, the hub's
-    AIME 2024) the last box of the solution. Raises MathTaskError, also if a benchmark has not its number of problems.
+    The answer is the row's own, in GSM8K the text after "####", and for rows without one (Minerva, the hub's
+    AIME 2024) the last ``\\boxed`` of the solution. Raises MathTaskError, also if a benchmark is incomplete.
     """
     benchmark = BENCHMARKS.get(source)
     if path is not None or not (benchmark or is_hub_name(source)):
@@ -68,25 +68,25 @@ def load_math_tasks(source: str, *, split: str = "test", path: str | None = None
     if benchmark and split == benchmark.split and len(tasks) != benchmark.problems:
         raise MathTaskError(
             f"{path or benchmark.hub_name}: {source} has {benchmark.problems} problems, {len(tasks)} were found; "
-            "give the whole set, or the file as the source to take what is there"
+            "give the complete set, or name the file as the source to use the problems it has"
         )
     if not tasks:
-        raise MathTaskError(f"{path or source}: no problem in it")
+        raise MathTaskError(f"{path or source}: no problems found")
     return tasks
 
 
 def _tasks(rows: Iterator[tuple[Row, str]], name: str) -> Iterator[MathTask]:
     seen: dict[str, str] = {}
-    for place, (row, where) in enumerate(rows):
+    for index, (row, where) in enumerate(rows):
         problem = _first(row, _PROBLEM)
         if problem is None:
             raise MathTaskError(
                 f"{where}: the row has no {' or '.join(_PROBLEM)}; it has {', '.join(sorted(row))}"
             )
         key = _first(row, _ID)
-        instance_id = f"{name}-{place if key is None else key}"
+        instance_id = f"{name}-{index if key is None else key}"
         if instance_id in seen:
-            raise MathTaskError(f"{where}: {instance_id} is there twice, first at {seen[instance_id]}")
+            raise MathTaskError(f"{where}: duplicate {instance_id}, first at {seen[instance_id]}")
         seen[instance_id] = where
         yield MathTask(instance_id=instance_id, problem=str(problem), answer=_answer(row, where), source=name)
 
@@ -97,7 +97,7 @@ def _answer(row: Row, where: str) -> str:
         value = last_box(str(row.get("solution") or ""))
         if value is None:
             raise MathTaskError(
-                f"{where}: no answer: the row has none of {', '.join(_ANSWER)}, and its solution has no box"
+                f"{where}: no answer: the row has none of {', '.join(_ANSWER)}, and its solution has no \\boxed"
             )
     if isinstance(value, float):
         if not math.isfinite(value):

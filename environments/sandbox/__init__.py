@@ -1,1 +1,1 @@
-"""Containers without network in which actions run, and what comes out of them."""
+"""Containers without network in which actions run, and their results."""

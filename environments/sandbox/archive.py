@@ -1,4 +1,4 @@
-"""A folder as a tar archive that can be unpacked in a container."""
+"""Pack a folder as a tar archive that can be unpacked in a container."""
 
 import io
 import tarfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def pack_folder(folder: Path, name: str) -> bytes:
-    """All of ``folder`` under the name ``name``, owned by root."""
+    """Return all of ``folder`` as an archive of one folder ``name``, owned by root."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         tar.add(folder, arcname=name, filter=_as_root)

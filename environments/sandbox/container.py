@@ -1,4 +1,4 @@
-"""A single-use container: no network, limits on everything, a sharp line between a failed command and a broken box."""
+"""A single-use container without network and with limits; a broken sandbox is never taken for a failed command."""
 
 import contextlib
 import errno
@@ -9,55 +9,62 @@ import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 import docker
 
 from environments.failures import EnvironmentFailure
 from environments.sandbox.engine import CLIENT_ERRORS, LIVE, connect, engine_cpus, engine_errors, own_labels
-from environments.sandbox.output import Frames, Held, Kept, Take, read_early
-from environments.tools.bash import CommandResult, StopReason, unfit
+from environments.sandbox.output import FrameDecoder, HeadAndTail, Sink, StartErrorFilter, read_buffered
+from environments.tools.bash import CommandResult, StopReason, command_error
 
-_GB = 1 << 30
+GB = 1 << 30
 _KILLED = 128 + signal.SIGKILL
-_CANNOT_RUN = 126  # what shells say
-_ENDING = 0.02  # seconds between looks at a command whose output has ended
-_COMPLAINT = 4096  # bytes of stderr that are kept
+_CANNOT_RUN = 126  # the exit code of shells
+_POLL_SECONDS = 0.02  # between checks of a command whose output has ended
+_STDERR_LIMIT = 4096  # bytes kept of a script's stderr
 _CHUNK = 1 << 16  # bytes sent at once
-_IDLE = 0.5  # seconds without output after which it is asked whether the command has ended
-_DISK_EVERY = 5.0  # seconds between looks at what a command has written
+_IDLE_SECONDS = 0.5  # without output, before checking whether the command has ended
+_DISK_SECONDS = 5.0  # between checks of the disk space that a command has used
 
-# Test suites are judged under Docker's default capabilities. These of them bear on files and processes inside the
-# box; the rest (raw sockets, device nodes, …) is dropped.
+# Test suites expect Docker's default capabilities. These are the ones for files and processes inside the sandbox; the
+# rest (raw sockets, device nodes, …) are dropped.
 _CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of one box."""
+    """Resource limits per sandbox; a GB is 2**30 bytes."""
 
-    memory_bytes: int = 4 * _GB  # swap included
+    memory_gb: float = 4.0  # including swap
     cpus: float = 2.0
     pids: int = 512
-    disk_bytes: int = 4 * _GB  # in the box's own layer, looked at every few seconds; of one file, at once
-    output_chars: int = 100_000  # of a command that are kept, head and tail
-    output_bytes: int = _GB  # after so much output a command is stopped
+    disk_gb: float = 4.0  # in the sandbox's own layer, checked every few seconds; for a single file, at once
+    output_chars: int = 100_000  # of a command's output that are kept, head and tail
+    output_bytes: int = GB  # of output after which a command is stopped
     command_seconds: float = 120.0
-    box_seconds: float = 7200.0  # after so long every command is stopped at once
+    sandbox_seconds: float = 7200.0  # after which every command is stopped at once
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self.memory_gb * GB)
+
+    @property
+    def disk_bytes(self) -> int:
+        return int(self.disk_gb * GB)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptResult:
-    """Of a script of ours."""
+    """Result of one of our own shell scripts."""
 
     output: bytes  # the first bytes of stdout
-    complaint: str  # the end of stderr, or which limit was reached, in one line
+    error: str  # the end of stderr, or the limit that was reached, in one line
     exit_code: int | None  # None: stopped at a limit
 
 
-class Container:
-    """A box of an image; ``close`` (or ``with``) removes it. Not for several threads at once."""
+class Container(contextlib.AbstractContextManager["Container"]):
+    """A sandbox made from an image; ``close`` (or ``with``) removes it. Not thread-safe."""
 
     def __init__(
         self,
@@ -65,22 +72,22 @@ class Container:
         *,
         limits: Limits | None = None,
         workdir: str = "/testbed",
-        in_memory: Mapping[str, int] | None = None,
+        tmpfs: Mapping[str, int] | None = None,
     ) -> None:
-        """Start it. Raises EnvironmentFailure.
+        """Start the container. Raises EnvironmentFailure.
 
-        ``in_memory``: folders that lie in memory, with their sizes in bytes.
+        ``tmpfs``: folders that are kept in memory, with their sizes in bytes.
         """
         self.limits = limits or Limits()
         self.image = image
         self.workdir = workdir
-        self._deadline = time.monotonic() + self.limits.box_seconds
+        self._deadline = time.monotonic() + self.limits.sandbox_seconds
         LIVE.check()
         LIVE.remove_at_exit()
         self._api = connect().api
         with engine_errors(f"starting a container of {image}"):
             options = _create_options(self.limits, workdir)
-            options["tmpfs"] = {path: f"size={size}" for path, size in (in_memory or {}).items()}
+            options["tmpfs"] = {path: f"size={size}" for path, size in (tmpfs or {}).items()}
             self._container = connect().containers.create(image, **options)
         try:
             LIVE.check()
@@ -92,54 +99,51 @@ class Container:
 
     @property
     def name(self) -> str:
-        """The engine's name for it."""
+        """The container's name in the engine."""
         return str(self._container.name)
 
     @property
     def seconds_left(self) -> float:
-        """Of its life; 0 when it is over."""
+        """Remaining lifetime; 0 when it is over."""
         return max(self._deadline - time.monotonic(), 0.0)
 
-    def __enter__(self) -> "Container":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Remove it, at once and with all that runs in it. A box that is gone already is closed."""
+        """Remove the container at once, with all its processes; one that is already gone counts as closed."""
         try:
             self._container.remove(force=True, v=True)
         except CLIENT_ERRORS as error:
-            # Gone, or on its way out by another hand.
+            # Gone, or being removed by someone else.
             if getattr(error, "status_code", None) not in (404, 409):
                 print(f"warning: container {self.name} could not be removed: {error}", file=sys.stderr)
 
     def run(
         self, command: str, *, timeout: float | None = None, env: Mapping[str, str] | None = None
     ) -> CommandResult:
-        """Run a shell command; stdout and stderr come in the order they were written.
+        """Run a shell command; its output is stdout and stderr in the order in which they were written.
 
-        At a limit everything that runs in the box is killed, and the command's exit code is None. A process that
-        is left in the background does not hold the call. Raises EnvironmentFailure if the box broke.
+        At a limit every process in the sandbox is killed, and the command's exit code is None. A process left in the
+        background does not block the call. Raises EnvironmentFailure if the sandbox broke.
         """
-        if problem := unfit(command):
+        if problem := command_error(command):
             return CommandResult(output=f"{problem}\n", exit_code=_CANNOT_RUN)
-        kept = Kept(self.limits.output_chars)
-        # One pipe for both streams: over two, the engine cannot keep the order they were written in.
+        kept = HeadAndTail(self.limits.output_chars)
+        # One pipe for both streams: with two, the engine cannot preserve their order.
         script = 'exec 2>&1; cd -- "$2" || cd /; exec bash -c "$1"'
         argv = ["bash", "-c", script, "bash", command, self.workdir]
         code, stopped = self.execute(argv, lambda stream, data: kept.add(data), timeout=timeout, env=env)
-        return CommandResult(output=kept.text(), exit_code=code, stopped=stopped, left_out=kept.left_out)
+        return CommandResult(
+            output=kept.text(), exit_code=code, stopped=stopped, omitted_bytes=kept.omitted_bytes
+        )
 
     def read(self, path: str, *, limit: int = 64 * 1024 * 1024) -> bytes | None:
-        """Content of a file; None if there is no such file. Raises EnvironmentFailure, ValueError over ``limit``."""
+        """Return a file's bytes or None if it does not exist. Raises EnvironmentFailure; ValueError over ``limit``."""
         if "\0" in path:
             return None
-        script = '[ -f "$1" ] && exec head -c "$2" -- "$1"'  # a pipe would be waited for
-        done = self.script(script, self._absolute(path), str(limit + 1), keep=limit + 1)
+        script = '[ -f "$1" ] && exec head -c "$2" -- "$1"'  # reading a pipe would block
+        done = self.script(script, self._absolute(path), str(limit + 1), max_output=limit + 1)
         if done.exit_code != 0:
             return None
         if len(done.output) > limit:
@@ -147,7 +151,7 @@ class Container:
         return done.output
 
     def write(self, path: str, data: bytes) -> None:
-        """Replace or create a file, and its folders. Raises EnvironmentFailure, OSError if the box refuses."""
+        """Replace or create a file, and its folders. Raises EnvironmentFailure, OSError if it cannot be written."""
         if "\0" in path:
             raise OSError(f"{path!r} cannot be the path of a file")
         script = """
@@ -157,53 +161,53 @@ class Container:
         """
         done = self.script(script, self._absolute(path), str(len(data)), stdin=io.BytesIO(data))
         if done.exit_code != 0:
-            raise OSError(f"{path} cannot be written: {done.complaint}")
+            raise OSError(f"{path} cannot be written: {done.error}")
 
     def script(
         self,
         script: str,
         *arguments: str,
-        keep: int = 0,
+        max_output: int = 0,
         timeout: float | None = None,
         stdin: IO[bytes] | None = None,
     ) -> ScriptResult:
-        """Run a shell script of ours in ``/``, keeping ``keep`` bytes of stdout. Raises EnvironmentFailure."""
-        output, said = bytearray(), bytearray()
+        """Run one of our own shell scripts in ``/``; keep ``max_output`` bytes of stdout. Raises EnvironmentFailure."""
+        output, stderr = bytearray(), bytearray()
 
-        def take(stream: int, data: bytes) -> None:
+        def sink(stream: int, data: bytes) -> None:
             if stream == 1:
-                output.extend(data[: max(keep - len(output), 0)])
+                output.extend(data[: max(max_output - len(output), 0)])
             else:
-                said.extend(data)
-                del said[:-_COMPLAINT]
+                stderr.extend(data)
+                del stderr[:-_STDERR_LIMIT]
 
         argv = ["bash", "-c", script, "bash", *arguments]
-        code, stopped = self.execute(argv, take, timeout=timeout, stdin=stdin)
-        complaint = one_line(said) or (f"stopped at a limit ({stopped})" if stopped else "")
-        return ScriptResult(output=bytes(output), complaint=complaint, exit_code=code)
+        code, stopped = self.execute(argv, sink, timeout=timeout, stdin=stdin)
+        error = _one_line(stderr) or (f"stopped at a limit ({stopped})" if stopped else "")
+        return ScriptResult(output=bytes(output), error=error, exit_code=code)
 
     def archive(self, folder: str) -> Generator[bytes, None, None]:
-        """A folder as a tar archive, by the engine alone: it needs no working program in the box.
+        """Yield a folder as a tar archive made by the engine: no working program in the sandbox is needed.
 
         Raises EnvironmentFailure, FileNotFoundError.
         """
         with engine_errors(f"container {self.name}"):
-            with contextlib.suppress(docker.errors.APIError):  # not every engine can
+            with contextlib.suppress(docker.errors.APIError):  # not every engine can pause
                 self._api.pause(self._container.id)
             missing = False
             try:
                 yield from self._api.get_archive(self._container.id, folder, chunk_size=_CHUNK)[0]
             except docker.errors.NotFound:
-                self._api.inspect_container(self._container.id)  # the container is not what is missing
+                self._api.inspect_container(self._container.id)  # raises if the container is what is missing
                 missing = True
             finally:
                 with contextlib.suppress(docker.errors.APIError):
                     self._api.unpause(self._container.id)
-        if missing:  # an OSError, which must not look like the engine's
-            raise FileNotFoundError(errno.ENOENT, "no such folder in the box", folder)
+        if missing:  # raised out here, as engine_errors takes every OSError for the engine's
+            raise FileNotFoundError(errno.ENOENT, "no such folder in the sandbox", folder)
 
     def _restart(self) -> None:
-        """End every process of the box, from outside: nothing in it can be too many, or get away. Files stay."""
+        """End every process of the sandbox from outside, so that none can escape or be too many. Files stay."""
         self._api.kill(self._container.id)
         self._api.wait(self._container.id, timeout=60)
         self._api.start(self._container.id)
@@ -214,46 +218,48 @@ class Container:
     def execute(
         self,
         argv: Sequence[str],
-        take: Take,
+        sink: Sink,
         *,
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
         stdin: IO[bytes] | None = None,
-        late: bool = False,
+        after_expiry: bool = False,
     ) -> tuple[int | None, StopReason | None]:
-        """Run a program in ``/``; ``take`` gets its output as it comes. Its exit code, or why it was stopped.
+        """Run a program in ``/`` and pass its output to ``sink``; return its exit code, or why it was stopped.
 
-        The end of ``stdin`` is not told to it (not all engines can): it has to know how much to read. ``late``: also
-        when the box's life is over. A box in which nothing more can be started, for the processes in it, is emptied
-        first. Raises EnvironmentFailure, and what ``take`` raises.
+        The program does not see the end of ``stdin`` (not all engines can signal it): it has to know how much to
+        read. ``after_expiry``: run even when the sandbox's lifetime is over. If the processes in the sandbox leave no
+        room to start another, all of them are ended first. Raises EnvironmentFailure, and what ``sink`` raises.
         """
-        for emptied in (False, True):
-            held = Held(take)
-            code, stopped = self._execute_once(argv, held, timeout=timeout, env=env, stdin=stdin, late=late)
-            if not held.refused:
-                held.release()
+        for restarted in (False, True):
+            checked = StartErrorFilter(sink)
+            code, stopped = self._execute_once(
+                argv, checked, timeout=timeout, env=env, stdin=stdin, after_expiry=after_expiry
+            )
+            if not checked.refused:
+                checked.release()
                 return code, stopped
-            if not emptied:
+            if not restarted:
                 with engine_errors(f"container {self.name}"):
                     self._restart()
                 if stdin is not None:
                     stdin.seek(0)
         raise EnvironmentFailure(
-            f"container {self.name}: nothing can be started in it: {one_line(held.said)}"
+            f"container {self.name}: no program can be started in it: {_one_line(checked.message)}"
         )
 
     def _execute_once(
         self,
         argv: Sequence[str],
-        take: Held,
+        sink: StartErrorFilter,
         *,
         timeout: float | None,
         env: Mapping[str, str] | None,
         stdin: IO[bytes] | None,
-        late: bool,
+        after_expiry: bool,
     ) -> tuple[int | None, StopReason | None]:
         seconds = self.limits.command_seconds if timeout is None else timeout
-        deadline = time.monotonic() + (seconds if late else min(seconds, self.seconds_left))
+        deadline = time.monotonic() + (seconds if after_expiry else min(seconds, self.seconds_left))
         with engine_errors(f"container {self.name}"):
             execution = self._api.exec_create(
                 self._container.id,
@@ -265,13 +271,13 @@ class Container:
             stream = self._api.exec_start(execution, socket=True)
             raw: socket.socket = getattr(stream, "_sock", stream)
             try:
-                frames = Frames(take)
-                frames.feed(read_early(stream, raw))
+                frames = FrameDecoder(sink)
+                frames.feed(read_buffered(stream, raw))
                 raw.settimeout(max(deadline - time.monotonic(), 1.0))
                 if stdin is not None:
                     _send(raw, stdin)
                 stopped = self._follow(execution, raw, frames, deadline)
-            except TimeoutError:  # it does not read what it is sent
+            except TimeoutError:  # the program does not read its stdin
                 stopped = "time"
             finally:
                 stream.close()
@@ -280,14 +286,14 @@ class Container:
                 self._restart()
                 return None, stopped
             code = self._exit_code(execution)
-            take.refused = bool(code and take.is_refusal and not self._api.exec_inspect(execution).get("Pid"))
+            sink.refused = bool(code and sink.is_refusal and not self._api.exec_inspect(execution).get("Pid"))
             return code, None
 
     def _follow(
-        self, execution: str, raw: socket.socket, frames: Frames, deadline: float
+        self, execution: str, raw: socket.socket, frames: FrameDecoder, deadline: float
     ) -> StopReason | None:
-        """Read until the command has ended (None) or has to be stopped."""
-        look_at_disk = time.monotonic() + _DISK_EVERY
+        """Read output until the command has ended (None) or has to be stopped (the reason)."""
+        disk_check = time.monotonic() + _DISK_SECONDS
         open_ = True
         while True:
             now = time.monotonic()
@@ -295,30 +301,30 @@ class Container:
                 return "time"
             if frames.total > self.limits.output_bytes:
                 return "output"
-            if now >= look_at_disk:
-                if self._written() > self.limits.disk_bytes:
+            if now >= disk_check:
+                if self._disk_usage() > self.limits.disk_bytes:
                     return "disk"
-                look_at_disk = time.monotonic() + _DISK_EVERY
+                disk_check = time.monotonic() + _DISK_SECONDS
             if open_:
-                came = frames.receive(raw, min(_IDLE, deadline - now))
-                open_ = came is not False
+                received = frames.receive(raw, min(_IDLE_SECONDS, deadline - now))
+                open_ = received is not False
             else:
-                time.sleep(_ENDING)
-            if (not open_ or came is None) and not self._api.exec_inspect(execution)["Running"]:
-                if open_:  # something that it left behind holds its output open
+                time.sleep(_POLL_SECONDS)
+            if (not open_ or received is None) and not self._api.exec_inspect(execution)["Running"]:
+                if open_:  # a process left in the background holds the output open
                     frames.drain(raw, 1.0)
                 return None
 
-    def _written(self) -> int:
-        """Bytes in the box's own layer."""
+    def _disk_usage(self) -> int:
+        """Return the bytes in the sandbox's own layer."""
         found = self._api.containers(size=True, filters={"id": self._container.id})
         return int(found[0].get("SizeRw") or 0) if found else 0
 
     def _exit_code(self, execution: str) -> int:
-        """Of a command that has ended. Raises EnvironmentFailure if the box ended with it."""
+        """Return the exit code of a command that has ended. Raises EnvironmentFailure if the sandbox ended with it."""
         found = self._api.exec_inspect(execution)
         code = int(found["ExitCode"] if found["ExitCode"] is not None else _KILLED)
-        # A command is killed by the memory limit, or by the end of its box, of which the engine hears a moment later.
+        # A killed command hit the memory limit, or its sandbox ended, which the engine reports a moment later.
         for _ in range(6 if code == _KILLED else 1):
             state = self._api.inspect_container(self._container.id)["State"]
             if state["Status"] != "running":
@@ -328,22 +334,22 @@ class Container:
         return code
 
 
-def one_line(said: bytes | bytearray) -> str:
-    """The end of what a program complained about."""
-    return " ".join(said.decode("utf-8", errors="replace").split())[-500:]
+def _one_line(stderr: bytes | bytearray) -> str:
+    """Return the end of an error output in one line."""
+    return " ".join(stderr.decode("utf-8", errors="replace").split())[-500:]
 
 
 def _send(raw: socket.socket, data: IO[bytes]) -> None:
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it wants no more of it
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the program has read enough
         while chunk := data.read(_CHUNK):
             raw.sendall(chunk)
 
 
-def _create_options(limits: Limits, workdir: str) -> dict[str, Any]:
+def _create_options(limits: Limits, workdir: str) -> dict[str, object]:
     cpus = min(limits.cpus, engine_cpus())
     return {
-        # The first process of a box cannot be killed from inside it, so nothing in the box can end the box; a shell
-        # as that process also reaps what commands leave behind.
+        # The first process of a container cannot be killed from inside it, so nothing in a sandbox can end the sandbox.
+        # A shell as that process also reaps the children that commands leave behind.
         "command": ["bash", "-c", "while :; do sleep 1000; done"],
         "entrypoint": [],
         "network_mode": "none",

@@ -1,8 +1,8 @@
-"""What an agent has changed, as a patch.
+"""Make the patch of what an agent has changed.
 
-The agent is root in its box: git's configuration, hooks, attributes, index, history and git itself may be
-anything. So nothing there is asked. Its files, git's own left out, go into a fresh box of the same image, over the
-image's untouched repository, and are compared there with what the image had.
+The agent is root in its sandbox: git's configuration, hooks, attributes, index, history and git itself may be
+anything, so none of it is trusted. The agent's files, without git's own, are copied into a fresh sandbox of the same
+image and compared there with the image's untouched repository.
 """
 
 import contextlib
@@ -11,18 +11,17 @@ from dataclasses import replace
 from typing import IO
 
 from environments.failures import EnvironmentFailure, UnusableSubmission
-from environments.sandbox.container import Container
+from environments.sandbox.container import GB, Container
 
 PATCH_LIMIT = 50_000_000  # bytes
-_FILES_LIMIT = 1_000_000_000  # bytes of all files of the repository's folder
-_MEMORY = (
-    "/srl-agent"  # in the fresh box: thousands of small files are slow to write to its disk, and to remove
-)
+_FILES_LIMIT = 1_000_000_000  # bytes of all files in the repository's folder
+# A tmpfs of the fresh sandbox: thousands of small files are slow to write to its disk, and to remove.
+_MEMORY = "/srl-agent"
 _TREE = f"{_MEMORY}/files"
-_SECONDS = 300.0  # for each of the steps
+_SECONDS = 300.0  # for each step below
 
-# Settings and attributes that would run or hide something are overruled. Trees are compared, not commits: what the
-# image had uncommitted is no one's change.
+# Settings and attributes that would run or hide something are overridden. Trees are compared, not commits: what the
+# image had left uncommitted is no change of the agent.
 _GIT = """
 set -e
 export GIT_DIR="$1/.git" GIT_INDEX_FILE=/srl-agent/index
@@ -34,8 +33,8 @@ git() {
     -c core.autocrlf=false -c core.quotePath=true -c core.bigFileThreshold=64m -c core.looseCompression=0 \
     -c submodule.recurse=false "$@"
 }
-# To add a file that is as it was touches the object that holds it, which copies that object into the box's own layer
-# (a pack, or thousands of files): so what is as it was has to be known before.
+# Adding an unchanged file touches its object, which copies that object (a pack, or thousands of files) into the
+# sandbox's own layer: so the unchanged files have to be known first.
 snapshot() {
   export GIT_WORK_TREE="$1"
   cd -- "$1"
@@ -69,7 +68,7 @@ git diff --binary --no-color --no-ext-diff --no-textconv --no-renames --ignore-s
 
 
 def submission(container: Container) -> str:
-    """The diff from the image's state to the container's. Raises EnvironmentFailure, UnusableSubmission."""
+    """Return the diff from the image's state to the container's. Raises EnvironmentFailure, UnusableSubmission."""
     with tempfile.TemporaryFile(prefix="srl-agent-") as files:
         _pack(container, files)
         size = files.tell()
@@ -78,34 +77,34 @@ def submission(container: Container) -> str:
 
 
 def _compare(container: Container, files: IO[bytes], size: int) -> str:
-    room = _FILES_LIMIT * 3 // 2
+    tmpfs = _FILES_LIMIT * 3 // 2
     limits = replace(
         container.limits,
-        memory_bytes=container.limits.memory_bytes + room,
-        disk_bytes=4 * _FILES_LIMIT,
+        memory_gb=container.limits.memory_gb + tmpfs / GB,
+        disk_gb=4 * _FILES_LIMIT / GB,
         command_seconds=_SECONDS,
-        box_seconds=4 * _SECONDS,
+        sandbox_seconds=4 * _SECONDS,
     )
     root = container.workdir
-    with Container(container.image, limits=limits, workdir=root, in_memory={_MEMORY: room}) as fresh:
+    with Container(container.image, limits=limits, workdir=root, tmpfs={_MEMORY: tmpfs}) as fresh:
         done = fresh.script(_BEFORE, root)
         if done.exit_code != 0:
-            raise EnvironmentFailure(f"image {container.image}: git cannot tell its state: {done.complaint}")
+            raise EnvironmentFailure(f"image {container.image}: git cannot read its state: {done.error}")
         done = fresh.script(_UNPACK, _TREE, str(size), stdin=files)
         if done.exit_code != 0:
-            raise UnusableSubmission(f"the box's files cannot be unpacked: {done.complaint}")
-        done = fresh.script(_AFTER, root, _TREE, keep=PATCH_LIMIT + 1)
+            raise UnusableSubmission(f"the sandbox's files cannot be unpacked: {done.error}")
+        done = fresh.script(_AFTER, root, _TREE, max_output=PATCH_LIMIT + 1)
     if len(done.output) > PATCH_LIMIT:
         raise UnusableSubmission(f"the patch is larger than {PATCH_LIMIT} bytes")
     if done.exit_code != 0:
-        raise UnusableSubmission(f"git cannot make a patch of the box's files: {done.complaint}")
+        raise UnusableSubmission(f"git cannot make a patch of the sandbox's files: {done.error}")
     return done.output.decode("utf-8", errors="surrogateescape")
 
 
 def _pack(container: Container, into: IO[bytes]) -> None:
-    """All files of the repository's folder as a tar archive; git's own, which are not unpacked, may be in it."""
+    """Write all files of the repository's folder as a tar archive; git's own may be in it, and are not unpacked."""
 
-    def take(stream: int, data: bytes) -> None:
+    def write(stream: int, data: bytes) -> None:
         if stream != 1:
             return
         if into.tell() + len(data) > _FILES_LIMIT:
@@ -114,15 +113,15 @@ def _pack(container: Container, into: IO[bytes]) -> None:
 
     parent, _, name = container.workdir.rpartition("/")
     argv = ["tar", "-C", f"{parent}/", "--exclude=.git", "-c", "-f", "-", "--", name]
-    code, _ = container.execute(argv, take, timeout=_SECONDS, late=True)
+    code, _ = container.execute(argv, write, timeout=_SECONDS, after_expiry=True)
     if code in (0, 1):  # 1: a file changed while it was read
         return
-    # Without a working tar, without room for another process: slower, and with all of git's files.
+    # Without a working tar, or without room for another process: slower, and with all of git's files.
     into.seek(0)
     into.truncate()
     try:
         with contextlib.closing(container.archive(container.workdir)) as chunks:
             for chunk in chunks:
-                take(1, chunk)
+                write(1, chunk)
     except FileNotFoundError:
         return

@@ -1,4 +1,4 @@
-"""The container engine: one connection a process, labels on all that we make, and what is left of dead runs."""
+"""The container engine: one connection per process, labels on every container, removal of dead runs' containers."""
 
 import atexit
 import contextlib
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import docker
 import psutil
@@ -21,12 +20,12 @@ import urllib3
 from environments.failures import EnvironmentFailure
 
 LABEL = "srl-agent"  # on every container; its value names the process that owns it
-HOST_LABEL = f"{LABEL}.host"  # the machine, or the container, in which process ids of LABEL mean something
-_TIMEOUT = 120  # seconds for an answer of the engine's API
-_FIRST_TIMEOUT = 20  # seconds for its first answer
-_POOL = 64  # connections kept: one for each box that works at the same time
+HOST_LABEL = f"{LABEL}.host"  # the machine or container whose process ids LABEL refers to
+_TIMEOUT = 120  # seconds for a response of the engine's API
+_FIRST_TIMEOUT = 20  # seconds for its first response
+_POOL = 64  # connections kept open: one per concurrent sandbox
 
-# What the client raises: urllib3's own errors come through where an answer is streamed.
+# Exceptions of the client: urllib3's own errors come through where a response is streamed.
 CLIENT_ERRORS = (
     docker.errors.DockerException,
     requests.RequestException,
@@ -36,11 +35,11 @@ CLIENT_ERRORS = (
 
 
 @cache
-def connect() -> Any:
-    """The engine of DOCKER_HOST, or of the default socket; the connection is shared by all threads.
+def connect() -> docker.DockerClient:
+    """Return a client of the engine at DOCKER_HOST or the default socket; all threads share its connection.
 
-    Call it first in the main thread: from then on Ctrl-C and SIGTERM remove this process's containers, also
-    those that other threads made. Raises EnvironmentFailure.
+    Call it first in the main thread: from then on Ctrl-C and SIGTERM remove this process's containers, including
+    those made by other threads. Raises EnvironmentFailure.
     """
     with engine_errors("the container engine"):
         first = docker.from_env(timeout=_FIRST_TIMEOUT)
@@ -53,14 +52,14 @@ def connect() -> Any:
 
 @cache
 def engine_cpus() -> int:
-    """Cores of the engine's machine; it refuses a container that asks for more. Raises EnvironmentFailure."""
+    """Return the cores of the engine's machine: containers with more are refused. Raises EnvironmentFailure."""
     with engine_errors("the container engine"):
         return int(connect().info()["NCPU"])
 
 
 @contextlib.contextmanager
 def engine_errors(what: str) -> Iterator[None]:
-    """Turn what the engine's client raises into EnvironmentFailure; ``what`` says what was being done."""
+    """Turn exceptions of the engine's client into EnvironmentFailure; ``what`` names the operation."""
     try:
         yield
     except docker.errors.ImageNotFound as error:
@@ -77,12 +76,12 @@ def engine_errors(what: str) -> Iterator[None]:
 
 
 def own_labels() -> dict[str, str]:
-    """Name this process: a process id alone is used again, and means nothing on another machine."""
+    """Return labels that name this process: process ids alone are reused, and mean nothing on another machine."""
     return {LABEL: f"{os.getpid()}:{_started(os.getpid())}", HOST_LABEL: _host()}
 
 
 def _host() -> str:
-    """This machine; the process-id namespace tells containers that share an engine apart."""
+    """Return a name of this machine; the process-id namespace distinguishes containers that share an engine."""
     try:
         return f"{socket.gethostname()}:{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
@@ -90,7 +89,7 @@ def _host() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process started, or "" if none is to be seen: on Linux in ticks since the boot, which no clock moves."""
+    """Return a process's start time, or "" if not visible: on Linux in ticks since boot, which no clock shifts."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         return "" if fields[0] == "Z" else fields[19]
@@ -110,13 +109,13 @@ def _is_dead(owner: str) -> bool:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # another user's, and perhaps hidden from us
+    except PermissionError:  # another user's, and perhaps invisible to this one
         return _started(int(pid)) not in ("", started)
     return _started(int(pid)) != started
 
 
 def remove_leftovers() -> list[str]:
-    """Remove the containers of this machine's runs whose process is dead, and nothing else; returns their names.
+    """Remove the containers of this machine's dead processes and no others; return their names.
 
     Raises EnvironmentFailure.
     """
@@ -131,16 +130,16 @@ def remove_leftovers() -> list[str]:
 
 
 class _Live:
-    """Removes the containers of this process, whatever ends it (but for a kill -9, see remove_leftovers)."""
+    """Removal of this process's containers however it ends, except by kill -9 (see remove_leftovers)."""
 
     def __init__(self) -> None:
-        self._process = 0  # that removes at its exit; a forked child has no containers of ours
+        self._process = 0  # id of the process that removes at its exit: a forked child owns no containers
         self._removing = False
-        self._before: dict[int, Callable[[int, FrameType | None], Any] | int] = {}
+        self._previous: dict[int, Callable[[int, FrameType | None], object] | int] = {}
         self._stopped: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
     def remove_at_exit(self) -> None:
-        """From now on. Signals can be taken over in the main thread only: a call in another leaves them."""
+        """Remove containers at exit and on signals. Signal handlers are set only if called in the main thread."""
         if self._process != os.getpid():
             self._process = os.getpid()
             atexit.register(self.close)
@@ -148,34 +147,34 @@ class _Live:
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            before = signal.getsignal(number)
-            if number not in self._before and before is not None and before is not signal.SIG_IGN:
-                self._before[number] = before
+            previous = signal.getsignal(number)
+            if number not in self._previous and previous is not None and previous is not signal.SIG_IGN:
+                self._previous[number] = previous
                 signal.signal(number, self._on_signal)
 
     def check(self) -> None:
-        """Raises EnvironmentFailure in a thread that was told to stop."""
+        """Raise EnvironmentFailure in a thread that has to stop."""
         if threading.current_thread() in self._stopped:
             raise EnvironmentFailure("no new container: this process is being stopped")
 
     def close(self) -> None:
-        """Remove all, and let the other threads that run now make no new ones."""
+        """Remove all containers, and keep the other running threads from making new ones."""
         self._stopped.update(set(threading.enumerate()) - {threading.main_thread()})
         _remove_own()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """What was there before decides; if it ends the program, the containers go first."""
-        before = self._before[number]
+        """Call the previous handler; if it ends the program, remove the containers first."""
+        previous = self._previous[number]
         try:
-            if callable(before):
-                before(number, frame)
+            if callable(previous):
+                previous(number, frame)
             elif self._process == os.getpid():
                 raise SystemExit(128 + number)
             else:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
         except BaseException:
-            # Whoever presses Ctrl-C twice does not want to wait.
+            # A second Ctrl-C does not wait.
             if self._process == os.getpid() and not self._removing:
                 self._removing = True
                 remover = threading.Thread(target=self.close, daemon=True)
@@ -189,9 +188,9 @@ LIVE = _Live()
 
 
 def _remove_own() -> None:
-    """Remove this process's containers; nothing can be done here about an engine that is down.
+    """Remove this process's containers; ignore an engine that is down.
 
-    Not over the shared connection: the thread that a signal stopped may hold a lock of it.
+    Over a new connection: the thread that a signal interrupted may hold a lock of the shared one.
     """
     with contextlib.suppress(*CLIENT_ERRORS):
         client = docker.from_env(timeout=_FIRST_TIMEOUT)
@@ -202,11 +201,11 @@ def _remove_own() -> None:
         client.close()
 
 
-def _remove(api: Any, container_id: str) -> None:
+def _remove(api: docker.APIClient, container_id: str) -> None:
     try:
         api.remove_container(container_id, force=True, v=True)
     except docker.errors.APIError as error:
-        if error.status_code not in (404, 409):  # gone, or on its way out by another hand
+        if error.status_code not in (404, 409):  # gone, or being removed by someone else
             raise
 
 

@@ -1,8 +1,8 @@
-"""Take from a repository, before an agent sees it, all that came after the task: the fix is among it.
+"""Remove from a repository, before an agent sees it, all history after the task's base commit: it contains the fix.
 
-Published images hold the history of a project up to the day they were made. A commit that no branch names is still
-there for ``git log --all``, a reflog, or whoever lists the objects; so nothing is hidden, everything is removed, and
-that it is gone is proved by a list of all objects that are left.
+Published images hold a project's history up to the day they were made. A commit without a branch is still visible to
+``git log --all``, in a reflog and in a listing of the objects. So nothing is hidden: everything is removed, and a list
+of all remaining objects proves it.
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from environments.failures import EnvironmentFailure
 from environments.sandbox.container import Container
 
-_SECONDS = 1800.0  # a large history is packed anew
-_OUTPUT = 10_000  # bytes
+_SECONDS = 1800.0  # a large history is repacked
+_OUTPUT_LIMIT = 10_000  # bytes
 
-# Settings and attributes of whoever made the image are left aside; replacements and grafts would hide objects.
+# Settings and attributes of the image are ignored; replacements and grafts would hide objects.
 _GIT = """
 set -euo pipefail
 export LC_ALL=C GIT_DIR="$1/.git" GIT_WORK_TREE="$1" GIT_NO_REPLACE_OBJECTS=1
@@ -30,7 +30,7 @@ count() {
 }
 """
 
-# Tags of the past stay: some projects find their version by them.
+# Tags before the base commit stay: some projects read their version from them.
 _REMOVE_NAMES = r"""
 [ -d .git ] || fail "$1/.git is not a folder"
 [ ! -e .git/reftable ] || fail "references in a reftable are not supported"
@@ -54,7 +54,7 @@ git update-ref --stdin < "$lists/tags"
 git diff --cached --quiet "$head" -- || { git read-tree "$head"; git update-index -q --refresh || :; }
 """
 
-# The proof: no object is left that HEAD and the tags of its past do not reach; no reference is of another line.
+# The proof: HEAD and the tags before it reach every remaining object, and no reference is outside HEAD's history.
 _REMOVE_OBJECTS = r"""
 unreachable() {
   objects
@@ -64,7 +64,7 @@ unreachable() {
 unreachable
 borrowed=.git/objects/info/alternates
 if [ -e $borrowed ] || [ -s "$lists/left" ]; then
-  # Marks that keep packs, or parts of them, from being written anew.
+  # Markers that keep packs, or parts of them, from being rewritten.
   find .git/objects -type f \( -name '*.keep' -o -name '*.mtimes' -o -name '*.bitmap' -o -name 'multi-pack-index*' \
     -o -name 'tmp_*' \) -delete
   git repack -a -d -q
@@ -87,8 +87,8 @@ count; echo "$head"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
-    """What a repository holds."""
+class HistorySize:
+    """Numbers of objects, commits and references of a repository."""
 
     objects: int
     commits: int
@@ -96,32 +96,33 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FutureReport:
-    """What was removed: the difference."""
+class PostBaseHistory:
+    """The history that was removed, as sizes before and after."""
 
-    head: str  # the commit that the box stands at; all that is left is of its past
-    before: Counts
-    after: Counts
+    head: str  # the commit checked out in the sandbox; it reaches everything that is left
+    before: HistorySize
+    after: HistorySize
 
 
-def remove_future(container: Container, base_commit: str) -> FutureReport:
-    """Remove all that is not in the past of HEAD, which has to be ``base_commit`` or descend from it.
+def strip_future_commits(container: Container, base_commit: str) -> PostBaseHistory:
+    """Remove every commit that HEAD does not reach; HEAD has to be ``base_commit`` or a descendant of it.
 
-    Files stay as they are, and so do HEAD and its branch. Branches, remotes, stashes, reflogs, later tags, other
-    working trees and borrowed object stores go, with every object that only they reach. Raises EnvironmentFailure if
-    it cannot be done, or not be proved.
+    Files, HEAD and its branch stay as they are. Other branches, remotes, stashes, reflogs, later tags, other working
+    trees and borrowed object stores are removed, with every object that only they reach. Raises EnvironmentFailure if
+    the removal fails or cannot be proved.
     """
+    script = _GIT + _REMOVE_NAMES + _REMOVE_OBJECTS
     done = container.script(
-        _GIT + _REMOVE_NAMES + _REMOVE_OBJECTS, container.workdir, base_commit, keep=_OUTPUT, timeout=_SECONDS
+        script, container.workdir, base_commit, max_output=_OUTPUT_LIMIT, timeout=_SECONDS
     )
     if done.exit_code != 0:
         raise EnvironmentFailure(
-            f"image {container.image}: what came after commit {base_commit} cannot be removed: {done.complaint}"
+            f"image {container.image}: the history after commit {base_commit} cannot be removed: {done.error}"
         )
     before, after, head = done.output.decode().splitlines()
-    return FutureReport(head=head, before=_counts(before), after=_counts(after))
+    return PostBaseHistory(head=head, before=_size(before), after=_size(after))
 
 
-def _counts(line: str) -> Counts:
+def _size(line: str) -> HistorySize:
     objects, commits, references = (int(number) for number in line.split())
-    return Counts(objects=objects, commits=commits, references=references)
+    return HistorySize(objects=objects, commits=commits, references=references)

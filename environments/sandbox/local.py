@@ -1,11 +1,11 @@
-"""A single-use box on this very machine. FOR TRUSTED ACTIONS ONLY: our own expert scripts and tests.
+"""A single-use sandbox on this machine itself. FOR TRUSTED ACTIONS ONLY: our own expert scripts and tests.
 
 **Nothing that a model wrote may ever run here.** There is no isolation: a command has the rights of the user
-who started it and sees the whole machine. What a policy does runs in a container.
+who started it and sees the whole machine. A policy's actions run in a container.
 
-The repository is written into a temporary folder. The agent knows it as ``/testbed``: the name is replaced by
-the real folder in what goes in, and back in what comes out. Commands see a small fixed environment, so that
-the same command prints the same text on every machine (as far as the command itself does).
+The repository is written into a temporary folder. The agent knows it as ``/testbed``: commands have this name
+replaced by the real folder, and observations the real folder by the name. Commands get a small fixed environment,
+so that the same command prints the same text on every machine (as far as the command itself does).
 """
 
 import errno
@@ -16,9 +16,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 from environments.sandbox.archive import pack_folder
 from environments.tools import bash
@@ -26,22 +25,22 @@ from environments.tools.toolbox import Toolbox
 
 ROOT = "/testbed"
 _ROOT = re.compile(r"/testbed(?![\w-])")
-_COMMIT_DATE = "2026-01-01T00:00:00+0000"  # fixed, so that a state of the files has one commit id
+_COMMIT_DATE = "2026-01-01T00:00:00+0000"  # fixed, so that equal files have equal commit ids
 
 
-class LocalBox:
+class LocalSandbox(AbstractContextManager["LocalSandbox"]):
     """A repository given as texts by relative path, committed to git; ``close`` (or ``with``) removes it."""
 
     def __init__(self, files: Mapping[str, str], *, timeout: float = 60.0) -> None:
         self._timeout = timeout  # seconds, per command
-        self._temporary = tempfile.TemporaryDirectory(prefix="srl-agent-box-")
+        self._temporary = tempfile.TemporaryDirectory(prefix="srl-agent-sandbox-")
         base = Path(self._temporary.name).resolve()
         self._root = base / "repository"
         self._env = _environment(base)
         self._tools = Toolbox(bash=self._bash, files=LocalFiles(self._root))
         self.write(files)
         self._git("init", "--quiet", "--initial-branch=main")
-        # What running the tests leaves behind is no change of the repository, which has no .gitignore.
+        # Files that test runs leave are no change of the repository, which has no .gitignore.
         exclude = self._root / ".git/info/exclude"
         exclude.parent.mkdir(exist_ok=True)  # git's template, which makes it, can be another
         exclude.write_text("__pycache__/\n.pytest_cache/\n", encoding="utf-8")
@@ -49,12 +48,7 @@ class LocalBox:
         self._git("commit", "--quiet", "--message=Base")
         self.base_commit = self._git("rev-parse", "HEAD").strip()
 
-    def __enter__(self) -> "LocalBox":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -64,8 +58,8 @@ class LocalBox:
     def submitted(self) -> bool:
         return self._tools.submitted
 
-    def execute(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Run one tool call and return what the agent sees. A call that fails is an observation, too."""
+    def execute(self, name: str, arguments: Mapping[str, object]) -> str:
+        """Run one tool call and return the observation; a failed call has one too."""
         return self._hide(self._tools.execute(name, arguments))
 
     def _bash(self, command: str) -> str:
@@ -74,14 +68,14 @@ class LocalBox:
         return bash.observation(result, timeout=self._timeout)
 
     def write(self, files: Mapping[str, str]) -> None:
-        """Put files in place, over what is there."""
+        """Create or replace files."""
         for name, text in files.items():
             path = self._root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text.encode("utf-8"))
 
     def files(self) -> dict[str, str]:
-        """The present state: every file's text by relative path, git's own files left out."""
+        """Return every file's text by relative path, without git's own files."""
         return {
             str(path.relative_to(self._root)): path.read_bytes().decode("utf-8")
             for path in sorted(self._root.rglob("*"))
@@ -89,11 +83,11 @@ class LocalBox:
         }
 
     def archive(self, name: str) -> bytes:
-        """The repository, git's files included, as a tar archive of one folder ``name`` that root owns."""
+        """Return the repository with git's files as a tar archive of one folder ``name``, owned by root."""
         return pack_folder(self._root, name)
 
     def submission(self) -> str:
-        """The diff from the first state to the present one, new files included."""
+        """Return the diff from the first state to the present one, including new files."""
         self._git("add", "--all")
         return self._git("diff", "--cached", "--no-color", "--no-ext-diff", self.base_commit)
 
@@ -110,7 +104,7 @@ class LocalBox:
 
 
 class LocalFiles:
-    """The repository's files under the name by which the agent knows them, and all others under their own."""
+    """The editor's access to this machine's files; paths under ``/testbed`` are those of the repository."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -148,7 +142,7 @@ def _entry(name: str, path: Path) -> str:
 
 
 def _environment(base: Path) -> dict[str, str]:
-    """Variables of the commands; ``python`` is the running interpreter, with its packages."""
+    """Return the commands' environment variables; ``python`` is the running interpreter, with its packages."""
     programs, home = base / "bin", base / "home"
     programs.mkdir()
     home.mkdir()

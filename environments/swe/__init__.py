@@ -1,1 +1,1 @@
-"""SWE-bench tasks: their images, the box an agent works in, and the judge."""
+"""SWE-bench instances and the verifier of their patches."""

@@ -1,6 +1,6 @@
-"""From the output of a test run to a verdict, by the parsers and rules of the ``swebench`` package. Does no I/O.
+"""Grade the output of a test run by the parsers and rules of the ``swebench`` package. Does no I/O.
 
-The seam of that package: importing it takes seconds, so it is imported when something is graded.
+The only module that imports ``swebench``: importing it takes seconds, so this happens at the first grading.
 """
 
 import json
@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from environments.swe.integrity import END, START, Canaries, confirmed_statuses, unconfirmed
 from environments.swe.patches import Stripped
 from environments.swe.tasks import SWETask
+
+if TYPE_CHECKING:
+    from swebench.types import TestSpec
 
 Reason = Literal[
     "resolved",
@@ -20,26 +23,25 @@ Reason = Literal[
     "empty_patch",
     "patch_does_not_apply",
     "tests_timed_out",
-    "no_results",  # the runner did not get as far as results
-    "forged_results",  # there are results that the runner did not write
+    "no_results",  # the runner printed no results
+    "forged_results",  # there are results that the runner did not print
     "environment_failure",
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the judge found. ``resolved`` is None if it could not judge."""
+    """The verdict on a patch."""
 
     instance_id: str
-    resolved: bool | None
+    resolved: bool | None  # None: could not be graded
     reason: Reason
     detail: str = ""  # for a person
-    tests: Mapping[str, Mapping[str, Sequence[str]]] = field(
-        default_factory=dict
-    )  # by group: success, failure
-    stripped: tuple[Stripped, ...] = ()  # what of the patch was left out
+    # By group: names under "success" and "failure".
+    tests: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    stripped: tuple[Stripped, ...] = ()  # parts of the patch that were removed
     patch_digest: str = ""
-    seconds: float = 0.0  # wall clock, box included
+    seconds: float = 0.0  # wall clock, including the sandbox
     test_seconds: float = 0.0  # of the eval script alone
 
 
@@ -57,7 +59,7 @@ def swebench_version() -> str:
 
 
 def grade_output(task: SWETask, output: str, *, canaries: Canaries | None = None) -> Grade:
-    """Grade what an eval script printed: results between its markers, tests by name, nothing forged.
+    """Grade the output of an eval script: results between its markers, tests by name, nothing forged.
 
     >>> task = SWETask(instance_id="a__b-1", repo="a/b", base_commit="", problem_statement="", patch="",
     ...     test_patch="", FAIL_TO_PASS=("t.py::test_x",), PASS_TO_PASS=(), version="1", image="",
@@ -88,23 +90,21 @@ def grade_section(task: SWETask, section: str, *, canaries: Canaries | None = No
     forged = unconfirmed(section, named, parse)
     if resolved and canaries is not None and not canaries.honest(confirmed_statuses(section, parse)):
         detail = (
-            "the results lack the canary tests of this run: the runner did not write them, or did not finish"
+            "this run's canary tests are missing: the runner did not print the results, or did not finish"
         )
         return Grade(resolved=False, reason="forged_results", detail=detail, tests=tests)
     if resolved and forged:
-        detail = f"{len(forged)} tests passed by a printed line only, not by the runner's totals: {forged[0]}"
+        detail = f"{len(forged)} tests pass in a printed line only, not in the runner's totals: {forged[0]}"
         return Grade(resolved=False, reason="forged_results", detail=detail, tests=tests)
     failures = [test for group in ("FAIL_TO_PASS", "PASS_TO_PASS") for test in tests[group]["failure"]]
-    detail = (
-        "" if resolved else f"{len(failures)} of {len(named)} tests do not pass: {', '.join(failures[:3])}"
-    )
-    return Grade(
-        resolved=resolved, reason="resolved" if resolved else "tests_failed", detail=detail, tests=tests
-    )
+    if resolved:
+        return Grade(resolved=True, reason="resolved", detail="", tests=tests)
+    detail = f"{len(failures)} of {len(named)} tests do not pass: {', '.join(failures[:3])}"
+    return Grade(resolved=False, reason="tests_failed", detail=detail, tests=tests)
 
 
 def parse_statuses(task: SWETask, text: str) -> dict[str, str]:
-    """Status by test name, by swebench's parser of the task. Raises ValueError for a parser it does not have."""
+    """Return statuses by test name, by the task's parser. Raises ValueError if swebench has no such parser."""
     from swebench.harness.log_parsers import PARSER_REGISTRY
 
     parser = PARSER_REGISTRY.get(task.log_parser)
@@ -119,21 +119,18 @@ def _report(task: SWETask, statuses: Mapping[str, str]) -> tuple[dict[str, dict[
     from swebench.harness.constants import EvalType, ResolvedStatus
     from swebench.harness.grading import get_eval_tests_report, get_resolution_status
 
-    wanted: dict[str, Any] = {
-        "FAIL_TO_PASS": list(task.FAIL_TO_PASS),
-        "PASS_TO_PASS": list(task.PASS_TO_PASS),
-    }
+    wanted = {"FAIL_TO_PASS": list(task.FAIL_TO_PASS), "PASS_TO_PASS": list(task.PASS_TO_PASS)}
     report = get_eval_tests_report(dict(statuses), wanted, eval_type=EvalType(task.eval_type))
     tests = {group: report[group] for group in ("FAIL_TO_PASS", "PASS_TO_PASS")}
     return tests, get_resolution_status(report) == ResolvedStatus.FULL.value
 
 
 def runnable_script(task: SWETask) -> str:
-    """The eval script as swebench runs it: it also records the test command's exit status."""
+    """Return the eval script as swebench runs it: it also records the test command's exit status."""
     return str(_spec(task).eval_script)
 
 
-def _spec(task: SWETask) -> Any:
+def _spec(task: SWETask) -> "TestSpec":
     from swebench.harness.utils import make_test_spec
 
     return make_test_spec(

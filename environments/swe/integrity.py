@@ -1,16 +1,15 @@
-"""Whether the output of a test run is what a test runner wrote at the end of a normal run.
+"""Check that the output of a test run was printed by the test runner at the end of a normal run.
 
-A patch is executed by the tests that judge it, so its code can print result lines of its own, or end the process
-before the runner is done (SWE-bench#631). Two defences, both on text that has left the box:
+The tests that grade a patch execute its code, so the code can print result lines itself, or end the process before the
+runner is done (SWE-bench#631). Two defences, both on text that has left the sandbox:
 
-1. *Canaries*: two tests under a name drawn for this run, one that passes and one that fails, are given to the
-   runner beside the instance's own. Results that lack them, or in which the failing one passes, did not come from
-   the runner.
-2. *The runner's own totals*: a passed test must stand in pytest's closing summary, and Django's and SymPy's result
-   passes must not outnumber those that the runner counts.
+1. *Canaries*: the runner also gets two tests with a name drawn for this run, one that passes and one that fails.
+   Results without them, or in which the failing one passes, do not come from the runner.
+2. *The runner's totals*: a passed test must be in pytest's closing summary, and for Django and SymPy there must be no
+   more passes than the runner counts.
 
-Code that takes apart this very scheme at run time (it reads the runner's arguments to learn the canaries' names and
-forges a whole summary) is not stopped by it; nothing that runs in the runner's own process could be.
+Code written against this scheme (it reads the canaries' names from the runner's arguments and forges a whole summary)
+is not detected; no check can protect from code that runs in the runner's own process.
 """
 
 import re
@@ -32,12 +31,12 @@ _FAILED = frozenset({"FAILED", "ERROR"})
 
 @dataclass(frozen=True, kw_only=True)
 class Canaries:
-    """Two tests under a name that nobody could know."""
+    """Two tests with an unpredictable name."""
 
     name: str
 
     def honest(self, statuses: Statuses) -> bool:
-        """Whether both are there, and the one passed and the other failed wherever they stand."""
+        """Return whether both are present, and the one always passed and the other always failed."""
         passing = {status for test, status in statuses.items() if f"{self.name}_passes" in test}
         failing = {status for test, status in statuses.items() if f"{self.name}_fails" in test}
         return bool(passing and failing) and passing <= _PASSED and failing <= _FAILED
@@ -47,7 +46,7 @@ class Canaries:
 
 
 def add_canaries(script: str) -> tuple[str, Canaries | None]:
-    """An eval script whose test command also runs two canaries; None if its runner is none that we know."""
+    """Add two canaries to an eval script's test command; None and the script unchanged if its runner is unknown."""
     lines = script.split("\n")
     start = next((n for n, line in enumerate(lines) if START in line), None)
     if start is None or start + 1 >= len(lines):
@@ -67,7 +66,7 @@ def add_canaries(script: str) -> tuple[str, Canaries | None]:
 
 
 def _files(command: str, name: str) -> tuple[list[str], str] | None:
-    """pytest and SymPy: a file of plain functions beside the first test file."""
+    """For pytest and SymPy: add a file of plain functions beside the first test file."""
     arguments = [word for word in command.split() if re.match(r"[\w./-]+\.py(?:::.*)?$", word)]
     if not arguments:
         return None
@@ -78,7 +77,7 @@ def _files(command: str, name: str) -> tuple[list[str], str] | None:
 
 
 def _django(command: str, name: str) -> tuple[list[str], str] | None:
-    """Django's runtests.py: a test module of its own. Without labels all tests run, and one would restrict that."""
+    """For Django's runtests.py: add a test module. Without labels all tests run, and adding one would restrict that."""
     labels = [
         word
         for word in command.partition("runtests.py")[2].split()
@@ -106,29 +105,29 @@ def _write_file(path: str, body: str) -> list[str]:
 
 
 def confirmed_statuses(output: str, parse: Parser) -> Statuses:
-    """What the runner itself says at its end: pytest's closing summary; for other runners, all of the output."""
+    """Return the statuses in pytest's closing summary, or in the whole output of other runners."""
     summary = _pytest_summary(output)
     return parse(output if summary is None else summary)
 
 
 def unconfirmed(output: str, tests: Iterable[str], parse: Parser) -> list[str]:
-    """Those of ``tests`` that passed by a line of the output, but not by the runner's own closing words.
+    """Return those of ``tests`` that pass in a line of the output, but not in the runner's closing summary.
 
-    ``output`` is what stands between the markers; ``parse`` reads results from text.
+    ``output`` is the text between the markers; ``parse`` reads results from text.
     """
     statuses = parse(output)
     passed = [test for test in tests if statuses.get(test) in _PASSED and not _NO_TEST.fullmatch(test)]
     if (summary := _pytest_summary(output)) is not None:
         confirmed = parse(summary)
         return [test for test in passed if confirmed.get(test) not in _PASSED]
-    total = _runners_passes(output)
+    total = _counted_passes(output)
     return passed if total is not None and sum(s in _PASSED for s in statuses.values()) > total else []
 
 
 def _pytest_summary(output: str) -> str | None:
-    """pytest's last ``short test summary info``, up to its closing line; None if there is none.
+    """Return pytest's last ``short test summary info`` up to its closing line; None if there is none.
 
-    The last one, so that nothing printed before it counts, and up to its close, so that nothing after it does.
+    The last one, so that nothing printed before it counts, and up to its close, so that nothing printed after it does.
     """
     _, header, after = output.rpartition("short test summary info")
     if not header:
@@ -145,11 +144,11 @@ def _plain(line: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", line)
 
 
-def _runners_passes(output: str) -> int | None:
-    """How many tests Django's or SymPy's runner says that passed, at the most."""
+def _counted_passes(output: str) -> int | None:
+    """Return the largest number of passes that fits the totals of Django's or SymPy's runner."""
     if ran := re.findall(r"^Ran (\d+) tests? in ", output, re.M):
-        # A class or a module that cannot be set up is an error, but none of the tests that ran; a test is one
-        # failure however many of its subtests fail.
+        # A class or module that cannot be set up is an error, but not one of the tests that ran. A test is one failure
+        # even if several of its subtests fail.
         failed = set(re.findall(r"^(?:FAIL|ERROR): (?!(?:setUp|tearDown)\w+ )(\S+ \([\w.]+\))", output, re.M))
         return int(ran[-1]) - len(failed)
     if finished := re.findall(r"^=+ tests finished: (?:(\d+) passed)?.*, in [\d.]+ seconds", output, re.M):

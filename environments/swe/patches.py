@@ -1,4 +1,4 @@
-"""What a patch may carry into the judge's box: pure text work, nothing is applied here."""
+"""Split patches and remove what may not enter the verifier's sandbox: pure text work, nothing is applied here."""
 
 import hashlib
 import posixpath
@@ -7,19 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-# Files through which a patch could steer how it is judged rather than what is judged.
-_HOOK_FILES = frozenset(
-    {
-        "conftest.py",
-        "sitecustomize.py",
-        "usercustomize.py",
-        "pytest.ini",
-        ".pytest.ini",
-        "tox.ini",
-        ".coveragerc",
-    }
-)
-# Files with other uses: only a change that speaks of the test runner makes them a hook.
+# Files through which a patch could change how it is graded.
+_PYTEST_FILES = frozenset({"conftest.py", "pytest.ini", ".pytest.ini", "tox.ini", ".coveragerc"})
+_HOOK_FILES = _PYTEST_FILES | {"sitecustomize.py", "usercustomize.py"}
+# Files with other uses: they are a hook only if the change configures the test runner.
 _SHARED_FILES = frozenset({"setup.cfg", "pyproject.toml", "setup.py"})
 _HOOK_WORDS = re.compile(
     r"^\s*\[+(?:tool[:.])?(?:pytest|nosetests|unittest)|pytest11|\.pth\b|"
@@ -32,7 +23,7 @@ _SYMLINK_MODE = "120000"
 
 @dataclass(frozen=True, kw_only=True)
 class FilePatch:
-    """The part of a patch that is about one file."""
+    """The part of a patch that changes one file."""
 
     old: str | None  # path before; None: the file is new
     new: str | None  # path after; None: the file is removed
@@ -62,7 +53,7 @@ class FilePatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Stripped:
-    """A part of a patch that was left out, and why."""
+    """A part of a patch that was removed, and why."""
 
     path: str
     reason: str
@@ -70,24 +61,24 @@ class Stripped:
 
 @dataclass(frozen=True, kw_only=True)
 class CleanPatch:
-    """What is judged of a prediction."""
+    """The patch that is graded, and the parts that were removed."""
 
     text: str  # empty, or ends with a newline
     stripped: tuple[Stripped, ...]
 
     @property
     def digest(self) -> str:
-        """Key of its verdict."""
+        """Key of the patch's verdict."""
         return patch_digest(self.text)
 
 
 def patch_digest(text: str) -> str:
-    """sha256 of a patch, hexadecimal."""
+    """Return the sha256 of a patch, hexadecimal."""
     return hashlib.sha256(text.encode("utf-8", errors="surrogateescape")).hexdigest()
 
 
 def clean_patch(patch: str, *, test_files: Sequence[str]) -> CleanPatch:
-    """Leave out of a patch what it may not carry: test hooks, files of the test patch, paths out of the tree.
+    """Remove what a patch may not change: test hooks, files of the test patch, paths outside of the repository.
 
     >>> clean_patch("--- a/conftest.py\\n+++ b/conftest.py\\n@@ -1 +1 @@\\n-a\\n+b\\n", test_files=[]).text
     ''
@@ -105,7 +96,7 @@ def clean_patch(patch: str, *, test_files: Sequence[str]) -> CleanPatch:
 
 
 def _is_crlf_throughout(patch: str) -> bool:
-    """A patch that went through a Windows text file, headers and all; a CRLF in its content alone is kept."""
+    """Return whether headers end in CRLF too, as after a Windows text file; CRLF in the content alone is kept."""
     headers = re.findall(r"^(?:--- |\+\+\+ |@@ ).*$", patch, re.M)
     return bool(headers) and all(line.endswith("\r") for line in headers)
 
@@ -143,7 +134,7 @@ _HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 
 def split_patch(patch: str) -> Iterator[FilePatch]:
-    """The parts of a unified diff, one a file, in order; what stands before the first is left out.
+    """Yield the parts of a unified diff, one per file, in order; text before the first is dropped.
 
     Lines inside a hunk are counted, so that content which looks like a header is not taken for one.
     """
@@ -184,7 +175,7 @@ def _file_patch(lines: Sequence[str]) -> FilePatch:
     old = _header_path(header, "--- ", "rename from ", "copy from ")
     new = _header_path(header, "+++ ", "rename to ", "copy to ")
     if old is None and new is None and header and header[0].startswith("diff --git "):
-        old = new = _same_path(header[0])  # a mode or a binary file: nothing else names it
+        old = new = _same_path(header[0])  # a change of mode or a binary file: no other line names it
         if any(line.startswith("new file mode") for line in header):
             old = None
         elif any(line.startswith("deleted file mode") for line in header):
@@ -208,7 +199,7 @@ def _header_path(header: Sequence[str], marker: str, *others: str) -> str | None
 
 
 def _same_path(line: str) -> str | None:
-    """The path in ``diff --git a/X b/X``."""
+    """Return the path X of ``diff --git a/X b/X``."""
     rest = line.removeprefix("diff --git ")
     if rest.startswith('"'):
         found = re.match(r'("(?:[^"\\]|\\.)*")', rest)
@@ -222,7 +213,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v
 
 
 def _unquoted(path: str) -> str:
-    """Git quotes paths with unusual characters as C strings."""
+    """Decode a path that git quotes as a C string for its unusual characters."""
     path = path.rstrip("\r")
     if not (len(path) > 1 and path[0] == path[-1] == '"'):
         return path

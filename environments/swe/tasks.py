@@ -1,4 +1,4 @@
-"""SWE-bench instances from the hub or a file, in swebench 5's shape or the older one of 13 columns."""
+"""Load SWE-bench instances from the hub or a file, in swebench 5's schema or the older one of 13 columns."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from environments.rows import Row, file_rows, hub_rows, is_hub_name
 
@@ -18,16 +18,16 @@ HUB_NAMES: Mapping[str, str] = {
 }
 
 _REQUIRED = ("instance_id", "repo", "base_commit", "problem_statement", "patch", "test_patch")
-_HOW_TO_RUN = ("image", "eval_script", "log_parser", "eval_type")  # what rows of the older shape lack
+_EXECUTION = ("image", "eval_script", "log_parser", "eval_type")  # columns that the older schema lacks
 
 
 class TaskError(ValueError):
-    """Tasks that cannot be had; the message says which, where, and what to do."""
+    """Tasks that cannot be loaded; the message says which, where, and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What there is to know of an instance without a way to run it, with SWE-bench's own names."""
+    """The columns of an instance that both schemas have, with SWE-bench's own names."""
 
     instance_id: str
     repo: str  # owner/name
@@ -56,39 +56,35 @@ class SWETask:
 
     @property
     def patched_files(self) -> tuple[str, ...]:
-        """Files that the reference fix touches and that exist before it, in its order."""
-        return tuple(
-            path
-            for path in re.findall(r"^--- (?:a/)?(.+?)(?:\t.*)?$", self.patch, re.M)
-            if path != "/dev/null"
-        )
+        """Existing files that the reference fix changes, in its order."""
+        return _named_files(r"^--- (?:a/)?(.+?)(?:\t.*)?$", self.patch)
 
     @property
     def test_files(self) -> tuple[str, ...]:
-        """Files that the test patch leaves behind, in its order."""
-        return tuple(
-            path
-            for path in re.findall(r"^\+\+\+ (?:b/)?(.+?)(?:\t.*)?$", self.test_patch, re.M)
-            if path != "/dev/null"
-        )
+        """Files that exist after the test patch, in its order."""
+        return _named_files(r"^\+\+\+ (?:b/)?(.+?)(?:\t.*)?$", self.test_patch)
+
+
+def _named_files(pattern: str, patch: str) -> tuple[str, ...]:
+    return tuple(path for path in re.findall(pattern, patch, re.M) if path != "/dev/null")
 
 
 def load_tasks(source: str, *, split: str = "test", columns_from: str | None = None) -> tuple[SWETask, ...]:
-    """Tasks of a published set (``verified``, ``lite``, ``full``, or a hub name), or of a local file.
+    """Load the tasks of a published set (``verified``, ``lite``, ``full``, or a hub name), or of a local file.
 
     Files are ``.jsonl``, ``.json`` (a list, or an object by id), either also with ``.gz``, or ``.parquet``.
-    Rows of the older shape say nothing of images and test commands: these are taken from ``columns_from``
-    (another source in the newer shape), by id, else from a row of the same repository and version.
+    Rows of the older schema have no images and test commands: these are taken from ``columns_from``, another source in
+    the newer schema, from the row with the same id, else from one with the same repository and version.
     Raises TaskError.
     """
     rows = list(_rows(source, split))
-    missing = [row for row, _ in rows if not all(row.get(key) for key in _HOW_TO_RUN)]
-    table: Sequence[Mapping[str, Any]] = ()
+    missing = [row for row, _ in rows if not all(row.get(key) for key in _EXECUTION)]
+    table: Sequence[Row] = ()
     if missing:
         if columns_from is None:
             raise TaskError(
-                f"{source}: {len(missing)} of {len(rows)} rows lack {', '.join(_HOW_TO_RUN)} (the older shape of "
-                "SWE-bench): name a set in the newer shape to take them from (tasks.columns_from: verified, or a file)"
+                f"{source}: {len(missing)} of {len(rows)} rows lack {', '.join(_EXECUTION)} (the older schema of "
+                "SWE-bench): name a set in the newer schema to take them from (tasks.columns_from: verified, or a file)"
             )
         table = [row for row, _ in _rows(columns_from, split)]
     complete = _Columns(table)
@@ -96,13 +92,13 @@ def load_tasks(source: str, *, split: str = "test", columns_from: str | None = N
     seen: set[str] = set()
     for task in tasks:
         if task.instance_id in seen:
-            raise TaskError(f"{source}: {task.instance_id} is there twice")
+            raise TaskError(f"{source}: duplicate {task.instance_id}")
         seen.add(task.instance_id)
     return tasks
 
 
 def load_references(source: str, *, split: str = "test") -> tuple[Reference, ...]:
-    """The instances of a source, as :func:`load_tasks` takes it, of either shape of rows. Raises TaskError."""
+    """Load the instances of a source (see :func:`load_tasks`) with rows of either schema. Raises TaskError."""
     names = tuple(Reference.__dataclass_fields__)
     found = []
     for row, where in _rows(source, split):
@@ -113,12 +109,12 @@ def load_references(source: str, *, split: str = "test") -> tuple[Reference, ...
     return tuple(found)
 
 
-class _Named(Protocol):
+class HasInstanceId(Protocol):
     @property
     def instance_id(self) -> str: ...
 
 
-T = TypeVar("T", bound=_Named)
+T = TypeVar("T", bound=HasInstanceId)
 
 
 def select_tasks(
@@ -129,21 +125,21 @@ def select_tasks(
     regex: str | None = None,
     span: str | None = None,
 ) -> tuple[T, ...]:
-    """The tasks of any kind that pass every filter given: ids, repositories, a pattern of the id, a Python slice.
+    """Return the tasks (of any domain) that pass every given filter: ids, repositories, a regex on the id, a slice.
 
     >>> select_tasks((), span="0:2")
     ()
 
-    Raises TaskError for an id or repository that is not there, and if nothing is left.
+    Raises TaskError for an unknown id or repository, and if no task is left.
     """
     known = [task.instance_id for task in tasks]
     repositories = [getattr(task, "repo", "") for task in tasks]
-    for wanted, names, what in ((ids, known, "instance"), (repos, repositories, "repository")):
+    for wanted, names, kind in ((ids, known, "instance"), (repos, repositories, "repository")):
         for name in wanted:
             if name not in names:
                 near = get_close_matches(name, names, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
-                raise TaskError(f"no {what} {name} among the {len(tasks)} tasks{hint}")
+                raise TaskError(f"no {kind} {name} among the {len(tasks)} tasks{hint}")
     chosen = [
         task
         for task, repository in zip(tasks, repositories, strict=True)
@@ -172,12 +168,12 @@ def _slice(text: str) -> slice:
     except ValueError:
         numbers = []
     if not 2 <= len(numbers) <= 3 or numbers[2:] == [0]:
-        raise TaskError(f"tasks.slice {text!r} is no slice: write start:stop or start:stop:step")
+        raise TaskError(f"tasks.slice {text!r} is not a slice: write start:stop or start:stop:step")
     return slice(*numbers)
 
 
 def _rows(source: str, split: str) -> Iterator[tuple[Row, str]]:
-    """Rows and where each stands."""
+    """Yield rows with their locations."""
     if source in HUB_NAMES or is_hub_name(source):
         return hub_rows(HUB_NAMES.get(source, source), split, error=TaskError)
     return file_rows(Path(source).expanduser(), names=HUB_NAMES, error=TaskError)
@@ -187,51 +183,58 @@ def _task(row: Row, where: str) -> SWETask:
     for key in (*_REQUIRED, "FAIL_TO_PASS", "PASS_TO_PASS"):
         if row.get(key) is None:
             raise TaskError(f"{where}: the row has no {key}; it has {', '.join(sorted(row))}")
-    names: dict[str, Any] = {}
-    for key in ("FAIL_TO_PASS", "PASS_TO_PASS"):
-        value = row[key]
-        try:
-            value = json.loads(value) if isinstance(value, str) else value
-        except ValueError as error:
-            raise TaskError(f"{where}: {key} is not a JSON list: {error}") from error
-        if not isinstance(value, Sequence) or not all(isinstance(name, str) for name in value):
-            raise TaskError(f"{where}: {key} is not a list of test names")
-        names[key] = tuple(value)
-    texts: dict[str, Any] = {key: str(row[key]) for key in (*_REQUIRED, *_HOW_TO_RUN)}
-    return SWETask(**texts, **names, version=str(row.get("version") or ""))
+    return SWETask(
+        **{key: str(row[key]) for key in (*_REQUIRED, *_EXECUTION)},
+        FAIL_TO_PASS=_test_names(row, "FAIL_TO_PASS", where),
+        PASS_TO_PASS=_test_names(row, "PASS_TO_PASS", where),
+        version=str(row.get("version") or ""),
+    )
+
+
+def _test_names(row: Row, key: str, where: str) -> tuple[str, ...]:
+    """Return a column of test names, a list or its JSON text. Raises TaskError."""
+    value = row[key]
+    try:
+        names = json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise TaskError(f"{where}: {key} is not a JSON list: {error}") from error
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise TaskError(f"{where}: {key} is not a list of test names")
+    return tuple(names)
 
 
 class _Columns:
-    """What the older shape lacks, by id, else by repository and version."""
+    """The columns that the older schema lacks, by id, else by repository and version."""
 
     def __init__(self, table: Sequence[Row]) -> None:
         self._by_id = {row["instance_id"]: row for row in table}
-        self._by_version: dict[tuple[str, str], Row] = {}
+        self._by_version: dict[tuple[object, str], Row] = {}
         for row in table:
             self._by_version.setdefault((row["repo"], str(row.get("version"))), row)
 
     def fill(self, row: Row) -> Row:
-        if all(row.get(key) for key in _HOW_TO_RUN):
+        """Return the row with all columns. Raises TaskError if the table has none for it."""
+        if all(row.get(key) for key in _EXECUTION):
             return row
         if known := self._by_id.get(row["instance_id"]):
-            return {**row, **{key: known[key] for key in _HOW_TO_RUN}}
-        like = self._by_version.get((row["repo"], str(row.get("version"))))
-        if like is None:
+            return {**row, **{key: known[key] for key in _EXECUTION}}
+        similar = self._by_version.get((row["repo"], str(row.get("version"))))
+        if similar is None:
             raise TaskError(
-                f"{row['instance_id']}: nothing says how its tests run: no row of tasks.columns_from has its id, or "
+                f"{row['instance_id']}: no test command is known: no row of tasks.columns_from has its id, or "
                 f"its repository and version ({row['repo']} {row.get('version')})"
             )
         return {
             **row,
-            "eval_script": script_like(like, row),
-            "log_parser": like["log_parser"],
-            "eval_type": like["eval_type"],
-            "image": official_image(row["instance_id"]),
+            "eval_script": _adapted_script(similar, row),
+            "log_parser": similar["log_parser"],
+            "eval_type": similar["eval_type"],
+            "image": official_image(str(row["instance_id"])),
         }
 
 
 def official_image(instance_id: str) -> str:
-    """Name of the image that SWE-bench publishes for an instance.
+    """Return the name of the image that SWE-bench publishes for an instance.
 
     >>> official_image("sympy__sympy-15345")
     'swebench/sweb.eval.x86_64.sympy_1776_sympy-15345:latest'
@@ -239,16 +242,15 @@ def official_image(instance_id: str) -> str:
     return f"swebench/sweb.eval.x86_64.{instance_id.lower().replace('__', '_1776_')}:latest"
 
 
-def script_like(known: Row, row: Row) -> str:
-    """The eval script of ``row``, made from that of a row of the same repository and version.
+def _adapted_script(known: Row, row: Row) -> str:
+    """Make the eval script of ``row`` from that of a row of the same repository and version.
 
-    The two differ in the base commit, the test patch, and the test files that are named.
+    The two differ in the base commit, the test patch, and the names of the test files.
     """
-    script = str(known["eval_script"])
-    mine, theirs = _patch_files(row["test_patch"]), _patch_files(known["test_patch"])
-    script = script.replace(known["base_commit"], row["base_commit"])
-    script = script.replace(known["test_patch"].rstrip("\n"), row["test_patch"].rstrip("\n"))
-    lines = script.split("\n")
+    my_patch, their_patch = str(row["test_patch"]), str(known["test_patch"])
+    mine, theirs = _patch_files(my_patch), _patch_files(their_patch)
+    script = str(known["eval_script"]).replace(str(known["base_commit"]), str(row["base_commit"]))
+    lines = script.replace(their_patch.rstrip("\n"), my_patch.rstrip("\n")).split("\n")
     for number, line in enumerate(lines):
         if line.startswith("git checkout "):
             lines[number] = line.replace(" ".join(theirs), " ".join(mine))
@@ -262,12 +264,12 @@ def _patch_files(patch: str) -> list[str]:
 
 
 # Fixtures and data that SWE-bench does not pass to the test command.
-_NO_TESTS = (".json", ".png", ".csv", ".txt", ".md", ".jpg", ".jpeg", ".pkl", ".yml", ".yaml", ".toml")
+_DATA_FILES = (".json", ".png", ".csv", ".txt", ".md", ".jpg", ".jpeg", ".pkl", ".yml", ".yaml", ".toml")
 
 
 def _directives(row: Row, files: Sequence[str]) -> str:
-    """What the test command is given: files, or for Django the modules that they are."""
-    chosen = [path for path in files if not path.endswith(_NO_TESTS)]
+    """Return the arguments of the test command: files, or for Django their modules."""
+    chosen = [path for path in files if not path.endswith(_DATA_FILES)]
     if row["repo"] == "django/django":
         modules = (path.removesuffix(".py").removeprefix("tests/").replace("/", ".") for path in chosen)
         return " ".join(modules)

@@ -1,3 +1,3 @@
-"""What the agent's tools mean, wherever they run. The set and the names are SWE-smith's."""
+"""The agent's tools, independent of where they run. The set and the names are SWE-smith's."""
 
 TOOL_NAMES = ("bash", "str_replace_editor", "submit")

@@ -1,6 +1,6 @@
-"""The ``bash`` tool: one command in a shell of its own, and what the agent is shown of its outcome.
+"""The ``bash`` tool: run one command in a fresh shell and make the observation of its result.
 
-Every command starts in the same folder; nothing (``cd``, variables) is carried over from the last one.
+Every command starts in the same folder; no state (``cd``, variables) carries over from the previous one.
 """
 
 import contextlib
@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-OUTPUT_LIMIT = 16_000  # characters of output that the agent is shown
-COMMAND_LIMIT = 120_000  # bytes of a command; Linux takes no argument above 131,071
+OUTPUT_LIMIT = 16_000  # characters of output in an observation
+COMMAND_LIMIT = 120_000  # bytes of a command; Linux accepts no argument above 131,071
 
-
-StopReason = Literal["time", "disk", "output"]  # which limit a command ran into
+StopReason = Literal["time", "disk", "output"]  # the limit that a command reached
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +23,11 @@ class CommandResult:
     output: str  # stdout and stderr in the order they came
     exit_code: int | None  # None: stopped at a limit
     stopped: StopReason | None = None
-    left_out: int = 0  # bytes that were not kept; a mark stands for them in the middle of output
+    omitted_bytes: int = 0  # that were not kept; a mark replaces them in the middle of output
 
 
 def run_command(command: str, *, cwd: Path, env: Mapping[str, str], timeout: float) -> CommandResult:
-    """Run a command on this machine; at the limit (seconds) it is killed with everything it started."""
+    """Run a command on this machine; kill it with all its children after ``timeout`` seconds."""
     process = subprocess.Popen(
         ["bash", "-c", command],
         cwd=cwd,
@@ -56,10 +55,10 @@ def run_command(command: str, *, cwd: Path, env: Mapping[str, str], timeout: flo
     )
 
 
-def unfit(command: str) -> str | None:
-    """Why no shell can be given this command, or None.
+def command_error(command: str) -> str | None:
+    """Return why this command cannot be passed to a shell, or None.
 
-    >>> unfit("a\\0b")
+    >>> command_error("a\\0b")
     'The command has a NUL character.'
     """
     if "\0" in command:
@@ -74,19 +73,19 @@ def unfit(command: str) -> str | None:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it ended between the time-out and here
+    with contextlib.suppress(ProcessLookupError):  # it ended after the timeout
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def observation(result: CommandResult, *, timeout: float, limit: int = OUTPUT_LIMIT) -> str:
-    """What the agent sees of a result.
+    """Return the observation of a command's result.
 
     >>> observation(CommandResult(output="a.py\\n", exit_code=0), timeout=60)
     'a.py'
     >>> observation(CommandResult(output="", exit_code=1), timeout=60)
     'The command printed nothing.\\n[exit code 1]'
     """
-    hidden = result.left_out - len(left_out_mark(result.left_out)) if result.left_out else 0
+    hidden = result.omitted_bytes - len(omission_mark(result.omitted_bytes)) if result.omitted_bytes else 0
     lines = [clip(result.output.rstrip(), limit, hidden=hidden) or "The command printed nothing."]
     if result.exit_code is None:
         why = {"disk": "it wrote too much to the disk", "output": "it printed too much"}
@@ -97,9 +96,9 @@ def observation(result: CommandResult, *, timeout: float, limit: int = OUTPUT_LI
 
 
 def clip(text: str, limit: int, *, hidden: int = 0) -> str:
-    """Keep head and tail of a text that is longer than ``limit`` characters, and say what was left out.
+    """Shorten a text of more than ``limit`` characters to its head and tail, with the number omitted between them.
 
-    ``hidden``: so many more stood in the middle of it.
+    ``hidden``: characters that were already omitted from its middle.
 
     >>> clip("abcdefghij", 4)
     'ab\\n[6 characters left out]\\nij'
@@ -107,9 +106,9 @@ def clip(text: str, limit: int, *, hidden: int = 0) -> str:
     if len(text) <= limit:
         return text
     head, tail = limit - limit // 2, limit // 2
-    left_out = len(text) - limit + hidden
-    return f"{text[:head]}\n[{left_out} characters left out]\n{text[len(text) - tail :]}"
+    omitted = len(text) - limit + hidden
+    return f"{text[:head]}\n[{omitted} characters left out]\n{text[len(text) - tail :]}"
 
 
-def left_out_mark(size: int) -> str:
+def omission_mark(size: int) -> str:
     return f"\n[{size} bytes left out]\n"

@@ -1,11 +1,11 @@
 """The ``str_replace_editor`` tool: view, create, str_replace, insert, undo_edit.
 
 The commands and their parameters are those of SWE-agent, SWE-smith and Anthropic's text editor. The logic runs
-on this side of the box and reaches the box's files through ``Files``: an image needs no Python for it, and what
-``undo_edit`` goes back to lies where the agent cannot change it.
+outside the sandbox and accesses its files through ``Files``: an image needs no Python, and the agent cannot change
+the history of ``undo_edit``.
 
-Unlike some of its relatives it never changes what it was not asked to change: tabs, line ends and bytes that
-are not UTF-8 stay as they are. Numbers may come as text (``"12"``, ``"[1, 20]"``), as tag-style calls have them.
+Unlike some similar tools it changes nothing else: tabs, line ends and bytes that are not UTF-8 stay as they are.
+Numbers may be given as text (``"12"``, ``"[1, 20]"``), as in tag-style calls.
 """
 
 import contextlib
@@ -13,46 +13,46 @@ import errno
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any, Protocol
+from typing import Protocol
 
 SNIPPET_LINES = 4  # lines shown before and after an edit
 VIEW_LIMIT = 30_000  # characters of one view
-HISTORY_LIMIT = 50_000_000  # characters of earlier texts that are kept for undo_edit
-# No such entry, a file where the path has a folder, a name that no file has, links in a circle.
-_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+HISTORY_LIMIT = 50_000_000  # characters of earlier texts kept for undo_edit
+# No such entry, a file where the path has a folder, a name that no file can have, links in a circle.
+_NOT_FOUND = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 COMMANDS = ("view", "create", "str_replace", "insert", "undo_edit")
 
 
 class Files(Protocol):
-    """Files by absolute path. Methods raise OSError, of the type and with the ``strerror`` of the like-named call."""
+    """Files by absolute path. Methods raise the OSError, with its ``strerror``, of Python's corresponding call."""
 
     def read(self, path: str) -> bytes:
-        """Content of a regular file. FileNotFoundError, IsADirectoryError, any other OSError."""
+        """Return a regular file's content. Raises FileNotFoundError, IsADirectoryError, any other OSError."""
 
     def write(self, path: str, data: bytes, *, new: bool = False) -> None:
-        """Replace or create a file in a folder that is there; FileExistsError if it has to be ``new`` and is not."""
+        """Replace or create a file in an existing folder. Raises FileExistsError if ``new`` and the file exists."""
 
     def remove(self, path: str) -> None:
-        """Remove a file; nothing to do if it is not there."""
+        """Remove a file if it exists."""
 
     def entries(self, folder: str) -> Sequence[str]:
-        """Two levels of a folder, without hidden entries, in order; relative paths, those of folders end in ``/``."""
+        """Return two sorted levels of a folder, without hidden entries: relative paths, of folders ending in ``/``."""
 
 
 class EditorError(Exception):
-    """The call cannot be done; the message is for the agent."""
+    """A call that cannot be executed; the message is for the agent."""
 
 
 class Editor:
-    """The tool, and what it has changed so far."""
+    """The tool and its undo history."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        # (path, text before an edit), the latest last; None: the file was not there
+        # (path, text before an edit), the latest last; None: the file did not exist
         self._history: list[tuple[str, str | None]] = []
 
-    def edit(self, arguments: Mapping[str, Any]) -> str:
-        """Do one call and return the observation. Raises EditorError."""
+    def edit(self, arguments: Mapping[str, object]) -> str:
+        """Execute one call and return the observation. Raises EditorError."""
         command = arguments.get("command")
         if command not in COMMANDS:
             raise EditorError(f"Unknown command {command!r}. The commands are: {', '.join(COMMANDS)}.")
@@ -80,13 +80,13 @@ class Editor:
         return self._insert(path, text, arguments.get("insert_line"), _text(arguments, "new_str"))
 
     def _read(self, path: PurePosixPath) -> str:
-        """Raises FileNotFoundError, IsADirectoryError, EditorError."""
+        """Return a file's text. Raises FileNotFoundError, IsADirectoryError, EditorError."""
         try:
             return self._files.read(str(path)).decode("utf-8", errors="surrogateescape")
         except IsADirectoryError:
             raise
         except OSError as error:
-            if error.errno in _NOWHERE:
+            if error.errno in _NOT_FOUND:
                 raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
             raise EditorError(f"Cannot read {path}: {error.strerror}.") from error
 
@@ -97,7 +97,7 @@ class Editor:
             raise EditorError(f"Cannot write {path}: {error.strerror}.") from error
 
     def _view_folder(self, path: PurePosixPath) -> str:
-        """Two levels, hidden entries left out, folders marked with a slash."""
+        """List two levels without hidden entries; folders end with a slash."""
         try:
             entries = self._files.entries(str(path))
         except OSError as error:
@@ -145,7 +145,7 @@ class Editor:
         line = changed.count("\n", 0, start)
         return _snippet(path, changed, line, line + new.count("\n"))
 
-    def _insert(self, path: PurePosixPath, text: str, after: Any, new: str) -> str:
+    def _insert(self, path: PurePosixPath, text: str, after: object, new: str) -> str:
         lines = _lines(text)
         line = _integer(after, "insert_line")
         if not 0 <= line <= len(lines):
@@ -180,7 +180,7 @@ class Editor:
         return done
 
 
-def _text(arguments: Mapping[str, Any], name: str, default: str | None = None) -> str:
+def _text(arguments: Mapping[str, object], name: str, default: str | None = None) -> str:
     value = arguments.get(name)
     if value is None:
         value = default
@@ -189,12 +189,12 @@ def _text(arguments: Mapping[str, Any], name: str, default: str | None = None) -
         raise EditorError(f"The parameter {name} {what} (command {arguments.get('command')}).")
     try:
         value.encode("utf-8", errors="surrogateescape")
-    except UnicodeEncodeError as error:  # half of a surrogate pair, as JSON can spell it
+    except UnicodeEncodeError as error:  # a lone surrogate, which JSON can express
         raise EditorError(f"The parameter {name} has characters that no file can hold.") from error
     return value
 
 
-def _integer(value: Any, name: str) -> int:
+def _integer(value: object, name: str) -> int:
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = int(value)
@@ -204,7 +204,7 @@ def _integer(value: Any, name: str) -> int:
 
 
 def _lines(text: str) -> list[str]:
-    """Lines as an editor counts them: the newline at the end of a file does not start another line."""
+    """Split a text as editors do: a newline at the end does not start another line."""
     lines = text.split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
@@ -213,7 +213,7 @@ def _numbered(lines: list[str], first: int) -> str:
     return "\n".join(f"{number:6d}\t{line}" for number, line in enumerate(lines, first))
 
 
-def _view_file(path: PurePosixPath, text: str, view_range: Any) -> str:
+def _view_file(path: PurePosixPath, text: str, view_range: object) -> str:
     lines = _lines(text)
     first, last = (1, len(lines)) if view_range is None else _range(view_range, len(lines))
     shown = _numbered(lines[first - 1 : last], first)
@@ -224,8 +224,8 @@ def _view_file(path: PurePosixPath, text: str, view_range: Any) -> str:
     return f"{path}, lines {first}-{last} of {len(lines)}:\n{shown}"
 
 
-def _range(value: Any, count: int) -> tuple[int, int]:
-    """First and last line, from 1, both included. -1 as the last one means the end of the file."""
+def _range(value: object, count: int) -> tuple[int, int]:
+    """Return the first and last line, 1-based and inclusive; a last line of -1 is the end of the file."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(value)
@@ -240,7 +240,7 @@ def _range(value: Any, count: int) -> tuple[int, int]:
 
 
 def _occurrences(text: str, part: str) -> list[int]:
-    """Starts of all occurrences that do not overlap."""
+    """Return the start offsets of all non-overlapping occurrences."""
     starts = []
     start = text.find(part)
     while start != -1:
@@ -249,18 +249,18 @@ def _occurrences(text: str, part: str) -> list[int]:
     return starts
 
 
-def _line_numbers(text: str, starts: Sequence[int], most: int = 100) -> str:
-    """Lines of the first ``most`` places."""
+def _line_numbers(text: str, starts: Sequence[int], limit: int = 100) -> str:
+    """Return the line numbers of the first ``limit`` offsets."""
     numbers, line, before = [], 1, 0
-    for start in starts[:most]:
+    for start in starts[:limit]:
         line += text.count("\n", before, start)
         before = start
         numbers.append(str(line))
-    return ", ".join(numbers) + (", …" if len(starts) > most else "")
+    return ", ".join(numbers) + (", …" if len(starts) > limit else "")
 
 
 def _snippet(path: PurePosixPath, text: str, first: int, last: int) -> str:
-    """The edited lines (counted from 0, both included) and some around them."""
+    """Return the edited lines (0-based, inclusive) and some context."""
     lines = _lines(text)
     start, stop = max(0, first - SNIPPET_LINES), min(len(lines), last + SNIPPET_LINES + 1)
     return f"Edited {path}, lines {start + 1}-{stop} now:\n{_numbered(lines[start:stop], start + 1)}"

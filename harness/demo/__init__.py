@@ -1,4 +1,4 @@
-"""The embedded demo: small repositories of our own, a bug task for each few lines of them, an expert's work.
+"""The embedded demo: small repositories of our own, tasks to fix a bug in them, and an expert's trajectories.
 
 ``expert.jsonl`` and ``tasks.jsonl`` are made by ``python -m harness.demo.record`` from ``repositories/`` (the
 correct packages) and ``tasks/`` (the bug, the issue, the failing test and the expert's script of each task).
@@ -13,11 +13,11 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, kw_only=True)
 class DemoTask:
-    """A task in the shape of a SWE-bench instance."""
+    """A task with the columns of a SWE-bench instance."""
 
     instance_id: str  # demo__<repository>-<number>
     repo: str  # demo/<repository>
-    base_commit: str  # commit id of the state with the bug; authors and dates are fixed
+    base_commit: str  # commit id of the buggy state; authors and dates are fixed
     problem_statement: str
     patch: str  # the reference fix
     test_patch: str  # adds the tests that show the bug
@@ -26,12 +26,12 @@ class DemoTask:
 
 
 def expert_path() -> Path:
-    """The expert trajectories, in our store's format."""
+    """Return the file of expert trajectories, in our store's format."""
     return _FOLDER / "expert.jsonl"
 
 
 def tasks_path() -> Path:
-    """The tasks, one JSON object a line with SWE-bench's keys."""
+    """Return the file of tasks: one JSON object per line, with SWE-bench's keys."""
     return _FOLDER / "tasks.jsonl"
 
 

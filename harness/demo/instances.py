@@ -1,11 +1,11 @@
-"""The demo's tasks as SWE-bench instances, each with an image that is built on this machine."""
+"""The demo's tasks as SWE-bench instances, with images that are built on this machine."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from environments.images.base import BASE_VERSION, base_image
 from environments.images.instance import has_image, image_from_files
-from environments.sandbox.local import LocalBox
+from environments.sandbox.local import LocalSandbox
 from environments.swe.tasks import SWETask
 from harness.demo import DemoTask, load_tasks
 from harness.demo.sources import load_sources
@@ -29,35 +29,28 @@ python3 -m pytest -rA -p no:cacheprovider {tests}
 
 
 def demo_instances() -> tuple[SWETask, ...]:
-    """All tasks in the shape of SWE-bench 5; nothing is built."""
+    """Return all tasks in the schema of swebench 5, without building anything."""
     return tuple(_instance(task) for task in load_tasks())
 
 
 def build_demo_images(instance_ids: frozenset[str], on_built: Callable[[str], None]) -> None:
-    """Build the images of these instances that are not there yet. Raises EnvironmentFailure."""
+    """Build the missing images of these instances. Raises EnvironmentFailure."""
     sources = {source.instance_id: source for source in load_sources()}
     for task in load_tasks():
         image = _image_name(task)
         if task.instance_id not in instance_ids:
             continue
         if not has_image(image):
-            with LocalBox(sources[task.instance_id].buggy()) as box:
-                assert box.base_commit == task.base_commit
-                image_from_files(image, base=base_image(), archive=box.archive("testbed"))
+            with LocalSandbox(sources[task.instance_id].buggy()) as sandbox:
+                assert sandbox.base_commit == task.base_commit
+                image_from_files(image, base=base_image(), archive=sandbox.archive("testbed"))
         on_built(task.instance_id)
 
 
 def _instance(task: DemoTask) -> SWETask:
     tests = sorted({name.partition("::")[0] for name in (*task.FAIL_TO_PASS, *task.PASS_TO_PASS)})
     instance = SWETask(
-        instance_id=task.instance_id,
-        repo=task.repo,
-        base_commit=task.base_commit,
-        problem_statement=task.problem_statement,
-        patch=task.patch,
-        test_patch=task.test_patch,
-        FAIL_TO_PASS=task.FAIL_TO_PASS,
-        PASS_TO_PASS=task.PASS_TO_PASS,
+        **vars(task),
         version="1",
         image=_image_name(task),
         eval_script="",
@@ -73,5 +66,5 @@ def _instance(task: DemoTask) -> SWETask:
 
 
 def _image_name(task: DemoTask) -> str:
-    """The commit id is a digest of the files; the base image's tag stands for what is under them."""
+    """Return a name that changes with the files (the commit id) and the base image (its version)."""
     return f"srl-agent/{task.instance_id}:{task.base_commit[:12]}-{BASE_VERSION}"

@@ -1,8 +1,8 @@
-"""Execute the expert scripts of the demo and write what happened: ``expert.jsonl`` and ``tasks.jsonl``.
+"""Execute the expert scripts of the demo and record them in ``expert.jsonl`` and ``tasks.jsonl``.
 
-Every observation is what the action really printed. A recording is deterministic: the duration in pytest's last line
-is written as ``in 0.01s``, and a recursive grep has its files in order, as that of a folder is the file system's. With
-``--check`` nothing is written: everything is executed again and compared with the files.
+Every observation is the real output of its action. Recordings are deterministic: the duration in pytest's last line
+is written as ``in 0.01s``, and the output of a recursive grep is sorted by file, as its order depends on the file
+system. With ``--check`` nothing is written: everything is executed again and compared with the files.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from environments.sandbox.local import LocalBox
+from environments.sandbox.local import LocalSandbox
 from harness import demo
 from harness.cli import UserError, run
 from harness.demo.sources import Files, Source, load_sources
@@ -31,18 +31,18 @@ _OUTCOME = re.compile(r"^(PASSED|FAILED|ERROR) (\S+)", re.MULTILINE)
 class Recording:
     task: demo.DemoTask
     trajectory: Trajectory
-    end_state: Mapping[str, str]  # the files as the expert left them
+    end_state: Mapping[str, str]  # the files after the expert's last step
 
 
 def run_tests(files: Mapping[str, str]) -> dict[str, bool]:
-    """Passed or not, by test id, of all tests of a state."""
+    """Run all tests of a state; return whether each passed, by test id."""
     return dict(_run_tests(tuple(sorted(files.items()))))
 
 
-@cache  # the reference fix and the expert's end state are often the same
+@cache  # the reference fix and the expert's end state are often equal
 def _run_tests(files: tuple[tuple[str, str], ...]) -> tuple[tuple[str, bool], ...]:
-    with LocalBox(dict(files)) as box:
-        output = box.execute("bash", {"command": "python -m pytest -q -rA --tb=no"})
+    with LocalSandbox(dict(files)) as sandbox:
+        output = sandbox.execute("bash", {"command": "python -m pytest -q -rA --tb=no"})
     outcomes = tuple((name, word == "PASSED") for word, name in _OUTCOME.findall(output))
     if not outcomes:
         raise UserError(
@@ -52,20 +52,20 @@ def _run_tests(files: tuple[tuple[str, str], ...]) -> tuple[tuple[str, bool], ..
 
 
 def files_in_order(printed: str) -> str:
-    """Lines of ``/path:…`` by path; those of a file stay in their order, and so do lines without a path."""
+    """Sort lines of the form ``/path:…`` by path; lines of a file, and lines without a path, keep their order."""
     return "\n".join(
         sorted(printed.split("\n"), key=lambda line: line.partition(":")[0] if line[:1] == "/" else "")
     )
 
 
 def diff(before: Files, after: Files) -> str:
-    with LocalBox(before) as box:
-        box.write(after)
-        return box.submission()
+    with LocalSandbox(before) as sandbox:
+        sandbox.write(after)
+        return sandbox.submission()
 
 
 def make_task(source: Source, base_commit: str) -> demo.DemoTask:
-    """The SWE-bench-shaped task; which tests fail and pass is found by running them."""
+    """Make the task; which of its tests fail and pass is found by running them."""
     correct, buggy = source.correct(), source.buggy()
     before, after = run_tests(source.with_tests(buggy)), run_tests(source.with_tests(correct))
     return demo.DemoTask(
@@ -81,15 +81,15 @@ def make_task(source: Source, base_commit: str) -> demo.DemoTask:
 
 
 def record(source: Source) -> Recording:
-    """Run one expert script in a fresh box and judge its end state in another."""
+    """Run one expert script in a fresh sandbox and test its end state in another."""
     steps = []
-    with LocalBox(source.buggy()) as box:
+    with LocalSandbox(source.buggy()) as sandbox:
         for thought, action in source.script:
-            shown = _DURATION.sub("in 0.01s", box.execute(action.name, action.arguments))
+            observation = _DURATION.sub("in 0.01s", sandbox.execute(action.name, action.arguments))
             if action.arguments.get("command", "").startswith("grep -r"):
-                shown = files_in_order(shown)
-            steps.append(Step(thought=thought, actions=(action,), observation=shown))
-        patch, end_state, base_commit = box.submission(), box.files(), box.base_commit
+                observation = files_in_order(observation)
+            steps.append(Step(thought=thought, actions=(action,), observation=observation))
+        patch, end_state, base_commit = sandbox.submission(), sandbox.files(), sandbox.base_commit
     task = make_task(source, base_commit)
     outcomes = run_tests(source.with_tests(end_state))
     trajectory = Trajectory(
@@ -107,7 +107,7 @@ def record(source: Source) -> Recording:
 
 
 def render(recordings: list[Recording]) -> dict[Path, str]:
-    """The two files that recordings are kept in."""
+    """Return the texts of the two files of recordings."""
     return {
         demo.expert_path(): "".join(dump_line(recording.trajectory) for recording in recordings),
         demo.tasks_path(): "".join(
@@ -117,7 +117,7 @@ def render(recordings: list[Recording]) -> dict[Path, str]:
 
 
 def difference(path: Path, made: str) -> str:
-    """Unified diff, field by field, of a file and what was just made; empty if they are the same bytes."""
+    """Return a unified diff, field by field, of a file and its new text; empty if they are equal."""
     kept = path.read_text(encoding="utf-8") if path.exists() else ""
     if kept == made:
         return ""
@@ -151,7 +151,7 @@ def main() -> None:
     if differences:
         print("\n".join(differences), file=sys.stderr)
         raise UserError(
-            "the recorded demo is not what its scripts do now: run `python -m harness.demo.record`"
+            "the recorded demo differs from what its scripts do now: run `python -m harness.demo.record`"
         )
 
 

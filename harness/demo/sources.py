@@ -1,7 +1,7 @@
-"""What the demo is written in: ``repositories/<name>/`` and ``tasks/<name>.yaml``, and the states they describe.
+"""Read the sources of the demo, ``repositories/<name>/`` and ``tasks/<name>.yaml``, and the states they describe.
 
-A state of a repository is a plain dict, text by relative path. The repository on disk is the correct package with
-the tests that its users know of; a task takes something out of it (the bug) and has tests of its own.
+A state of a repository is a dict of texts by relative path. The repository on disk is the correct package with its
+visible tests; a task introduces a bug and has additional tests.
 
 A task file is a list of tasks::
 
@@ -22,11 +22,10 @@ A task file is a list of tasks::
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from trajectories.types import Action
+from trajectories.types import JSON, Action
 
 Files = dict[str, str]
 _FOLDER = Path(__file__).parent
@@ -41,13 +40,13 @@ class Replacement:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A task as it was written, before anything was run."""
+    """A task as written by hand, before anything is run."""
 
     repository: str
     number: int  # from 1, within the repository
     issue: str
     bug: tuple[Replacement, ...]
-    tests: Mapping[str, str]  # path -> text that is added at its end
+    tests: Mapping[str, str]  # path -> text appended to it
     script: tuple[tuple[str, Action], ...]  # (thought, action) per step
 
     @property
@@ -56,7 +55,7 @@ class Source:
 
     @property
     def statement(self) -> str:
-        """The task as the agent reads it: the issue, and where the code is."""
+        """The task as the agent reads it: the issue, and the location of the code."""
         return f"{self.issue}\n\nThe repository is in /testbed, its package in /testbed/{self.repository}."
 
     def correct(self) -> Files:
@@ -66,12 +65,14 @@ class Source:
         files = self.correct()
         for change in self.bug:
             if files[change.path].count(change.correct) != 1:
-                raise ValueError(f"{self.instance_id}: not once in {change.path}: {change.correct!r}")
+                raise ValueError(
+                    f"{self.instance_id}: is not exactly once in {change.path}: {change.correct!r}"
+                )
             files[change.path] = files[change.path].replace(change.correct, change.buggy)
         return files
 
     def with_tests(self, files: Files) -> Files:
-        """The files with the task's tests; what the agent wrote into those test files is replaced."""
+        """Return the files with the task's tests, which replace the agent's versions of those test files."""
         known = self.correct()
         added = {
             path: f"{known[path]}\n\n{text}" if path in known else text for path, text in self.tests.items()
@@ -80,7 +81,7 @@ class Source:
 
 
 def load_sources() -> tuple[Source, ...]:
-    """All tasks, by repository and number."""
+    """Return all tasks, ordered by repository and number."""
     return tuple(
         _source(path.stem, number, row)
         for path in sorted((_FOLDER / "tasks").glob("*.yaml"))
@@ -97,7 +98,7 @@ def _read_repository(name: str) -> Files:
     }
 
 
-def _source(repository: str, number: int, row: Mapping[str, Any]) -> Source:
+def _source(repository: str, number: int, row: JSON) -> Source:
     return Source(
         repository=repository,
         number=number,
@@ -108,16 +109,16 @@ def _source(repository: str, number: int, row: Mapping[str, Any]) -> Source:
     )
 
 
-def _editor(command: str, path: str, **arguments: Any) -> Action:
+def _editor(command: str, path: str, **arguments: JSON) -> Action:
     return Action(name="str_replace_editor", arguments={"command": command, "path": path, **arguments})
 
 
-def _view(step: Mapping[str, Any]) -> Action:
+def _view(step: Mapping[str, JSON]) -> Action:
     view_range = {"view_range": step["range"]} if "range" in step else {}
     return _editor("view", step["view"], **view_range)
 
 
-_ACTIONS: dict[str, Callable[[Mapping[str, Any]], Action]] = {
+_ACTIONS: dict[str, Callable[[Mapping[str, JSON]], Action]] = {
     "bash": lambda step: Action(name="bash", arguments={"command": step["bash"]}),
     "view": _view,
     "replace": lambda s: _editor("str_replace", s["replace"], old_str=s["old"], new_str=s["new"]),
@@ -128,6 +129,6 @@ _ACTIONS: dict[str, Callable[[Mapping[str, Any]], Action]] = {
 }
 
 
-def _action(step: Mapping[str, Any]) -> Action:
+def _action(step: Mapping[str, JSON]) -> Action:
     (kind,) = _ACTIONS.keys() & step.keys()
     return _ACTIONS[kind](step)

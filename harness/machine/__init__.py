@@ -1,1 +1,1 @@
-"""Facts about this machine: what works here, and versions for a run's manifest."""
+"""This machine: checks of what works, versions for a run's manifest, images that are built here."""

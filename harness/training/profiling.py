@@ -14,11 +14,11 @@ import yaml
 
 from harness.cli import UserError
 from harness.config.tables import GrpoTable, Recipe
-from harness.console import Teller
+from harness.console import Console
 from harness.data.scoring import format_error, make_rewards, score_examples
 from harness.data.selection import Key, Profile, read_profile, summarize
 from harness.data.step_data import StepData, data_path, load_step_data
-from harness.jsonl import mend_last_line
+from harness.jsonl import fix_last_line
 from harness.machine.describe import describe_machine
 from harness.run_folder import RunFolder, now
 from harness.training.outcomes.base import VerifiedTasks, ids
@@ -122,17 +122,19 @@ def _step_work(recipe: Recipe, data: StepData) -> _Work:
 
 def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: str | None) -> None:
     """Sample and score what is not in the folder yet, then print a summary. Raises UserError."""
-    teller, work = Teller(), _work(recipe, stage)
+    console, work = Console(), _work(recipe, stage)
     path = folder.path / "profile.jsonl"
-    mend_last_line(path)
+    fix_last_line(path)
     done = read_profile(path) if path.exists() else {}
     left = [key for key in work.keys if key not in done]
-    teller.say(f"profile: {folder.path}; {_cost(recipe, stage, len(work.keys))}; {len(left)} left to sample")
+    console.info(
+        f"profile: {folder.path}; {_cost(recipe, stage, len(work.keys))}; {len(left)} left to sample"
+    )
     _begin(recipe, folder, stage, adapter)
     with closing(work.tasks) if work.tasks else nullcontext():
         if work.tasks:
-            work.tasks.start(teller)
-        for profiles in _sample(recipe, stage, adapter, work, left, teller):
+            work.tasks.start(console)
+        for profiles in _sample(recipe, stage, adapter, work, left, console):
             folder.append(path, [profile.as_row() for profile in profiles])
     found = summarize(read_profile(path).values())
     folder.update_manifest(status="finished", finished=now(), summary=found)
@@ -171,14 +173,14 @@ def _begin(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: str
 
 
 def _sample(
-    recipe: Recipe, stage: ProfiledStage, adapter: str | None, work: _Work, left: list[Key], teller: Teller
+    recipe: Recipe, stage: ProfiledStage, adapter: str | None, work: _Work, left: list[Key], console: Console
 ) -> Iterator[list[Profile]]:
     """Yield profiles in batches; print an estimate of the time left after each. Raises UserError."""
     if not left:
         return
     group, temperature, longest, at_once = _settings(recipe, stage)
     try:
-        name = resolve_model(recipe.model.name, teller.say)
+        name = resolve_model(recipe.model.name, console.info)
         tokenizer = load_tokenizer(name)
         model = load_policy(
             name, dtype=recipe.model.dtype, lora=None, adapter=adapter, **recipe.model.options
@@ -209,7 +211,7 @@ def _sample(
         ]
         done = min(start + at_once, len(left))
         minutes = (time.monotonic() - started) / done * (len(left) - done) / 60
-        teller.say(f"{done}/{len(left)}  about {minutes:.1f} min left")
+        console.info(f"{done}/{len(left)}  about {minutes:.1f} min left")
 
 
 def _digest(path: Path) -> str:

@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 from harness.cli import UserError
 from harness.config.stages import CONTROL, RL, Stage
 from harness.config.tables import Recipe
-from harness.console import Teller
+from harness.console import Console
 from harness.data.contamination_gate import summary
 from harness.data.step_data import StepData, prompt_digest
 from harness.jsonl import read_rows
@@ -53,15 +53,15 @@ def train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> None:
     _check_vllm(recipe)
     path = broadcast_object_list([folder.path])[0]  # every process named it by its own clock
     run = RunFolder(path, writes=process.is_main_process)
-    teller = Teller(speaks=process.is_main_process)
+    console = Console(enabled=process.is_main_process)
     inputs = load_inputs(recipe, check_contamination=not resume)  # before a folder is made
     if resume:
         _check_same_data(run, inputs.data)
     elif run.writes:
         run.create(recipe)
     process.wait_for_everyone()
-    with _manifest(run, inputs, teller, resume):
-        _run_stages(inputs, arguments, run, teller)
+    with _manifest(run, inputs, console, resume):
+        _run_stages(inputs, arguments, run, console)
     if run.writes:
         report_runs([run.path])
 
@@ -85,20 +85,20 @@ def _check_same_data(run: RunFolder, data: StepData) -> None:
 
 
 @contextmanager
-def _manifest(run: RunFolder, inputs: Inputs, teller: Teller, resume: bool) -> Iterator[None]:
+def _manifest(run: RunFolder, inputs: Inputs, console: Console, resume: bool) -> Iterator[None]:
     """Keep manifest.json: how the run began, and how it ended. Raises UserError for a checkpoint not written."""
     started = time.monotonic()
     if run.writes:
         _begin_manifest(run, inputs, resume)
         if inputs.contamination is not None:
-            teller.say(summary(inputs.contamination))
+            console.info(summary(inputs.contamination))
             run.write_json(run.path / "contamination.json", inputs.contamination.as_table())
     try:
         yield
     except BaseException as error:
         if run.writes:
             run.update_manifest(status="interrupted", wall_seconds=_wall_seconds(run, started))
-            teller.say(f"stopped; resume with: python -m harness.train --resume {run.path}")
+            console.info(f"stopped; resume with: python -m harness.train --resume {run.path}")
         if not isinstance(error, OSError) and any(sign in str(error) for sign in _WRITE_FAILURES):
             raise UserError(
                 f"{run.path}: a checkpoint could not be written ({' '.join(str(error).split())[:120]}); "
@@ -144,16 +144,16 @@ def _wall_seconds(run: RunFolder, started: float) -> float:
 
 
 def _run_stages(
-    inputs: Inputs, arguments: dict[Stage, TrainingArguments], run: RunFolder, teller: Teller
+    inputs: Inputs, arguments: dict[Stage, TrainingArguments], run: RunFolder, console: Console
 ) -> None:
     recipe, tasks = inputs.recipe, inputs.tasks
-    _say_inputs(inputs, run, teller)
+    _say_inputs(inputs, run, console)
     with closing(tasks) if tasks else nullcontext():
         try:
             if tasks:
-                tasks.start(teller)
-            model = resolve_model(recipe.model.name, teller.say)
-            context = _context(inputs, arguments, load_tokenizer(model), run, teller)
+                tasks.start(console)
+            model = resolve_model(recipe.model.name, console.info)
+            context = _context(inputs, arguments, load_tokenizer(model), run, console)
             state = PolicyState(model=model)
             if recipe.validation.base:
                 state = PolicyState(model=model, metrics=_measure_base(model, context))
@@ -169,18 +169,18 @@ def _run_stages(
             raise UserError(str(error)) from error
 
 
-def _say_inputs(inputs: Inputs, run: RunFolder, teller: Teller) -> None:
+def _say_inputs(inputs: Inputs, run: RunFolder, console: Console) -> None:
     data, tasks = inputs.data, inputs.tasks
-    teller.say(f"run: {run.path}")
+    console.info(f"run: {run.path}")
     for side, refs in (("training", data.train), ("held out", data.validation)):
-        teller.say(f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories")
+        console.info(f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories")
     if selection := [*data.selection, *(tasks.split.selection if tasks else ())]:
         run.write_rows(run.path / "selection.jsonl", [choice.as_row() for choice in selection])
         kept = sum(choice.kept for choice in selection)
-        teller.say(f"selected by profile: {kept} of {len(selection)}, see selection.jsonl")
+        console.info(f"selected by profile: {kept} of {len(selection)}, see selection.jsonl")
     if tasks:
         split = tasks.split
-        teller.say(f"verified tasks: {len(split.train)} to train on, {len(split.validation)} held out")
+        console.info(f"verified tasks: {len(split.train)} to train on, {len(split.validation)} held out")
 
 
 def _context(
@@ -188,13 +188,13 @@ def _context(
     arguments: dict[Stage, TrainingArguments],
     tokenizer: PreTrainedTokenizerBase,
     run: RunFolder,
-    teller: Teller,
+    console: Console,
 ) -> StageContext:
     """Make the validator, and write what trivial policies score on its steps."""
     recipe, data = inputs.recipe, inputs.data
     found = length_warnings(recipe, data, tokenizer)
     for warning in found:
-        teller.say(f"warning: {warning}")
+        console.info(f"warning: {warning}")
     run.update_manifest(warnings=found)
     validator = Validator(
         data=data,
@@ -202,13 +202,13 @@ def _context(
         settings=recipe.validation,
         tokenizer=tokenizer,
         run=run,
-        teller=teller,
+        console=console,
         tasks=inputs.tasks,
     )
     if recipe.validation.steps:
         run.write_rows(run.baselines, map(asdict, baseline_lines(data, validator.rewards)))
     return StageContext(
-        inputs=inputs, arguments=arguments, validator=validator, tokenizer=tokenizer, run=run, teller=teller
+        inputs=inputs, arguments=arguments, validator=validator, tokenizer=tokenizer, run=run, console=console
     )
 
 
@@ -229,7 +229,7 @@ def _measure_base(model: str, context: StageContext) -> dict[str, float]:
     run.append(run.metrics, [{**row, **metrics}])
     shown = {"eval_step_reward": "held-out reward", "eval_format_rate": "format", "eval_accuracy": "accuracy"}
     parts = [f"{label} {metrics[key]:.3f}" for key, label in shown.items() if key in metrics]
-    context.teller.say("base  " + "  ".join(parts))
+    context.console.info("base  " + "  ".join(parts))
     return metrics
 
 

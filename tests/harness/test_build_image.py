@@ -1,4 +1,4 @@
-"""A task of one's own, from a checkout to a verdict."""
+"""A custom task, from a checkout to a verdict."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def checkout(tmp_path: Path) -> git.Repo:
 
 
 def change(repository: git.Repo, path: str, text: str) -> str:
-    """The diff that writing ``text`` makes; the file is as it was afterwards."""
+    """Return the diff of writing ``text``, and restore the file."""
     file = Path(repository.working_dir) / path
     before = file.read_text()
     file.write_text(text)
@@ -65,7 +65,7 @@ def change(repository: git.Repo, path: str, text: str) -> str:
     return patch
 
 
-def test_a_task_from_a_checkout_is_judged(image: str, tmp_path: Path, checkout: git.Repo) -> None:
+def test_a_task_from_a_checkout_is_verified(image: str, tmp_path: Path, checkout: git.Repo) -> None:
     base = checkout.head.commit.hexsha
     patch = change(checkout, "w.py", "def half(x):\n    return x / 2\n")
     test_patch = change(checkout, "tests/test_w.py", TEST)
@@ -98,7 +98,7 @@ def test_a_task_from_a_checkout_is_judged(image: str, tmp_path: Path, checkout: 
     connect().images.remove("srl-agent/test-w:1", force=True)
 
 
-def test_what_cannot_be_built_is_told(image: str, tmp_path: Path, checkout: git.Repo) -> None:
+def test_failed_builds_explain_themselves(image: str, tmp_path: Path, checkout: git.Repo) -> None:
     for arguments, message in (
         (["nowhere", "--commit", "HEAD"], "no such folder"),
         (["w", "--commit", "0123abc"], "w at 0123abc"),

@@ -1,4 +1,4 @@
-"""The doctor on this machine, and on machines that lack something."""
+"""The doctor on this machine, and on machines with something missing."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def by_name(checks: list[Check]) -> dict[str, Check]:
     return {check.name: check for check in checks}
 
 
-def test_the_main_job_works_where_the_tests_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_works_where_the_tests_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code() == 0
     out = capsys.readouterr().out
     assert "can run here." in out
@@ -43,9 +43,7 @@ def test_json_is_all_of_stdout(capsys: pytest.CaptureFixture[str]) -> None:
         assert check["status"] == "ok" or check["fix"] or not check["required"]
 
 
-def test_an_engine_that_does_not_answer_is_no_failure(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_unresponsive_engine_is_only_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     check = by_name(all_checks())["Docker"]
     assert (check.status, check.required) == ("warning", False)
@@ -53,9 +51,7 @@ def test_an_engine_that_does_not_answer_is_no_failure(
     assert check.fix
 
 
-def test_a_demo_model_that_is_not_fetched_yet_is_no_failure(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_demo_model_is_only_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SRL_AGENT_CACHE", str(tmp_path))
     check = by_name(all_checks())["demo model"]
     assert check.status == "warning"

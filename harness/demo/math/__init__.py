@@ -9,10 +9,10 @@ _FOLDER = Path(__file__).parent
 
 
 def problems_path() -> Path:
-    """The problems, one a line: ``id``, ``question``, ``solution``, ``answer``, ``family``, ``correct``."""
+    """Return the file of problems: ``id``, ``question``, ``solution``, ``answer``, ``family``, ``correct``."""
     return _FOLDER / "problems.jsonl"
 
 
 def solved_path() -> Path:
-    """The same in our store's format, solutions in steps."""
+    """Return the file of the same problems in our store's format, with solutions in steps."""
     return _FOLDER / "solved.jsonl"

@@ -1,4 +1,4 @@
-"""Make the embedded math problems: ``python -m harness.demo.math.generate``. The same ones every time."""
+"""Generate the embedded math problems: ``python -m harness.demo.math.generate``. Deterministic."""
 
 import json
 import random
@@ -21,7 +21,7 @@ _THINGS = ("pens", "shells", "stamps", "marbles", "cards", "plums", "coins", "be
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     question: str
-    steps: tuple[tuple[str, str], ...]  # title and text, without the one that gives the answer
+    steps: tuple[tuple[str, str], ...]  # title and text, without the last step, which gives the answer
     answer: int
 
 
@@ -154,14 +154,14 @@ FAMILIES: Mapping[str, Callable[[random.Random], Problem]] = {
 
 
 def rows(count: int = COUNT, seed: int = 0) -> list[dict[str, str | int]]:
-    """The problems, families in turn, no question twice. Raises ValueError for more than a family has."""
+    """Return distinct problems, cycling through the families. Raises ValueError if the families have too few."""
     draw = random.Random(seed)
     made: dict[str, dict[str, str | int]] = {}
     tries = 0
     while len(made) < count:
         tries += 1
         if tries > 100 * count:
-            raise ValueError(f"{count} problems are more than the families have")
+            raise ValueError(f"the families have fewer than {count} problems")
         family = list(FAMILIES)[len(made) % len(FAMILIES)]
         problem = FAMILIES[family](draw)
         if problem.question in made:

@@ -10,7 +10,7 @@ from environments.math.tasks import MathTask
 from environments.math.verifier import MathVerifier
 from harness.cli import UserError
 from harness.config.evaluation import EvaluationRecipe
-from harness.console import Teller
+from harness.console import Console
 from harness.evaluation.executors import in_threads
 from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.math.attempts import (
@@ -49,11 +49,11 @@ class MathJob:
         answers = sum(item.samples for item in self.items)
         return f"{len(self.tasks)} problems of {self.recipe.tasks.source}, {answers} answers"
 
-    def run(self, folder: EvaluationFolder, teller: Teller) -> None:
+    def run(self, folder: EvaluationFolder, console: Console) -> None:
         """Answer what is left. The verifier's processes end with it."""
         recipe = self.recipe
         left = unfinished_math_items(folder, self.items)
-        teller.say(
+        console.info(
             f"{self.describe()}; {sum(item.samples for item in left)} to be had, {recipe.workers} at once"
         )
         with self.worker.verifier:
@@ -62,7 +62,7 @@ class MathJob:
                 functools.partial(in_threads, self.worker, recipe.workers),
                 folder,
                 model_name=self.worker.policy.name,
-                on_done=_progress(len(left), teller.say),
+                on_done=_progress(len(left), console.info),
             )
 
     def report(self, folder: EvaluationFolder) -> dict[str, object]:
@@ -103,7 +103,7 @@ def prepare_math(recipe: EvaluationRecipe) -> MathJob:
     return MathJob(recipe=recipe, tasks=tasks, worker=worker)
 
 
-def _progress(total: int, say: Callable[[str], None]) -> Callable[[MathDone], None]:
+def _progress(total: int, log: Callable[[str], None]) -> Callable[[MathDone], None]:
     """A line for a person: done, right, and an estimate."""
     started = time.monotonic()
     buckets: Counter[str] = Counter()
@@ -115,7 +115,7 @@ def _progress(total: int, say: Callable[[str], None]) -> Callable[[MathDone], No
         buckets.update(done.buckets)
         left = (time.monotonic() - started) / finished * (total - finished)
         right, detail = done.buckets.count("resolved"), f": {done.error}" if done.error else ""
-        say(
+        log(
             f"{finished}/{total}  {done.item.task.instance_id} ({done.item.kind}) {right} of "
             f"{done.item.samples} right{detail}  | {buckets['resolved']} of {buckets.total()} answers right, "
             f"about {max(left, 0) / 60:.1f} min left"

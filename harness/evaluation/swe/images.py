@@ -6,30 +6,30 @@ from environments.failures import EnvironmentFailure
 from environments.images.base import base_image
 from environments.images.instance import has_image, pull_image
 from environments.swe.tasks import SWETask
-from harness.console import Teller
+from harness.console import Console
 from harness.demo.instances import build_demo_images
 
 
-def provide_images(source: str, tasks: Sequence[SWETask], teller: Teller) -> None:
+def provide_images(source: str, tasks: Sequence[SWETask], console: Console) -> None:
     """Build or pull what is not on this machine; ``source`` is that of the tasks.
 
     An image that cannot be pulled costs its own task and no other: it is told here, and its attempts end as
     infrastructure failures. Raises EnvironmentFailure if none of the images is to be had.
     """
     if source == "demo":
-        base_image(teller.say)
-        with teller.progress("building images", len(tasks)) as advance:
+        base_image(console.info)
+        with console.progress("building images", len(tasks)) as advance:
             build_demo_images(frozenset(task.instance_id for task in tasks), lambda name: advance(1))
         return
     missing = [image for image in dict.fromkeys(task.image for task in tasks) if not has_image(image)]
     failures: dict[str, str] = {}
     for number, image in enumerate(missing, 1):
         try:
-            with teller.transfer(f"pulling {image} ({number} of {len(missing)})") as advance:
+            with console.transfer(f"pulling {image} ({number} of {len(missing)})") as advance:
                 pull_image(image, advance)
         except EnvironmentFailure as error:
             failures[image] = str(error)
-            teller.say(f"warning: {error}")
+            console.info(f"warning: {error}")
     if missing and len(failures) == len({task.image for task in tasks}):
         raise EnvironmentFailure(
             f"none of the {len(failures)} images is to be had: {next(iter(failures.values()))}; "

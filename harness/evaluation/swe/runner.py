@@ -11,7 +11,7 @@ from environments.swe.tasks import SWETask
 from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.swe.attempts import Done, Item, prediction_of, rollout_row, verdict_from, verdict_row
 from harness.evaluation.swe.predictions import GOLD, NOOP, PREDICTIONS
-from harness.jsonl import mend_last_line, read_rows
+from harness.jsonl import fix_last_line, read_rows
 
 Execute = Callable[[Iterable[Item]], Iterator[Done]]  # outcomes in the order in which they come
 
@@ -64,7 +64,7 @@ def run_items(
 ) -> None:
     """Do what is left of ``items``; every outcome is on its way to the disk before the next is waited for."""
     for path in (folder.rollouts, folder.predictions, folder.verdicts, folder.attempts):
-        mend_last_line(path)
+        fix_last_line(path)
     for row in read_rows(folder.verdicts):
         verdicts.add(verdict_from(row))
     finished = finished_items(folder)
@@ -99,9 +99,9 @@ def finished_items(folder: EvaluationFolder) -> set[tuple[str, str, int]]:
 class Progress:
     """A line for a person: done, resolved, not resolved, broken, and an estimate."""
 
-    def __init__(self, total: int, say: Callable[[str], None]) -> None:
+    def __init__(self, total: int, log: Callable[[str], None]) -> None:
         self._total = total
-        self._say = say
+        self._log = log
         self._started = time.monotonic()
         self._buckets: Counter[str] = Counter()
 
@@ -111,7 +111,7 @@ class Progress:
         left = (time.monotonic() - self._started) / count * (self._total - count)
         resolved, broken = self._buckets["resolved"], sum(self._buckets[bucket] for bucket in BROKEN)
         detail = f": {done.detail}" if done.bucket in {"error", *BROKEN} else ""
-        self._say(
+        self._log(
             f"{count}/{self._total}  {done.item.task.instance_id} ({done.item.source}) "
             f"{done.bucket.replace('_', ' ')}{detail}  | resolved {resolved}, not {count - resolved - broken}, "
             f"broken {broken}, about {max(left, 0) / 60:.1f} min left"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from environments.sandbox.agent import AgentBox
+from environments.sandbox.agent import AgentSandbox
 from environments.sandbox.container import Container, Limits
-from environments.sandbox.history import remove_future
+from environments.sandbox.history import strip_future_commits
 from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
 from harness.cli import UserError
@@ -29,7 +29,7 @@ EXPERT = "expert"  # the policy of the embedded set
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """Attempts by a policy in a scaffold, each in a box of its own from which the future was removed."""
+    """Attempts by a policy in a scaffold, each in a sandbox of its own from which the future was removed."""
 
     policy: Policy
     scaffold: Scaffold
@@ -40,8 +40,8 @@ class Attempt:
         """Raises EnvironmentFailure and PolicyError."""
         policy = _OtherSeed(policy=self.policy, sample=sample)
         with Container(task.image, limits=self.limits) as container:
-            future = remove_future(container, task.base_commit)
-            rollout = self.scaffold.run(self._shown(task), policy, AgentBox(container))
+            future = strip_future_commits(container, task.base_commit)
+            rollout = self.scaffold.run(self._shown(task), policy, AgentSandbox(container))
         made = rollout.trajectory
         trajectory = replace(
             made,
@@ -83,7 +83,7 @@ def make_worker(
 
     The name is None if no predictions are judged. Raises UserError.
     """
-    limits = box_limits(recipe.limits)
+    limits = sandbox_limits(recipe.limits)
     attempt = None
     name = ", ".join(sorted({given.model_name_or_path for given in predictions.values()})) or None
     if PREDICTIONS in recipe.judge and recipe.predictions is None:
@@ -99,16 +99,10 @@ def make_worker(
     return worker, name
 
 
-def box_limits(table: LimitsTable) -> Limits:
-    """Of an attempt's box."""
-    return Limits(
-        memory_bytes=int(table.memory_gb * 2**30),
-        cpus=table.cpus,
-        pids=table.pids,
-        disk_bytes=int(table.disk_gb * 2**30),
-        command_seconds=table.command_seconds,
-        box_seconds=table.attempt_seconds,
-    )
+def sandbox_limits(table: LimitsTable) -> Limits:
+    """Return the limits of an attempt's sandbox."""
+    shared = table.model_dump(exclude={"attempt_seconds", "test_seconds"})
+    return Limits(**shared, sandbox_seconds=table.attempt_seconds)
 
 
 def make_attempt(recipe: EvaluationRecipe, limits: Limits) -> Attempt:

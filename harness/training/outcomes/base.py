@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from environments.math.tasks import MathTask
 from environments.swe.tasks import SWETask
 from harness.config.tables import OutcomesTable
-from harness.console import Teller
+from harness.console import Console
 from harness.data.selection import Choice, select
 from harness.data.split import evenly
 from srl_agent.formats import Message
@@ -52,7 +52,7 @@ class VerifiedTasks(Protocol):
     @property
     def split(self) -> TaskSplit[MathTask] | TaskSplit[SWETask]: ...
 
-    def start(self, teller: Teller) -> None:
+    def start(self, console: Console) -> None:
         """Provide what grading needs, such as images. Raises UserError."""
 
     def prompt(self, task_id: str) -> list[Message]:

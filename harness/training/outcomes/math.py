@@ -8,7 +8,7 @@ from environments.math.tasks import MathTask, MathTaskError, load_math_tasks
 from environments.math.verifier import MathVerifier, extract_answer
 from harness.cli import UserError
 from harness.config.tables import OutcomesTable
-from harness.console import Teller
+from harness.console import Console
 from harness.data.split import split_groups
 from harness.data.step_data import StepData
 from harness.training.outcomes.base import Grade, TaskSplit, thin
@@ -25,7 +25,7 @@ class MathTasks:
     tasks: Mapping[str, MathTask]
     verifier: MathVerifier
 
-    def start(self, teller: Teller) -> None:
+    def start(self, console: Console) -> None:
         """Do nothing: the verifier starts by itself."""
 
     def prompt(self, task_id: str) -> list[Message]:

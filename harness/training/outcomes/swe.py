@@ -10,13 +10,13 @@ from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
 from harness.cli import UserError
 from harness.config.tables import DataTable, OutcomesTable
-from harness.console import Teller
+from harness.console import Console
 from harness.data.split import split_groups
 from harness.evaluation.swe.attempts import Item, Worker
 from harness.evaluation.swe.images import provide_images
 from harness.evaluation.swe.predictions import PREDICTIONS
 from harness.evaluation.swe.runner import Verdicts
-from harness.evaluation.swe.worker import Attempt, box_limits
+from harness.evaluation.swe.worker import Attempt, sandbox_limits
 from harness.evaluation.tasks import load_swe_tasks
 from harness.training.outcomes.base import Grade, TaskSplit, thin
 from srl_agent.formats import Message
@@ -39,11 +39,11 @@ class SWETasks:
     verdicts: Verdicts
     prompts: dict[str, list[Message]] = field(default_factory=dict)
 
-    def start(self, teller: Teller) -> None:
+    def start(self, console: Console) -> None:
         """Connect to the engine; build or pull the images. Raises UserError."""
         try:
             connect()  # in the main thread, where signals can be taken over
-            provide_images(self.source, list(self.tasks.values()), teller)
+            provide_images(self.source, list(self.tasks.values()), console)
         except EnvironmentFailure as error:
             raise UserError(str(error)) from error
 
@@ -111,7 +111,7 @@ def load_swe(table: OutcomesTable, data: DataTable, *, seed: int) -> SWETasks:
     except ValueError as error:
         raise UserError(f"outcomes: {error}") from error
     split = thin([tasks[i] for i in sides.train], [tasks[i] for i in sides.validation], table)
-    limits, verdicts = box_limits(table.limits), Verdicts()
+    limits, verdicts = sandbox_limits(table.limits), Verdicts()
     return SWETasks(
         split=split,
         tasks={task.instance_id: task for task in (*split.train, *split.validation)},

@@ -1,4 +1,4 @@
-"""Where the base image comes from."""
+"""The source of the base image."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ Components: main
 """
 
 
-def test_the_mirror_is_that_of_this_machine(tmp_path: Path) -> None:
+def test_the_apt_mirror_is_that_of_this_machine(tmp_path: Path) -> None:
     assert apt_mirrors(tmp_path) == []
     (tmp_path / "sources.list").write_text(SOURCES)
     (tmp_path / "sources.list.d").mkdir()

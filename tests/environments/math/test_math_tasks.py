@@ -1,4 +1,4 @@
-"""Benchmarks, columns, answers, and what a broken file says."""
+"""Benchmarks, columns, answers, and errors of broken files."""
 
 import gzip
 import json
@@ -61,13 +61,13 @@ def test_all_kinds_of_files_are_the_same(tmp_path: Path) -> None:
         ("{", r"t.jsonl:1: not JSON"),
         ('{"problem": "p", "answer": 1}\n\n3\n', r"t.jsonl:3: a task is an object"),
         ('{"text": "p", "answer": 1}', r"t.jsonl:1: the row has no problem or question.*it has answer, text"),
-        ('{"problem": "p", "solution": "so 3"}', r"t.jsonl:1: no answer: .*its solution has no box"),
+        ('{"problem": "p", "solution": "so 3"}', r"t.jsonl:1: no answer: .*its solution has no .boxed"),
         ('{"problem": "p", "answer": [1]}', r"t.jsonl:1: the answer is of type list"),
         ('{"problem": "p", "answer": NaN}', r"t.jsonl:1: the answer is nan"),
         ('{"problem": "p", "answer": "#### "}', r"t.jsonl:1: the answer is empty"),
         (
             '{"problem": "p", "answer": 1, "id": 4}\n' * 2,
-            r"t.jsonl:2: t-4 is there twice, first at .*t.jsonl:1",
+            r"t.jsonl:2: duplicate t-4, first at .*t.jsonl:1",
         ),
         ("", r"t.jsonl: no problem"),
     ],
@@ -90,7 +90,7 @@ def test_damaged_archives_and_missing_files_say_what_to_do(tmp_path: Path) -> No
             load_math_tasks(str(tmp_path / name))
 
 
-def test_a_benchmark_has_its_number_of_problems(tmp_path: Path) -> None:
+def test_an_incomplete_benchmark_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "t.jsonl", {"problem": "p", "answer": 1})
     with pytest.raises(MathTaskError, match="aime24 has 30 problems, 1 were found"):
         load_math_tasks("aime24", path=path)
@@ -99,7 +99,7 @@ def test_a_benchmark_has_its_number_of_problems(tmp_path: Path) -> None:
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_the_benchmarks_load_whole(real_data: Path, name: str) -> None:
+def test_the_benchmarks_load_completely(real_data: Path, name: str) -> None:
     tasks = load_math_tasks(name, path=str(real_data / "math" / FILES[name]))
     assert len(tasks) == BENCHMARKS[name].problems
     assert all(task.answer.strip() and task.problem.strip() and task.source == name for task in tasks)

@@ -1,4 +1,4 @@
-"""Extraction, equality over real worker processes, hostile answers, and what becomes of the processes."""
+"""Extraction, equality over real worker processes, hostile answers, and the lifetime of the processes."""
 
 import gzip
 import json
@@ -31,7 +31,7 @@ def verifier() -> Iterator[MathVerifier]:
 
 
 def groups(parent: int | None = None) -> set[int]:
-    """The process groups of the workers under a process; each worker leads one, with the child that judges."""
+    """Return the process groups of a process's workers; each worker leads one, with the child that compares."""
     return {
         process.pid
         for process in psutil.Process(parent).children()
@@ -40,7 +40,7 @@ def groups(parent: int | None = None) -> set[int]:
 
 
 def members(group: set[int]) -> list[int]:
-    """The processes of these groups that still run."""
+    """Return the running processes of these groups."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -85,7 +85,7 @@ def soon(condition: Callable[[], bool], seconds: float = 10) -> bool:
         ("", None),
     ],
 )
-def test_the_last_box_counts_else_what_is_said_to_be_the_answer(completion: str, answer: str | None) -> None:
+def test_the_last_box_counts_else_the_stated_answer(completion: str, answer: str | None) -> None:
     assert extract_answer(completion) == answer
 
 
@@ -196,7 +196,7 @@ def test_importing_the_verifier_imports_no_mathematics() -> None:
 
 
 def hostile(draw: random.Random) -> str:
-    """One answer that tries to hang or break its judge; few of them take until the time is up."""
+    """Return an answer meant to hang or break the verifier; few of them reach the time limit."""
     n = draw.randrange(2, 9)
     kinds = [
         lambda: r"\boxed{" * draw.randrange(1, 300),
@@ -233,7 +233,7 @@ ENDLESS = [
 ]
 
 
-def test_a_thousand_hostile_answers_neither_hang_nor_break_the_judge() -> None:
+def test_a_thousand_hostile_answers_neither_hang_nor_break_the_verifier() -> None:
     draw = random.Random(20251)
     answers = (
         [hostile(draw) for _ in range(991)]
@@ -247,57 +247,57 @@ def test_a_thousand_hostile_answers_neither_hang_nor_break_the_judge() -> None:
     )
     draw.shuffle(answers)
     before = groups()
-    with MathVerifier(seconds=1, workers=2) as judge:
+    with MathVerifier(seconds=1, workers=2) as verifier:
         halves = [(r"\boxed{1/2}", "0.5"), (r"\boxed{1/3}", "0.5")] * 4
-        assert [verdict.resolved for verdict in judge.verify_many(halves)] == [True, False] * 4
+        assert [verdict.resolved for verdict in verifier.verify_many(halves)] == [True, False] * 4
         mine = groups() - before
 
         def timed(answer: str) -> tuple[float, MathVerdict]:
             started = time.monotonic()
-            verdict = judge.verify(answer, "2")
+            verdict = verifier.verify(answer, "2")
             return time.monotonic() - started, verdict
 
         with ThreadPoolExecutor(len(mine)) as pool:
             results = dict(zip(answers, pool.map(timed, answers), strict=True))
         assert max(seconds for seconds, _ in results.values()) < 1 + 2
-        assert {results[answer][1].detail for answer in ENDLESS} == {"no judgement within 1 s"}
+        assert {results[answer][1].detail for answer in ENDLESS} == {"no result within 1 s"}
         assert all("2" in verdict.answer for _, verdict in results.values() if verdict.resolved)
-        assert judge.verify(r"\boxed{2}", "2").resolved is True
-        assert judge.verify(r"\boxed{4/2}", "2").resolved is True
+        assert verifier.verify(r"\boxed{2}", "2").resolved is True
+        assert verifier.verify(r"\boxed{4/2}", "2").resolved is True
         assert groups() - before == mine  # no answer cost a worker
     assert groups() == before
     assert not members(mine)
 
 
-def test_a_hostile_reference_is_no_verdict(verifier: MathVerifier) -> None:
+def test_a_hostile_reference_is_unjudged(verifier: MathVerifier) -> None:
     for gold in ("\ud800", "\0", "{" * 500, "9" * 5000):
         assert verifier.verify(r"\boxed{\frac{1}{2}}", gold).resolved is None, gold[:9]
 
 
-def test_a_killed_worker_is_started_again() -> None:
+def test_a_killed_worker_is_restarted() -> None:
     before = groups()
-    with MathVerifier() as judge:
-        judge.verify(r"\boxed{1/2}", "0.5")
+    with MathVerifier() as verifier:
+        verifier.verify(r"\boxed{1/2}", "0.5")
         (killed,) = groups() - before
         threading.Timer(0.3, os.kill, (killed, signal.SIGKILL)).start()
-        lost = judge.verify(ENDLESS[0], "2")
+        lost = verifier.verify(ENDLESS[0], "2")
         assert (lost.resolved, lost.detail) == (None, "the worker process ended")
-        assert judge.verify(r"\boxed{1/2}", "0.5").resolved is True
+        assert verifier.verify(r"\boxed{1/2}", "0.5").resolved is True
         assert killed not in groups()
         assert not members({killed})
         (idle,) = groups() - before
         psutil.Process(idle).kill()
         psutil.Process(idle).wait()
-        assert judge.verify(r"\boxed{1/2}", "0.5").resolved is True
+        assert verifier.verify(r"\boxed{1/2}", "0.5").resolved is True
 
 
 def test_a_parent_that_is_killed_leaves_no_worker() -> None:
     code = (
         "from environments.math.verifier import MathVerifier\n"
-        "judge = MathVerifier(seconds=60)\n"
-        "judge.verify(r'\\boxed{1/2}', '0.5')\n"
+        "verifier = MathVerifier(seconds=60)\n"
+        "verifier.verify(r'\\boxed{1/2}', '0.5')\n"
         "print('ready', flush=True)\n"
-        "judge.verify(r'\\boxed{9!!!!!}', '2')\n"
+        "verifier.verify(r'\\boxed{9!!!!!}', '2')\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT
@@ -305,18 +305,18 @@ def test_a_parent_that_is_killed_leaves_no_worker() -> None:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "ready\n"
         group = groups(parent.pid)
-        assert soon(lambda: len(members(group)) == 2)  # the worker and the child that judges
+        assert soon(lambda: len(members(group)) == 2)  # the worker and the child that compares
         parent.kill()
     assert soon(lambda: not members(group))
 
 
 def test_many_pairs_over_workers_and_threads_keep_their_order() -> None:
     pairs = [(rf"\boxed{{{n}/2}}", str(n / 2 if n % 3 else n / 2 + 1)) for n in range(40)]
-    with MathVerifier(seconds=20, workers=2) as judge:
+    with MathVerifier(seconds=20, workers=2) as verifier:
         found: dict[int, list[bool | None]] = {}
 
         def ask(name: int) -> None:
-            found[name] = [verdict.resolved for verdict in judge.verify_many(pairs)]
+            found[name] = [verdict.resolved for verdict in verifier.verify_many(pairs)]
 
         threads = [threading.Thread(target=ask, args=(name,)) for name in range(2)]
         for thread in threads:
@@ -349,7 +349,7 @@ SLOW = 132  # of Minerva: an equation of motion that sympy tries to solve for a 
 @pytest.mark.realdata
 def test_agreement_with_the_harness_of_qwen_is_what_the_document_says(real_data: Path) -> None:
     differ: dict[tuple[str, str], int] = {}
-    with MathVerifier(seconds=15, workers=2) as judge:
+    with MathVerifier(seconds=15, workers=2) as verifier:
         for file in sorted((real_data / "math/graded_outputs").glob("*.jsonl.gz")):
             model, name = file.name[:4].rstrip("-T"), file.name.partition("_eval__")[2].partition("__")[0]
             name = name.removesuffix("_math")
@@ -357,7 +357,7 @@ def test_agreement_with_the_harness_of_qwen_is_what_the_document_says(real_data:
             with gzip.open(file, "rt") as lines:
                 rows = [json.loads(line) for line in lines]
             assert len(rows) == len(tasks)
-            verdicts = judge.verify_many([(row["code"][0], tasks[row["idx"]].answer) for row in rows])
+            verdicts = verifier.verify_many([(row["code"][0], tasks[row["idx"]].answer) for row in rows])
             differ[model, name] = 0
             for row, verdict in zip(rows, verdicts, strict=True):
                 key = (model, name, row["idx"])

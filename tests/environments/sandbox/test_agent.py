@@ -1,13 +1,13 @@
-"""The agent's tools over a container: they show what they show anywhere."""
+"""The agent's tools in a container give the same observations as elsewhere."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from environments.failures import BoxExpired, EnvironmentFailure
-from environments.sandbox.agent import FILE_LIMIT, AgentBox
+from environments.failures import EnvironmentFailure, SandboxExpired
+from environments.sandbox.agent import FILE_LIMIT, AgentSandbox
 from environments.sandbox.container import Container, Limits
-from environments.sandbox.local import LocalBox
+from environments.sandbox.local import LocalSandbox
 
 FILES = {
     "pkg/a.py": "x = 1\ny = 2\n",
@@ -68,86 +68,91 @@ CALLS = [
 
 
 @pytest.fixture
-def box(repository_image: str) -> Iterator[AgentBox]:
-    with AgentBox(Container(repository_image, limits=Limits(command_seconds=20))) as box:
-        yield box
+def sandbox(repository_image: str) -> Iterator[AgentSandbox]:
+    with AgentSandbox(Container(repository_image, limits=Limits(command_seconds=20))) as sandbox:
+        yield sandbox
 
 
-def test_every_call_shows_what_the_local_box_shows(image: str) -> None:
-    with LocalBox(FILES) as local, AgentBox(Container(image)) as box:
+def test_every_call_shows_what_the_local_sandbox_shows(image: str) -> None:
+    with LocalSandbox(FILES) as local, AgentSandbox(Container(image)) as sandbox:
         for name, text in FILES.items():
-            box.write(name, text)
+            sandbox.write(name, text)
         for tool, arguments in CALLS:
-            assert box.execute(tool, arguments) == local.execute(tool, arguments), (tool, arguments)
+            assert sandbox.execute(tool, arguments) == local.execute(tool, arguments), (tool, arguments)
         with pytest.raises(RuntimeError, match="used up"):
-            box.execute("bash", {"command": "ls"})
-        assert box.submitted
+            sandbox.execute("bash", {"command": "ls"})
+        assert sandbox.submitted
 
 
 @pytest.mark.parametrize("finishing", ["submit", "task_done", "finish"])
-def test_tools_go_by_other_names_too(box: AgentBox, finishing: str) -> None:
-    assert box.execute("execute_bash", {"command": "cat README"}) == "hello"
+def test_tools_have_aliases(sandbox: AgentSandbox, finishing: str) -> None:
+    assert sandbox.execute("execute_bash", {"command": "cat README"}) == "hello"
     view = {"command": "view", "path": "/testbed/README"}
-    assert box.execute("str_replace_based_edit_tool", view) == box.execute("str_replace_editor", view)
-    assert box.execute(finishing, {}) == "Submitted."
+    assert sandbox.execute("str_replace_based_edit_tool", view) == sandbox.execute("str_replace_editor", view)
+    assert sandbox.execute(finishing, {}) == "Submitted."
 
 
-def test_limits_are_told(repository_image: str) -> None:
-    with AgentBox(Container(repository_image, limits=Limits(command_seconds=1))) as box:
-        shown = box.execute("bash", {"command": "echo begun; sleep 30"})
+def test_a_reached_limit_is_in_the_observation(repository_image: str) -> None:
+    with AgentSandbox(Container(repository_image, limits=Limits(command_seconds=1))) as sandbox:
+        shown = sandbox.execute("bash", {"command": "echo begun; sleep 30"})
         assert shown == "begun\n[stopped: still running after 1 s]"
 
 
-def test_what_is_no_regular_file_is_not_waited_for(box: AgentBox) -> None:
-    box.run("mkfifo pipe; ln -s pipe to-pipe; ln -s /dev/zero endless; ln -s loop loop")
+def test_reading_a_special_file_does_not_block(sandbox: AgentSandbox) -> None:
+    sandbox.run("mkfifo pipe; ln -s pipe to-pipe; ln -s /dev/zero endless; ln -s loop loop")
     for name in ("pipe", "to-pipe", "endless"):
         path = f"/testbed/{name}"
         for call in ({"command": "view"}, {"command": "str_replace", "old_str": "a", "new_str": "b"}):
-            shown = box.execute("str_replace_editor", {**call, "path": path})
+            shown = sandbox.execute("str_replace_editor", {**call, "path": path})
             assert shown == f"ERROR: Cannot read {path}: Invalid argument."
-        assert box.read(name) is None
+        assert sandbox.read(name) is None
         with pytest.raises(OSError, match="not a regular file"):
-            box.write(name, "x")
-    shown = box.execute("str_replace_editor", {"command": "view", "path": "/testbed/loop"})
+            sandbox.write(name, "x")
+    shown = sandbox.execute("str_replace_editor", {"command": "view", "path": "/testbed/loop"})
     assert shown == "ERROR: There is no file or folder /testbed/loop."
 
 
-def test_files_that_are_too_large_are_not_read(box: AgentBox) -> None:
-    box.run(f"head -c {FILE_LIMIT + 1} /dev/zero > big")
-    shown = box.execute("str_replace_editor", {"command": "view", "path": "/testbed/big"})
+def test_files_that_are_too_large_are_not_read(sandbox: AgentSandbox) -> None:
+    sandbox.run(f"head -c {FILE_LIMIT + 1} /dev/zero > big")
+    shown = sandbox.execute("str_replace_editor", {"command": "view", "path": "/testbed/big"})
     assert shown == "ERROR: Cannot read /testbed/big: File too large."
-    assert box.read("big") is None
+    assert sandbox.read("big") is None
 
 
-def test_one_enormous_line_is_cut(box: AgentBox) -> None:
-    box.write("line", "x" * 5_000_000 + "end")
+def test_one_enormous_line_is_cut(sandbox: AgentSandbox) -> None:
+    sandbox.write("line", "x" * 5_000_000 + "end")
     arguments = {"command": "str_replace", "path": "/testbed/line", "old_str": "end", "new_str": "END"}
-    assert len(box.execute("str_replace_editor", arguments)) < 32_000
-    text = box.read("line")
+    assert len(sandbox.execute("str_replace_editor", arguments)) < 32_000
+    text = sandbox.read("line")
     assert text is not None
     assert text.endswith("xEND")
 
 
-def test_observations_are_text_that_can_be_encoded(box: AgentBox) -> None:
-    box.run("printf 'caf\\351\\n' > latin; printf x > $(printf 'n\\351')")
-    shown = box.execute("str_replace_editor", {"command": "view", "path": "/testbed/latin"})
+def test_observations_are_text_that_can_be_encoded(sandbox: AgentSandbox) -> None:
+    sandbox.run("printf 'caf\\351\\n' > latin; printf x > $(printf 'n\\351')")
+    shown = sandbox.execute("str_replace_editor", {"command": "view", "path": "/testbed/latin"})
     assert shown.endswith("1\tcaf\ufffd")
-    box.execute("str_replace_editor", {"command": "view", "path": "/testbed"}).encode()
+    sandbox.execute("str_replace_editor", {"command": "view", "path": "/testbed"}).encode()
 
 
-def test_reading_and_writing_stay_in_the_repository(box: AgentBox) -> None:
-    assert box.read("README") == box.read("/testbed/README") == box.read("pkg/../README") == "hello\n"
-    assert box.read("no") is None
-    assert box.read("pkg") is None
-    assert box.read("data.bin") is None
-    box.write("new/folder/ä.txt", "text\n")
-    assert box.read("new/folder/ä.txt") == "text\n"
+def test_reading_and_writing_stay_in_the_repository(sandbox: AgentSandbox) -> None:
+    assert (
+        sandbox.read("README")
+        == sandbox.read("/testbed/README")
+        == sandbox.read("pkg/../README")
+        == "hello\n"
+    )
+    assert sandbox.read("no") is None
+    assert sandbox.read("pkg") is None
+    assert sandbox.read("data.bin") is None
+    sandbox.write("new/folder/ä.txt", "text\n")
+    assert sandbox.read("new/folder/ä.txt") == "text\n"
     for path in ("../etc/passwd", "/etc/passwd", "", ".", "/testbed2/x"):
-        assert box.read(path) is None
+        assert sandbox.read(path) is None
         with pytest.raises(FileNotFoundError, match="outside of the repository"):
-            box.write(path, "x")
+            sandbox.write(path, "x")
     with pytest.raises(OSError, match="cannot be written"):
-        box.write("README/x", "x")
+        sandbox.write("README/x", "x")
 
 
 def test_the_image_s_python_is_found(image: str) -> None:
@@ -155,46 +160,46 @@ def test_the_image_s_python_is_found(image: str) -> None:
     container.write("/opt/env/bin/python", b"#!/bin/sh\necho the right one\n")
     container.run("chmod +x /opt/env/bin/python")
     container.write("/root/.bashrc", b"echo hello\nexport PATH=/opt/env/bin:$PATH ENV_NAME='a b'\n")
-    with AgentBox(container) as box:
-        assert box.run("python; echo $ENV_NAME").output == "the right one\na b\n"
-        assert box.execute("bash", {"command": "python; pwd"}) == "the right one\n/testbed"
+    with AgentSandbox(container) as sandbox:
+        assert sandbox.run("python; echo $ENV_NAME").output == "the right one\na b\n"
+        assert sandbox.execute("bash", {"command": "python; pwd"}) == "the right one\n/testbed"
 
 
-def test_a_login_that_hangs_or_fails_is_done_without(image: str) -> None:
+def test_a_login_shell_that_hangs_or_fails_is_ignored(image: str) -> None:
     container = Container(image, limits=Limits(command_seconds=2))
     container.write("/root/.bashrc", b"sleep 100\n")
-    with AgentBox(container) as box:
-        assert box.run("echo works").output == "works\n"
+    with AgentSandbox(container) as sandbox:
+        assert sandbox.run("echo works").output == "works\n"
     container = Container(image)
     container.write("/root/.bashrc", b"exit 1\n")
-    with AgentBox(container) as box:
-        assert box.run("echo works").output == "works\n"
+    with AgentSandbox(container) as sandbox:
+        assert sandbox.run("echo works").output == "works\n"
 
 
-def test_when_its_life_is_over_it_says_so_and_gives_what_there_is(repository_image: str) -> None:
-    with AgentBox(Container(repository_image, limits=Limits(box_seconds=4))) as box:
-        box.run("echo 'x = 2' > pkg/a.py")
-        shown = box.execute("bash", {"command": "sleep 60"})
+def test_an_expired_sandbox_raises_and_still_submits(repository_image: str) -> None:
+    with AgentSandbox(Container(repository_image, limits=Limits(sandbox_seconds=4))) as sandbox:
+        sandbox.run("echo 'x = 2' > pkg/a.py")
+        shown = sandbox.execute("bash", {"command": "sleep 60"})
         assert shown.startswith("The command printed nothing.\n[stopped: still running after 3.")
         for call in (
-            lambda: box.execute("bash", {"command": "ls"}),
-            lambda: box.run("ls"),
-            lambda: box.read("README"),
-            lambda: box.write("README", ""),
+            lambda: sandbox.execute("bash", {"command": "ls"}),
+            lambda: sandbox.run("ls"),
+            lambda: sandbox.read("README"),
+            lambda: sandbox.write("README", ""),
         ):
-            with pytest.raises(TimeoutError, match="life of 4 s is over") as caught:
+            with pytest.raises(TimeoutError, match="lifetime of 4 s is over") as caught:
                 call()
-            assert caught.type is BoxExpired
-        assert "+x = 2\n" in box.submission()
+            assert caught.type is SandboxExpired
+        assert "+x = 2\n" in sandbox.submission()
 
 
-def test_a_box_that_is_gone_is_no_observation(box: AgentBox) -> None:
-    box.container.close()
+def test_a_removed_sandbox_raises_environment_failure(sandbox: AgentSandbox) -> None:
+    sandbox.container.close()
     for call in (
-        lambda: box.execute("bash", {"command": "ls"}),
-        lambda: box.execute("str_replace_editor", {"command": "view", "path": "/testbed"}),
-        lambda: box.read("README"),
-        lambda: box.submission(),
+        lambda: sandbox.execute("bash", {"command": "ls"}),
+        lambda: sandbox.execute("str_replace_editor", {"command": "view", "path": "/testbed"}),
+        lambda: sandbox.read("README"),
+        lambda: sandbox.submission(),
     ):
         with pytest.raises(EnvironmentFailure, match="gone"):
             call()

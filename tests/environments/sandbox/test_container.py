@@ -1,4 +1,4 @@
-"""Real containers, and everything that goes wrong in them."""
+"""Real containers, and everything that can go wrong in them."""
 
 import os
 import resource
@@ -15,33 +15,40 @@ from environments.failures import EnvironmentFailure
 from environments.sandbox.container import Container, Limits
 from environments.sandbox.engine import LABEL, connect, remove_leftovers
 from environments.tools.bash import observation
+from harness.config.tables import LimitsTable
+from harness.evaluation.swe.worker import sandbox_limits
 
 MB = 1 << 20
-SMALL = Limits(memory_bytes=128 * MB, pids=64, disk_bytes=200 * MB, command_seconds=20)
+SMALL = Limits(memory_gb=128 / 1024, pids=64, disk_gb=200 / 1024, command_seconds=20)
 
 
 @pytest.fixture
-def box(image: str) -> Iterator[Container]:
+def sandbox(image: str) -> Iterator[Container]:
     with Container(image, limits=SMALL) as container:
         yield container
 
 
-def test_output_comes_in_order_with_the_exit_code(box: Container) -> None:
-    result = box.run("echo one; echo two >&2; echo three; exit 3")
+def test_limits_in_gigabytes_are_exact_bytes() -> None:
+    assert (SMALL.memory_bytes, SMALL.disk_bytes) == (128 * MB, 200 * MB)
+    assert sandbox_limits(LimitsTable(attempt_seconds=7200)) == Limits()
+
+
+def test_output_comes_in_order_with_the_exit_code(sandbox: Container) -> None:
+    result = sandbox.run("echo one; echo two >&2; echo three; exit 3")
     assert (result.output, result.exit_code, result.stopped) == ("one\ntwo\nthree\n", 3, None)
-    assert box.run("pwd").output == "/testbed\n"
-    assert box.run('echo "$WHO"', env={"WHO": "me & you"}).output == "me & you\n"
-    assert box.run("no-such-program").exit_code == 127
+    assert sandbox.run("pwd").output == "/testbed\n"
+    assert sandbox.run('echo "$WHO"', env={"WHO": "me & you"}).output == "me & you\n"
+    assert sandbox.run("no-such-program").exit_code == 127
 
 
-def test_binary_output_is_text_with_marks(box: Container) -> None:
-    result = box.run("printf 'a\\377\\000b'")
+def test_undecodable_output_becomes_replacement_characters(sandbox: Container) -> None:
+    result = sandbox.run("printf 'a\\377\\000b'")
     assert result.output == "a\ufffd\0b"
 
 
 def test_long_output_keeps_head_and_tail(image: str) -> None:
-    with Container(image, limits=Limits(output_chars=100)) as box:
-        text = box.run("seq 1 100000").output
+    with Container(image, limits=Limits(output_chars=100)) as sandbox:
+        text = sandbox.run("seq 1 100000").output
     assert text.startswith("1\n2\n3\n")
     assert text.endswith("\n99999\n100000\n")
     assert "bytes left out]" in text
@@ -50,120 +57,120 @@ def test_long_output_keeps_head_and_tail(image: str) -> None:
 
 def test_a_gigabyte_of_output_costs_no_memory(image: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with Container(image, limits=Limits(output_bytes=1 << 30, command_seconds=120)) as box:
-        result = box.run("yes | head -c 2000000000")
+    with Container(image, limits=Limits(output_bytes=1 << 30, command_seconds=120)) as sandbox:
+        result = sandbox.run("yes | head -c 2000000000")
         assert (result.exit_code, result.stopped) == (None, "output")
         assert "printed too much" in observation(result, timeout=120)
-        assert box.run("echo fine").output == "fine\n"
+        assert sandbox.run("echo fine").output == "fine\n"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kilobytes
 
 
-def test_an_endless_command_is_stopped_with_all_its_children(box: Container) -> None:
+def test_an_endless_command_is_stopped_with_all_its_children(sandbox: Container) -> None:
     started = time.monotonic()
-    result = box.run("echo begun; setsid sleep 777 & sleep 777", timeout=2)
+    result = sandbox.run("echo begun; setsid sleep 777 & sleep 777", timeout=2)
     assert (result.output, result.exit_code, result.stopped) == ("begun\n", None, "time")
     assert time.monotonic() - started < 15
-    assert "sleep\000777" not in box.run("cat /proc/[0-9]*/cmdline").output
+    assert "sleep\000777" not in sandbox.run("cat /proc/[0-9]*/cmdline").output
 
 
-def test_files_stay_when_a_command_is_stopped(box: Container) -> None:
-    box.run("echo kept > /testbed/a; sleep 100", timeout=1)
-    assert box.read("a") == b"kept\n"
+def test_files_stay_when_a_command_is_stopped(sandbox: Container) -> None:
+    sandbox.run("echo kept > /testbed/a; sleep 100", timeout=1)
+    assert sandbox.read("a") == b"kept\n"
 
 
-def test_a_background_process_does_not_hold_the_call(box: Container) -> None:
+def test_a_background_process_does_not_block_the_call(sandbox: Container) -> None:
     started = time.monotonic()
-    result = box.run("echo started; sleep 60 &")
+    result = sandbox.run("echo started; sleep 60 &")
     assert (result.output, result.exit_code) == ("started\n", 0)
     assert time.monotonic() - started < 15
 
 
-def test_a_fork_bomb_is_stopped_and_the_box_goes_on(box: Container) -> None:
-    result = box.run("bomb() { bomb | bomb & }; bomb; sleep 100", timeout=3)
+def test_a_fork_bomb_is_stopped_and_the_sandbox_survives(sandbox: Container) -> None:
+    result = sandbox.run("bomb() { bomb | bomb & }; bomb; sleep 100", timeout=3)
     assert result.exit_code != 0
-    assert box.run("echo alive").output == "alive\n"
+    assert sandbox.run("echo alive").output == "alive\n"
 
 
-def test_processes_that_outlive_their_command_do_not_keep_the_next_from_running(box: Container) -> None:
+def test_leftover_processes_do_not_block_the_next_command(sandbox: Container) -> None:
     fill = "import os, time\nwhile True:\n  try: os.fork() or time.sleep(100)\n  except OSError: break"
-    box.run(f"setsid python3 -c '{fill}' > /dev/null 2>&1 &")
+    sandbox.run(f"setsid python3 -c '{fill}' > /dev/null 2>&1 &")
     deadline = time.monotonic() + 30  # seconds to start 63 processes on a busy machine
-    while len(connect().api.top(box.name)["Processes"]) < SMALL.pids - 1:
-        assert time.monotonic() < deadline, "the box never filled up"
+    while len(connect().api.top(sandbox.name)["Processes"]) < SMALL.pids - 1:
+        assert time.monotonic() < deadline, "the sandbox never filled up"
         time.sleep(0.2)
-    assert box.run("echo alive").output == "alive\n"
+    assert sandbox.run("echo alive").output == "alive\n"
 
 
-def test_a_box_cannot_be_ended_from_inside_and_keeps_no_zombies(box: Container) -> None:
-    assert box.run("kill -9 -1; kill -9 1; echo still").output == "still\n"
-    box.run("for i in $(seq 200); do (sleep 0.1 & ) ; done; sleep 1")
-    assert box.run("grep -l '^State:.Z' /proc/[0-9]*/status | wc -l").output == "0\n"
+def test_a_sandbox_cannot_be_ended_from_inside_and_keeps_no_zombies(sandbox: Container) -> None:
+    assert sandbox.run("kill -9 -1; kill -9 1; echo still").output == "still\n"
+    sandbox.run("for i in $(seq 200); do (sleep 0.1 & ) ; done; sleep 1")
+    assert sandbox.run("grep -l '^State:.Z' /proc/[0-9]*/status | wc -l").output == "0\n"
 
 
-def test_a_memory_bomb_is_a_failed_command(box: Container) -> None:
-    result = box.run("python3 -c 'x = bytearray(10**9)'; echo $?")
+def test_a_memory_bomb_is_a_failed_command(sandbox: Container) -> None:
+    result = sandbox.run("python3 -c 'x = bytearray(10**9)'; echo $?")
     assert result.output.strip().endswith("137") or "MemoryError" in result.output
-    assert box.run("python3 -c 'x = bytearray(10**9)'").exit_code == 137
-    assert box.run("echo alive").output == "alive\n"
+    assert sandbox.run("python3 -c 'x = bytearray(10**9)'").exit_code == 137
+    assert sandbox.run("echo alive").output == "alive\n"
 
 
-def test_a_disk_filler_is_stopped(box: Container) -> None:
-    one = box.run("head -c 400M /dev/zero > /testbed/big; echo $?")
+def test_a_disk_filler_is_stopped(sandbox: Container) -> None:
+    one = sandbox.run("head -c 400M /dev/zero > /testbed/big; echo $?")
     assert one.output.strip() != "0"
-    assert int(box.run("stat -c %s big").output) == 200 * MB
-    many = box.run("while :; do head -c 50M /dev/zero > /testbed/f$RANDOM; sleep 0.2; done", timeout=60)
+    assert int(sandbox.run("stat -c %s big").output) == 200 * MB
+    many = sandbox.run("while :; do head -c 50M /dev/zero > /testbed/f$RANDOM; sleep 0.2; done", timeout=60)
     assert many.stopped == "disk"
     assert "wrote too much" in observation(many, timeout=60)
 
 
-def test_there_is_no_network_and_nothing_of_the_host(box: Container) -> None:
-    assert box.run("ls /sys/class/net").output.split() == ["lo"]
+def test_there_is_no_network_and_nothing_of_the_host(sandbox: Container) -> None:
+    assert sandbox.run("ls /sys/class/net").output.split() == ["lo"]
     code = "import socket; socket.create_connection(('1.1.1.1', 80), 3)"
-    assert "unreachable" in box.run(f'python3 -c "{code}"').output
-    assert box.run("ls /var/run/docker.sock").exit_code != 0
-    assert box.run("mount -t tmpfs none /mnt").exit_code != 0
-    assert box.run("mknod /dev/x b 8 0").exit_code != 0
-    status = box.run("cat /proc/self/status").output
+    assert "unreachable" in sandbox.run(f'python3 -c "{code}"').output
+    assert sandbox.run("ls /var/run/docker.sock").exit_code != 0
+    assert sandbox.run("mount -t tmpfs none /mnt").exit_code != 0
+    assert sandbox.run("mknod /dev/x b 8 0").exit_code != 0
+    status = sandbox.run("cat /proc/self/status").output
     assert "NoNewPrivs:\t1" in status
     assert "Seccomp:\t2" in status
     ours = {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()}
-    theirs = {line.split()[1] for line in box.run("cat /proc/mounts").output.splitlines()}
+    theirs = {line.split()[1] for line in sandbox.run("cat /proc/mounts").output.splitlines()}
     assert not {path for path in theirs & ours if path.startswith(("/home", "/work", "/tmp", "/root"))}
 
 
 @pytest.mark.parametrize("path", ["-n", "a b/c\nd", "'\"$(touch /testbed/evil)", "deep/er/ä.txt", "/tmp/x"])
-def test_any_path_is_only_a_path(box: Container, path: str) -> None:
-    box.write(path, b"\0\xff\n")
-    assert box.read(path) == b"\0\xff\n"
-    assert box.read("evil") is None
-    box.write(path, b"")
-    assert box.read(path) == b""
+def test_paths_are_never_interpreted(sandbox: Container, path: str) -> None:
+    sandbox.write(path, b"\0\xff\n")
+    assert sandbox.read(path) == b"\0\xff\n"
+    assert sandbox.read("evil") is None
+    sandbox.write(path, b"")
+    assert sandbox.read(path) == b""
 
 
-def test_links_stay_inside_the_box(box: Container) -> None:
-    box.run("ln -s /etc/hostname link; ln -s ../../../../../../etc/shadow up")
-    assert box.read("link") != Path("/etc/hostname").read_bytes()
-    box.write("link", b"changed")
-    assert box.read("/etc/hostname") == b"changed"
+def test_links_stay_inside_the_sandbox(sandbox: Container) -> None:
+    sandbox.run("ln -s /etc/hostname link; ln -s ../../../../../../etc/shadow up")
+    assert sandbox.read("link") != Path("/etc/hostname").read_bytes()
+    sandbox.write("link", b"changed")
+    assert sandbox.read("/etc/hostname") == b"changed"
     with pytest.raises(OSError, match="cannot be written"):
-        box.write("/proc/version", b"x")
+        sandbox.write("/proc/version", b"x")
 
 
-def test_large_files_go_in_and_out(box: Container) -> None:
+def test_large_files_go_in_and_out(sandbox: Container) -> None:
     data = os.urandom(8 * MB)
-    box.write("big", data)
-    assert box.read("big") == data
+    sandbox.write("big", data)
+    assert sandbox.read("big") == data
     with pytest.raises(ValueError, match="larger than"):
-        box.read("big", limit=MB)
+        sandbox.read("big", limit=MB)
 
 
-def test_the_life_of_a_box_is_limited(image: str) -> None:
-    with Container(image, limits=Limits(box_seconds=1)) as box:
+def test_the_lifetime_of_a_sandbox_is_limited(image: str) -> None:
+    with Container(image, limits=Limits(sandbox_seconds=1)) as sandbox:
         time.sleep(1)
-        assert box.run("echo late").stopped == "time"
+        assert sandbox.run("echo late").stopped == "time"
 
 
-def test_no_engine(monkeypatch: pytest.MonkeyPatch, image: str) -> None:
+def test_a_missing_engine_is_an_environment_failure(monkeypatch: pytest.MonkeyPatch, image: str) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///no/such.sock")
     connect.cache_clear()
     try:
@@ -173,37 +180,37 @@ def test_no_engine(monkeypatch: pytest.MonkeyPatch, image: str) -> None:
         connect.cache_clear()
 
 
-def test_no_image(image: str) -> None:
+def test_a_missing_image_is_an_environment_failure(image: str) -> None:
     with pytest.raises(EnvironmentFailure, match=r"the image is not on this machine.*no/such-image"):
         Container("no/such-image:1")
 
 
-def test_removed_from_outside_between_and_during_commands(image: str) -> None:
-    with Container(image) as box:
-        connect().containers.get(box.name).remove(force=True)
+def test_removal_from_outside_is_an_environment_failure(image: str) -> None:
+    with Container(image) as sandbox:
+        connect().containers.get(sandbox.name).remove(force=True)
         with pytest.raises(EnvironmentFailure, match="gone"):
-            box.run("true")
-    with Container(image) as box:
-        subprocess.Popen(["sh", "-c", f"sleep 2; docker rm -f {box.name} > /dev/null"])
+            sandbox.run("true")
+    with Container(image) as sandbox:
+        subprocess.Popen(["sh", "-c", f"sleep 2; docker rm -f {sandbox.name} > /dev/null"])
         with pytest.raises(EnvironmentFailure):
-            box.run("sleep 60")
+            sandbox.run("sleep 60")
 
 
-def test_stopped_from_outside_is_no_failed_command(image: str) -> None:
-    with Container(image) as box:
-        subprocess.Popen(["sh", "-c", f"sleep 2; docker kill {box.name} > /dev/null"])
+def test_a_stop_from_outside_is_not_a_failed_command(image: str) -> None:
+    with Container(image) as sandbox:
+        subprocess.Popen(["sh", "-c", f"sleep 2; docker kill {sandbox.name} > /dev/null"])
         with pytest.raises(EnvironmentFailure, match="stopped while a command ran"):
-            box.run("sleep 60")
+            sandbox.run("sleep 60")
 
 
 SCRIPT = """
 import sys, threading, time
-from environments.container import Container
-boxes = [Container(sys.argv[1]) for _ in range(2)]
+from environments.sandbox.container import Container
+sandboxes = [Container(sys.argv[1]) for _ in range(2)]
 def work():
-    with Container(sys.argv[1]) as box:
+    with Container(sys.argv[1]) as sandbox:
         print("up", flush=True)
-        box.run("sleep 100")
+        sandbox.run("sleep 100")
 threading.Thread(target=work, daemon=True).start()
 while True:
     time.sleep(0.1)
@@ -234,8 +241,8 @@ def test_a_signal_leaves_no_container(process: subprocess.Popen[str], number: in
     assert containers_of(process.pid) == []
 
 
-def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_are_not(
-    process: subprocess.Popen[str], box: Container
+def test_containers_of_dead_processes_are_removed_and_of_living_ones_kept(
+    process: subprocess.Popen[str], sandbox: Container
 ) -> None:
     process.kill()
     process.wait()
@@ -243,4 +250,4 @@ def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_are_not(
     assert len(left) == 3
     assert set(left) <= set(remove_leftovers())
     assert containers_of(process.pid) == []
-    assert box.run("echo here").output == "here\n"
+    assert sandbox.run("echo here").output == "here\n"

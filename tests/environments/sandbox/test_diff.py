@@ -1,4 +1,4 @@
-"""The patch is right whatever was done to git in the agent's box."""
+"""The patch is correct regardless of the state of git in the agent's sandbox."""
 
 from collections.abc import Iterator
 
@@ -18,14 +18,14 @@ FILES = (
 
 
 @pytest.fixture
-def box(repository_image: str) -> Iterator[Container]:
+def sandbox(repository_image: str) -> Iterator[Container]:
     with Container(repository_image, limits=LIMITS) as container:
         yield container
 
 
 @pytest.fixture(scope="module")
 def plain(repository_image: str) -> str:
-    """The patch of CHANGE where nobody touched git."""
+    """Return the patch of CHANGE with git untouched."""
     with Container(repository_image, limits=LIMITS) as container:
         container.run(CHANGE)
         patch = submission(container)
@@ -35,8 +35,8 @@ def plain(repository_image: str) -> str:
     return patch
 
 
-def test_nothing_changed_is_no_patch(box: Container) -> None:
-    assert submission(box) == ""
+def test_no_change_is_an_empty_patch(sandbox: Container) -> None:
+    assert submission(sandbox) == ""
 
 
 FILL = """
@@ -80,21 +80,21 @@ TRICKS = {
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-def test_tricks_with_git_change_nothing(box: Container, plain: str, trick: str) -> None:
-    box.run(CHANGE + TRICKS[trick], timeout=10)
-    assert submission(box) == plain
-    assert box.read("/tmp/ran") is None
+def test_tricks_with_git_change_nothing(sandbox: Container, plain: str, trick: str) -> None:
+    sandbox.run(CHANGE + TRICKS[trick], timeout=10)
+    assert submission(sandbox) == plain
+    assert sandbox.read("/tmp/ran") is None
 
 
-def test_attributes_of_the_agent_do_not_hide_or_change_anything(box: Container, plain: str) -> None:
-    box.run(
+def test_the_agents_attributes_do_not_hide_or_change_anything(sandbox: Container, plain: str) -> None:
+    sandbox.run(
         CHANGE + "echo '*.py -diff -text binary ident filter=x working-tree-encoding=UTF-16' > .gitattributes"
     )
-    assert plain.removeprefix("diff --git") in submission(box)
+    assert plain.removeprefix("diff --git") in submission(sandbox)
 
 
-def test_the_patch_makes_the_same_files(box: Container, repository_image: str) -> None:
-    box.run(r"""
+def test_the_patch_reproduces_the_files(sandbox: Container, repository_image: str) -> None:
+    sandbox.run(r"""
         printf 'x = 1\r\ny = 2' > pkg/a.py; printf 'a\000c\377' > data.bin; printf 'one\r\nTWO\r\n' > crlf.txt
         printf 'one\r\nTWO\r\n' > run.bat; printf '\377\376 latin \351\n' > latin.dat
         head -c 100000 /dev/urandom > new.bin
@@ -102,53 +102,55 @@ def test_the_patch_makes_the_same_files(box: Container, repository_image: str) -
         echo 1 > 'a b'; echo 2 > -n; echo 3 > "$(printf 'new\nline\t"q"')"; echo 4 > ä; echo 5 > build/kept
         git mv README READ-ME; mv pkg package
     """)
-    patch = submission(box)
+    patch = submission(sandbox)
     assert "GIT binary patch" in patch
-    wanted = box.run(FILES).output
-    with Container(repository_image) as judge:
-        judge.write("/tmp/patch", patch.encode("utf-8", errors="surrogateescape"))
-        applied = judge.run("git apply --verbose /tmp/patch")
+    wanted = sandbox.run(FILES).output
+    with Container(repository_image) as fresh:
+        fresh.write("/tmp/patch", patch.encode("utf-8", errors="surrogateescape"))
+        applied = fresh.run("git apply --verbose /tmp/patch")
         assert applied.exit_code == 0, applied.output
-        assert judge.run(FILES).output == wanted
+        assert fresh.run(FILES).output == wanted
 
 
-def test_what_is_ignored_is_left_out_and_what_git_refuses_does_not_spoil_the_rest(
-    box: Container, plain: str
+def test_ignored_files_are_excluded_and_files_git_refuses_do_not_spoil_the_rest(
+    sandbox: Container, plain: str
 ) -> None:
-    box.run(
+    sandbox.run(
         CHANGE
         + "echo x > pkg/a.pyc; echo x > build/new; echo x > 'git~1'; mkfifo pipe; mkdir .GIT; echo x > .GIT/x"
     )
-    assert submission(box) == plain
+    assert submission(sandbox) == plain
 
 
-def test_too_much_to_submit_is_told(box: Container, monkeypatch: pytest.MonkeyPatch) -> None:
-    box.run("head -c 3000000 /dev/urandom > big")
+def test_an_oversized_submission_is_an_error(sandbox: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.run("head -c 3000000 /dev/urandom > big")
     monkeypatch.setattr(module, "PATCH_LIMIT", 1_000_000)
     with pytest.raises(UnusableSubmission, match="patch is larger than 1000000 bytes"):
-        submission(box)
+        submission(sandbox)
     monkeypatch.setattr(module, "_FILES_LIMIT", 2_000_000)
     with pytest.raises(UnusableSubmission, match="holds more than 2000000 bytes"):
-        submission(box)
+        submission(sandbox)
 
 
 @pytest.mark.parametrize("ruin", ["rm $(command -v tar bash)", "rm -rf --no-preserve-root /usr"])
-def test_a_box_in_ruins_still_has_its_files(box: Container, plain: str, ruin: str) -> None:
-    box.run(CHANGE + ruin)
-    assert submission(box) == plain
+def test_a_destroyed_sandbox_still_submits_its_files(sandbox: Container, plain: str, ruin: str) -> None:
+    sandbox.run(CHANGE + ruin)
+    assert submission(sandbox) == plain
 
 
-def test_no_files_are_left_is_a_patch_too(box: Container) -> None:
-    box.run("rm -rf /testbed")
-    patch = submission(box)
+def test_removing_all_files_is_a_patch(sandbox: Container) -> None:
+    sandbox.run("rm -rf /testbed")
+    patch = submission(sandbox)
     assert patch.count("deleted file mode") == patch.count("diff --git") == 11
-    assert box.run("mkdir /testbed; pwd").output.endswith("No such file or directory\n/\n")
-    assert box.run("pwd").output == "/testbed\n"
+    assert sandbox.run("mkdir /testbed; pwd").output.endswith("No such file or directory\n/\n")
+    assert sandbox.run("pwd").output == "/testbed\n"
 
 
-def test_a_box_that_is_gone_or_an_image_without_git_is_not(box: Container, image: str) -> None:
-    box.close()
+def test_a_removed_sandbox_or_an_image_without_git_is_an_environment_failure(
+    sandbox: Container, image: str
+) -> None:
+    sandbox.close()
     with pytest.raises(EnvironmentFailure, match="gone"):
-        submission(box)
-    with Container(image) as bare, pytest.raises(EnvironmentFailure, match="git cannot tell its state"):
+        submission(sandbox)
+    with Container(image) as bare, pytest.raises(EnvironmentFailure, match="git cannot read its state"):
         submission(bare)

@@ -21,7 +21,7 @@ from environments.sandbox.engine import LABEL, connect, remove_leftovers
 
 @pytest.fixture
 def other_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """DOCKER_HOST names this socket, at which nothing is yet."""
+    """Return the socket named by DOCKER_HOST, at which nothing listens yet."""
     path = tmp_path / "engine.sock"
     monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
     connect.cache_clear()
@@ -29,7 +29,9 @@ def other_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pa
     connect.cache_clear()
 
 
-def test_an_engine_that_does_not_answer(other_engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unresponsive_engine_is_an_environment_failure(
+    other_engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engine, "_FIRST_TIMEOUT", 1)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(other_engine))
@@ -41,7 +43,7 @@ def test_an_engine_that_does_not_answer(other_engine: Path, monkeypatch: pytest.
 
 
 def answer(path: Path, status: str) -> threading.Thread:
-    """An engine that is up and fails at everything."""
+    """Serve an engine that is up and fails at everything."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(path))
     server.listen()
@@ -67,60 +69,62 @@ def answer(path: Path, status: str) -> threading.Thread:
     return thread
 
 
-def test_an_engine_with_an_error_of_its_own(other_engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_engine_is_an_environment_failure(
+    other_engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("environments.sandbox.container.engine_cpus", lambda: 2)
     answer(other_engine, "500 Internal Server Error")
     with pytest.raises(EnvironmentFailure, match="no space left on device"):
         Container("any/image:1")
 
 
-def test_more_cores_than_the_engine_has_are_as_many_as_it_has(image: str) -> None:
-    with Container(image, limits=Limits(cpus=10_000)) as box:
-        assert box.run("echo fine").output == "fine\n"
+def test_cpus_are_capped_at_the_engines_cores(image: str) -> None:
+    with Container(image, limits=Limits(cpus=10_000)) as sandbox:
+        assert sandbox.run("echo fine").output == "fine\n"
 
 
 def test_output_is_not_lost_when_this_process_is_slow(image: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine's answer and the first output then come at once (and the SDK drops what it has read of it)."""
+    """The engine's response and the first output then arrive together (and the SDK drops what it has read)."""
     begin = http.client.HTTPResponse.begin
 
     def slow(self: http.client.HTTPResponse) -> None:
         time.sleep(0.2)
         begin(self)
 
-    with Container(image) as box:
+    with Container(image) as sandbox:
         monkeypatch.setattr(http.client.HTTPResponse, "begin", slow)
-        assert box.run("echo first; sleep 1; echo last").output == "first\nlast\n"
-        assert box.run("seq 20000").output.startswith("1\n2\n3\n")
+        assert sandbox.run("echo first; sleep 1; echo last").output == "first\nlast\n"
+        assert sandbox.run("seq 20000").output.startswith("1\n2\n3\n")
 
 
-def test_the_last_words_of_a_command_are_heard_over_what_it_left_running(image: str) -> None:
-    with Container(image) as box:
+def test_final_output_is_not_lost_with_a_busy_background_process(image: str) -> None:
+    with Container(image) as sandbox:
         for _ in range(2):
-            result = box.run("(while :; do sleep 0.05; done) & sleep 0.5; echo last; exit 3")
+            result = sandbox.run("(while :; do sleep 0.05; done) & sleep 0.5; echo last; exit 3")
             assert (result.output, result.exit_code) == ("last\n", 3)
 
 
-def test_no_signal_from_inside_ends_the_box(image: str) -> None:
-    with Container(image) as box:
-        box.run("for number in $(seq 64); do kill -$number 1; done")
-        box.run("for pid in /proc/[0-9]*; do kill -9 ${pid#/proc/}; done")
-        assert box.run("echo alive").output == "alive\n"
+def test_no_signal_from_inside_ends_the_sandbox(image: str) -> None:
+    with Container(image) as sandbox:
+        sandbox.run("for number in $(seq 64); do kill -$number 1; done")
+        sandbox.run("for pid in /proc/[0-9]*; do kill -9 ${pid#/proc/}; done")
+        assert sandbox.run("echo alive").output == "alive\n"
 
 
-def test_a_box_without_its_shell_is_the_doing_of_who_removed_it(image: str) -> None:
-    with Container(image) as box:
-        box.run("rm /bin/bash")
-        result = box.run("echo hi")
+def test_a_removed_shell_is_a_failed_command(image: str) -> None:
+    with Container(image) as sandbox:
+        sandbox.run("rm /bin/bash")
+        result = sandbox.run("echo hi")
         assert result.exit_code == 126
         assert "not found" in result.output
 
 
-def test_rights_cannot_be_regained(image: str) -> None:
-    with Container(image) as box:
-        box.run("cp $(command -v python3) /tmp/root; chmod u+s /tmp/root")
+def test_privileges_cannot_be_regained(image: str) -> None:
+    with Container(image) as sandbox:
+        sandbox.run("cp $(command -v python3) /tmp/root; chmod u+s /tmp/root")
         become = "import os; os.setgid(65534); os.setuid(65534); os.execv('/tmp/root', ['root', '-c', %r])"
         script = "import os; print(os.geteuid())"
-        assert box.run(f'python3 -c "{become % script}"').output == "65534\n"
+        assert sandbox.run(f'python3 -c "{become % script}"').output == "65534\n"
         for refused in (
             "mount -o remount,rw /proc/sys",
             "echo 1 > /proc/sys/kernel/sysrq",
@@ -130,25 +134,25 @@ def test_rights_cannot_be_regained(image: str) -> None:
             "date -s 2000-01-01",
             "nsenter --target 1 --mount true",
         ):
-            assert box.run(refused).exit_code != 0, refused
+            assert sandbox.run(refused).exit_code != 0, refused
 
 
-# Boxes at work in threads that do not end by themselves, as an evaluation has them; the main thread only connects.
+# Busy sandboxes in threads that do not end by themselves, as in an evaluation; the main thread only connects.
 SCRIPT = """
 import os, signal, sys, threading, time
-from environments.container import Container
-from environments.engine import connect
+from environments.sandbox.container import Container
+from environments.sandbox.engine import connect
 {before}
 connect()
 ready = threading.Barrier(4)
 def work():
-    with Container(sys.argv[1]) as box:
+    with Container(sys.argv[1]) as sandbox:
         ready.wait()  # a signal in the main thread's own wait would leave the others in theirs
         os.write(1, b"up\\n")  # in one piece: three threads say it
-        box.run("sleep 100")
-    with Container(sys.argv[1]) as box:
-        print("a new box", flush=True)
-        box.run("sleep 100")
+        sandbox.run("sleep 100")
+    with Container(sys.argv[1]) as sandbox:
+        print("a new sandbox", flush=True)
+        sandbox.run("sleep 100")
 for _ in range(3):
     threading.Thread(target=work).start()
 ready.wait()
@@ -163,7 +167,7 @@ def containers_of(pid: int) -> list[str]:
 
 
 def start(image: str, *, before: str = "", after: str = "time.sleep(100)") -> "subprocess.Popen[str]":
-    """A process with three boxes at work."""
+    """Start a process with three busy sandboxes."""
     command = [sys.executable, "-c", SCRIPT.format(before=before, after=after), image]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -175,17 +179,17 @@ def start(image: str, *, before: str = "", after: str = "time.sleep(100)") -> "s
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_ends_the_process_and_its_boxes(image: str, number: int, code: int) -> None:
+def test_a_signal_ends_the_process_and_its_sandboxes(image: str, number: int, code: int) -> None:
     process = start(image)
     process.send_signal(number)
     output, errors = process.communicate(timeout=30)
     assert containers_of(process.pid) == []
     assert process.returncode == code, errors
     assert output == ""
-    assert errors.count("EnvironmentFailure: ") == 3  # no thread got another box
+    assert errors.count("EnvironmentFailure: ") == 3  # no thread got another sandbox
 
 
-def test_who_handles_a_signal_keeps_its_boxes(image: str) -> None:
+def test_a_process_that_handles_a_signal_keeps_its_sandboxes(image: str) -> None:
     before = "signal.signal(signal.SIGTERM, lambda *_: print('noted', flush=True))"
     process = start(image, before=before)
     process.terminate()
@@ -197,7 +201,7 @@ def test_who_handles_a_signal_keeps_its_boxes(image: str) -> None:
     assert containers_of(process.pid) == []
 
 
-def test_a_forked_child_ends_by_itself_alone(image: str) -> None:
+def test_a_forked_child_leaves_its_parents_sandboxes(image: str) -> None:
     after = """
 child = os.fork()
 if not child:
@@ -216,14 +220,14 @@ time.sleep(100)
     assert containers_of(process.pid) == []
 
 
-def test_the_end_of_a_process_that_forgot_its_boxes(image: str) -> None:
+def test_sandboxes_that_were_not_closed_are_removed_at_exit(image: str) -> None:
     script = "import sys; from environments.sandbox.container import Container; Container(sys.argv[1])"
     process = subprocess.Popen([sys.executable, "-c", script, image])
     assert process.wait(timeout=60) == 0
     assert containers_of(process.pid) == []
 
 
-def test_only_what_dead_processes_of_this_machine_left_is_removed(image: str) -> None:
+def test_only_leftovers_of_this_machines_dead_processes_are_removed(image: str) -> None:
     process = start(image)
     process.kill()
     process.communicate()
@@ -246,7 +250,7 @@ def test_only_what_dead_processes_of_this_machine_left_is_removed(image: str) ->
         assert own.run("echo here").output == "here\n"
 
 
-def test_a_process_id_that_is_used_again_is_another_process() -> None:
+def test_a_reused_process_id_is_another_process() -> None:
     own = engine.own_labels()[LABEL]
     assert not engine._is_dead(own)
     assert engine._is_dead(f"{os.getpid()}:1")

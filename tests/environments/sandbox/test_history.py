@@ -1,4 +1,4 @@
-"""What came after the task is gone from a repository, and that it is gone is proved."""
+"""The history after a task's base commit is removed from a repository, and the removal is proved."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import pytest
 
 from environments.failures import EnvironmentFailure
 from environments.sandbox.container import Container, Limits
-from environments.sandbox.history import remove_future
+from environments.sandbox.history import strip_future_commits
 
 GIT = """
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
@@ -40,21 +40,21 @@ SECRETS = ("fix", "later", "feature", "loose-secret", "stashed", "release 2", "t
 
 
 @pytest.fixture
-def box(image: str) -> Iterator[Container]:
+def sandbox(image: str) -> Iterator[Container]:
     with Container(image, limits=Limits(command_seconds=60)) as container:
         yield container
 
 
-def done(box: Container, command: str) -> str:
-    result = box.run(command)
+def done(sandbox: Container, command: str) -> str:
+    result = sandbox.run(command)
     assert result.exit_code == 0, result.output
     return result.output.strip()
 
 
-def contents(box: Container) -> str:
-    """Every object that is in the store, in plain."""
+def contents(sandbox: Container) -> str:
+    """Return every object in the store as plain text."""
     return done(
-        box,
+        sandbox,
         "git cat-file --batch-all-objects --batch-check='%(objectname) %(objecttype)' | "
         "while read -r name type; do echo $type; git cat-file -p $name; done",
     )
@@ -69,87 +69,91 @@ PACKINGS = {
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_nothing_of_the_future_is_left(box: Container, packing: str) -> None:
-    base = done(box, HISTORY).splitlines()[-1]
-    done(box, PACKINGS[packing])
-    found = contents(box)
+def test_no_history_after_the_base_commit_is_left(sandbox: Container, packing: str) -> None:
+    base = done(sandbox, HISTORY).splitlines()[-1]
+    done(sandbox, PACKINGS[packing])
+    found = contents(sandbox)
     assert all(secret in found for secret in SECRETS)
-    before = done(box, "git status --porcelain; git rev-parse HEAD; git symbolic-ref HEAD; cat one new base")
+    before = done(
+        sandbox, "git status --porcelain; git rev-parse HEAD; git symbolic-ref HEAD; cat one new base"
+    )
 
-    report = remove_future(box, base)
+    report = strip_future_commits(sandbox, base)
 
     assert (
-        done(box, "git status --porcelain; git rev-parse HEAD; git symbolic-ref HEAD; cat one new base")
+        done(sandbox, "git status --porcelain; git rev-parse HEAD; git symbolic-ref HEAD; cat one new base")
         == before
     )
-    left = contents(box)
+    left = contents(sandbox)
     assert not [secret for secret in SECRETS if f"{secret}\n" in left]
-    assert done(box, "git log --all --reflog --format=%s").split() == ["SWE-bench", "base", "one"]
-    assert done(box, "git for-each-ref --format='%(refname)'").split() == [
+    assert done(sandbox, "git log --all --reflog --format=%s").split() == ["SWE-bench", "base", "one"]
+    assert done(sandbox, "git for-each-ref --format='%(refname)'").split() == [
         "refs/heads/main",
         "refs/tags/lightweight",
         "refs/tags/v1",
     ]
-    assert done(box, "git describe --tags --abbrev=0") == "lightweight"
-    assert done(box, "git remote; git stash list; git reflog; ls /elsewhere 2>/dev/null || :") == ""
-    assert done(box, "git fsck --full --strict --no-dangling") == ""
-    assert report.head == done(box, "git rev-parse HEAD")
+    assert done(sandbox, "git describe --tags --abbrev=0") == "lightweight"
+    assert done(sandbox, "git remote; git stash list; git reflog; ls /elsewhere 2>/dev/null || :") == ""
+    assert done(sandbox, "git fsck --full --strict --no-dangling") == ""
+    assert report.head == done(sandbox, "git rev-parse HEAD")
     assert (report.after.commits, report.after.references) == (3, 3)
     assert report.before.commits > 8
     assert report.before.references > 8
-    assert report.after.objects == int(done(box, "git cat-file --batch-all-objects --batch-check | wc -l"))
-    assert remove_future(box, base).after == report.after  # nothing to do
+    assert report.after.objects == int(
+        done(sandbox, "git cat-file --batch-all-objects --batch-check | wc -l")
+    )
+    assert strip_future_commits(sandbox, base).after == report.after  # nothing to do
 
 
-def test_borrowed_objects_are_removed_where_they_are(box: Container) -> None:
+def test_borrowed_objects_are_removed_from_their_store(sandbox: Container) -> None:
     script = GIT + (
         "git init --quiet /mirror; cd /mirror; commit base; commit fix; git repack -a -d -q; rm -rf /testbed; "
         "git clone --quiet --shared /mirror /testbed; cd /testbed; git reset --quiet --hard HEAD~1; git rev-parse HEAD"
     )
-    base = done(box, script).splitlines()[-1]
-    report = remove_future(box, base)
+    base = done(sandbox, script).splitlines()[-1]
+    report = strip_future_commits(sandbox, base)
     assert (report.before.commits, report.after.commits) == (2, 1)
-    assert "fix" not in contents(box)
-    assert done(box, "ls /mirror/.git/objects 2>/dev/null || :") == ""
-    assert done(box, "git fsck --full; cat base") == "base"
+    assert "fix" not in contents(sandbox)
+    assert done(sandbox, "ls /mirror/.git/objects 2>/dev/null || :") == ""
+    assert done(sandbox, "git fsck --full; cat base") == "base"
 
 
-def test_a_detached_head_and_staged_files_stay(box: Container) -> None:
+def test_a_detached_head_and_staged_files_stay(sandbox: Container) -> None:
     script = (
         GIT
         + "git init --quiet; commit base; commit fix; git checkout --quiet --detach HEAD~1; echo s > staged; "
     )
-    base = done(box, script + "git add staged; git rev-parse HEAD")
-    report = remove_future(box, base)
+    base = done(sandbox, script + "git add staged; git rev-parse HEAD")
+    report = strip_future_commits(sandbox, base)
     assert (report.head, report.after.references) == (base, 0)
-    assert done(box, "cat staged; git status --porcelain; git branch") == "s\n?? staged\n* (no branch)"
+    assert done(sandbox, "cat staged; git status --porcelain; git branch") == "s\n?? staged\n* (no branch)"
 
 
-def test_a_head_of_another_line_is_a_failure(box: Container) -> None:
+def test_a_head_outside_the_base_commits_line_is_a_failure(sandbox: Container) -> None:
     script = (
         GIT + "git init --quiet; commit one; commit two; git rev-parse HEAD; git reset --quiet --hard HEAD~1"
     )
-    later = done(box, script)
+    later = done(sandbox, script)
     with pytest.raises(EnvironmentFailure, match=f"does not descend from the base commit {later}"):
-        remove_future(box, later)
+        strip_future_commits(sandbox, later)
     with pytest.raises(EnvironmentFailure, match="cannot be removed"):
-        remove_future(box, "0" * 40)
-    done(box, "rm -rf .git")
+        strip_future_commits(sandbox, "0" * 40)
+    done(sandbox, "rm -rf .git")
     with pytest.raises(EnvironmentFailure, match="is not a folder"):
-        remove_future(box, later)
+        strip_future_commits(sandbox, later)
 
 
-def test_what_cannot_be_proved_is_a_failure(box: Container) -> None:
+def test_an_unproved_removal_is_a_failure(sandbox: Container) -> None:
     base = done(
-        box,
+        sandbox,
         GIT
         + "git init --quiet; commit base; commit fix; git reset --quiet --hard HEAD~1; git rev-parse HEAD",
     )
-    done(box, "mv /usr/bin/git /usr/bin/git.real")
-    box.write(
+    done(sandbox, "mv /usr/bin/git /usr/bin/git.real")
+    sandbox.write(
         "/usr/bin/git",
         b'#!/bin/bash\nfor word; do case $word in prune|repack) exit 0;; esac; done\nexec git.real "$@"\n',
     )
-    done(box, "chmod +x /usr/bin/git")
+    done(sandbox, "chmod +x /usr/bin/git")
     with pytest.raises(EnvironmentFailure, match="HEAD does not reach all that is left"):
-        remove_future(box, base)
+        strip_future_commits(sandbox, base)

@@ -1,4 +1,4 @@
-"""From printed text to a verdict; what printed text alone cannot do."""
+"""From printed text to a verdict, and printed text that must not count."""
 
 import json
 import tarfile
@@ -93,7 +93,7 @@ def test_printed_passes_do_not_pass(section: str) -> None:
     assert (grade.resolved, grade.reason) == (False, "forged_results")
 
 
-def test_the_end_of_a_progress_line_that_is_listed_as_a_test_needs_no_summary() -> None:
+def test_a_progress_line_listed_as_a_test_needs_no_summary() -> None:
     task = replace(PYTEST, PASS_TO_PASS=("[100%]", *PYTEST.PASS_TO_PASS))
     section = pytest_output(*GOOD, *BIRDS, before="PASSED [100%]")
     assert grade_section(task, section, canaries=CANARIES).resolved
@@ -147,7 +147,7 @@ def test_sympys_passes_may_not_outnumber_what_it_counts() -> None:
         ),
     ],
 )
-def test_canaries_are_given_to_each_runner(command: str, file: str) -> None:
+def test_every_runner_gets_canaries(command: str, file: str) -> None:
     script = f"cd /testbed\n: '>>>>> Start Test Output'\n{command}\n: '>>>>> End Test Output'"
     changed, canaries = add_canaries(script)
     assert canaries is not None

@@ -1,4 +1,4 @@
-"""What a patch may carry, told from text."""
+"""Which parts of a patch are permitted, decided from its text."""
 
 import pytest
 from hypothesis import given
@@ -61,7 +61,7 @@ def test_what_is_stripped_and_why(part: str, reason: str) -> None:
         "--- a/plain.py\n+++ b/plain.py\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n",
     ],
 )
-def test_what_stays_stays_as_it_is(part: str) -> None:
+def test_permitted_parts_are_unchanged(part: str) -> None:
     clean = clean_patch(part, test_files=["tests/test_a.py"])
     assert (clean.text, clean.stripped) == (part, ())
 
@@ -76,7 +76,7 @@ def test_content_that_looks_like_a_header_is_content() -> None:
     assert clean_patch(patch, test_files=[]).text == patch
 
 
-def test_files_without_git_headers_are_told_apart() -> None:
+def test_files_without_git_headers_are_separated() -> None:
     plain = "--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n"
     assert [part.paths for part in split_patch(plain + plain.replace("x.py", "y.py"))] == [
         ("x.py",),
@@ -84,7 +84,7 @@ def test_files_without_git_headers_are_told_apart() -> None:
     ]
 
 
-def test_a_patch_with_crlf_throughout_is_mended_and_one_of_crlf_files_is_not() -> None:
+def test_a_patch_with_crlf_throughout_is_fixed_and_one_of_crlf_files_is_not() -> None:
     good = change("a.py")
     assert clean_patch(good.replace("\n", "\r\n"), test_files=[]).text == good
     windows = change("a.py", "a\r", "b\r")

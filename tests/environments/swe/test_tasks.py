@@ -1,4 +1,4 @@
-"""Rows of both shapes, filters, and what a broken file says."""
+"""Rows of both schemas, filters, and errors of broken files."""
 
 import gzip
 import json
@@ -63,7 +63,7 @@ def write(path: Path, *rows: object) -> str:
     return str(path)
 
 
-def test_lists_come_as_json_strings_or_as_lists(tmp_path: Path) -> None:
+def test_test_names_are_json_text_or_lists(tmp_path: Path) -> None:
     (task,) = load_tasks(write(tmp_path / "t.jsonl", row()))
     assert task.FAIL_TO_PASS == ("tests/test_a.py::test_x",)
     assert task.PASS_TO_PASS == ("tests/test_a.py::test_y",)
@@ -83,7 +83,7 @@ def test_json_by_id_gzip_and_parquet_are_the_same(tmp_path: Path) -> None:
         assert load_tasks(str(tmp_path / name)) == wanted
 
 
-def test_rows_of_the_older_shape_take_what_they_lack_from_a_newer_set(tmp_path: Path) -> None:
+def test_rows_of_the_older_schema_take_missing_columns_from_a_newer_set(tmp_path: Path) -> None:
     newer = write(tmp_path / "new.jsonl", row())
     other_patch = TEST_PATCH.replace("test_a", "test_b")
     older = write(
@@ -99,7 +99,7 @@ def test_rows_of_the_older_shape_take_what_they_lack_from_a_newer_set(tmp_path: 
     with pytest.raises(TaskError, match="columns_from"):
         load_tasks(older)
     unknown = write(tmp_path / "v.jsonl", old("acme__w-3", version="9"))
-    with pytest.raises(TaskError, match=r"acme__w-3: nothing says how its tests run.*acme/w 9"):
+    with pytest.raises(TaskError, match=r"acme__w-3: no test command is known.*acme/w 9"):
         load_tasks(unknown, columns_from=newer)
 
 
@@ -126,7 +126,7 @@ def test_djangos_tests_are_named_as_modules(tmp_path: Path) -> None:
         (json.dumps({"instance_id": "a"}) + "\n", r"t.jsonl:1: the row has no repo"),
         (json.dumps(row(FAIL_TO_PASS="[")) + "\n", r"t.jsonl:1: FAIL_TO_PASS is not a JSON list"),
         (json.dumps(row(FAIL_TO_PASS=[1])) + "\n", r"t.jsonl:1: FAIL_TO_PASS is not a list of test names"),
-        ((json.dumps(row()) + "\n") * 2, r"acme__w-1 is there twice"),
+        ((json.dumps(row()) + "\n") * 2, r"duplicate acme__w-1"),
     ],
 )
 def test_a_broken_file_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -159,15 +159,15 @@ def test_filters(tmp_path: Path) -> None:
         ({"repos": ["acme/x"]}, "no repository acme/x"),
         ({"regex": "zzz"}, "no task is left of 6"),
         ({"regex": "("}, "tasks.regex"),
-        ({"span": "a"}, "is no slice"),
-        ({"span": "0:4:0"}, "is no slice"),
+        ({"span": "a"}, "is not a slice"),
+        ({"span": "0:4:0"}, "is not a slice"),
     ):
         with pytest.raises(TaskError, match=message):
             ids(**filters)
 
 
 @pytest.mark.realdata
-def test_published_rows_load_in_both_shapes(real_data: Path) -> None:
+def test_published_rows_load_in_both_schemas(real_data: Path) -> None:
     newer = load_tasks(str(real_data / "swebench/swebench_verified_v5_500.jsonl"))
     older = load_tasks(
         str(real_data / "swebench/swebench_verified_500.jsonl"),

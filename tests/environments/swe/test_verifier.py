@@ -1,4 +1,4 @@
-"""The judge on real containers: what is right passes, and nothing talks it round."""
+"""The verifier on real containers: correct patches pass, and no trick makes others pass."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
 from harness.demo.instances import build_demo_images, demo_instances
 
-JUDGE = ContainerVerifier(limits=Limits(memory_bytes=512 << 20), test_seconds=60)
+VERIFIER = ContainerVerifier(limits=Limits(memory_gb=0.5), test_seconds=60)
 TEST_FILE = "tests/test_calc.py"
 
 
@@ -30,7 +30,7 @@ def new_file(path: str, text: str, mode: str = "100644") -> str:
 
 
 def import_hook(code: str) -> str:
-    """A patch that runs ``code`` as soon as the package is imported by its tests."""
+    """Return a patch that runs ``code`` as soon as the tests import the package."""
     first = "+import calc._more\n"
     return f"--- a/calc/__init__.py\n+++ b/calc/__init__.py\n@@ -0,0 +1 @@\n{first}" + new_file(
         "calc/_more.py", code
@@ -38,22 +38,22 @@ def import_hook(code: str) -> str:
 
 
 def test_the_reference_patch_passes_and_the_empty_one_does_not(task: SWETask) -> None:
-    gold = JUDGE.verify(task, task.patch)
+    gold = VERIFIER.verify(task, task.patch)
     assert (gold.resolved, gold.reason, gold.stripped) == (True, "resolved", ())
     assert set(gold.tests["FAIL_TO_PASS"]["success"]) == set(task.FAIL_TO_PASS)
     assert set(gold.tests["PASS_TO_PASS"]["success"]) == set(task.PASS_TO_PASS)
-    empty = JUDGE.verify(task, "", run_empty=True)
+    empty = VERIFIER.verify(task, "", run_empty=True)
     assert (empty.resolved, empty.reason) == (False, "tests_failed")
     assert "test_sum_from_the_left" in empty.detail
-    assert JUDGE.verify(task, "").reason == "empty_patch"
+    assert VERIFIER.verify(task, "").reason == "empty_patch"
 
 
 def test_without_git_headers_or_with_drifted_lines_it_applies(task: SWETask) -> None:
     plain = "".join(
         line + "\n" for line in task.patch.splitlines() if not line.startswith(("diff --git", "index "))
     )
-    assert JUDGE.verify(task, plain).resolved
-    assert JUDGE.verify(task, task.patch.replace("@@ -22,8 +22,8 @@", "@@ -30,8 +30,8 @@")).resolved
+    assert VERIFIER.verify(task, plain).resolved
+    assert VERIFIER.verify(task, task.patch.replace("@@ -22,8 +22,8 @@", "@@ -30,8 +30,8 @@")).resolved
 
 
 FORGED = """\
@@ -88,7 +88,7 @@ _pytest.reports.TestReport.__init__ = new
 )
 def test_code_under_test_cannot_forge_results(task: SWETask, code: str) -> None:
     ids = ", ".join(repr(name) for name in (*task.FAIL_TO_PASS, *task.PASS_TO_PASS))
-    verdict = JUDGE.verify(task, import_hook(code.replace("{ids}", ids)))
+    verdict = VERIFIER.verify(task, import_hook(code.replace("{ids}", ids)))
     assert verdict.resolved is False
     assert verdict.reason == "forged_results", verdict
 
@@ -121,13 +121,13 @@ def pytest_runtest_makereport(item, call):
         (".git/hooks/post-checkout", "#!/bin/sh\ntouch /tmp/evil\n", "100755"),
     ],
 )
-def test_what_a_patch_may_not_carry_is_left_out_and_told(
+def test_forbidden_parts_of_a_patch_are_stripped_and_reported(
     task: SWETask, path: str, text: str, mode: str
 ) -> None:
-    verdict = JUDGE.verify(task, task.patch + new_file(path, text, mode))
+    verdict = VERIFIER.verify(task, task.patch + new_file(path, text, mode))
     assert verdict.resolved is True
     assert [part.path for part in verdict.stripped] == [path]
-    alone = JUDGE.verify(task, new_file(path, text, mode))
+    alone = VERIFIER.verify(task, new_file(path, text, mode))
     assert (alone.resolved, alone.reason) == (False, "empty_patch")
 
 
@@ -135,7 +135,7 @@ def test_a_rewritten_test_file_is_restored(task: SWETask) -> None:
     rewritten = (
         f"--- a/{TEST_FILE}\n+++ b/{TEST_FILE}\n@@ -1,1 +1,1 @@\n-import pytest\n+import pytest  # mine\n"
     )
-    verdict = JUDGE.verify(task, task.patch + rewritten)
+    verdict = VERIFIER.verify(task, task.patch + rewritten)
     assert verdict.resolved
     assert [part.reason for part in verdict.stripped] == ["file of the test patch"]
 
@@ -149,21 +149,21 @@ def test_a_rewritten_test_file_is_restored(task: SWETask) -> None:
         ("I give up.\n", "empty_patch"),
     ],
 )
-def test_patches_that_do_not_apply_end_in_their_own_bucket(task: SWETask, patch: str, reason: str) -> None:
-    verdict = JUDGE.verify(task, patch)
+def test_patches_that_do_not_apply_have_their_own_reason(task: SWETask, patch: str, reason: str) -> None:
+    verdict = VERIFIER.verify(task, patch)
     assert (verdict.resolved, verdict.reason) == (False, reason)
 
 
-def test_tests_that_hang_or_die_are_no_pass(task: SWETask) -> None:
-    slow = replace(JUDGE, test_seconds=5.0)
+def test_tests_that_hang_or_die_do_not_pass(task: SWETask) -> None:
+    slow = replace(VERIFIER, test_seconds=5.0)
     hang = slow.verify(task, task.patch + import_hook("import time\ntime.sleep(1000)\n"))
     assert (hang.resolved, hang.reason) == (False, "tests_timed_out")
-    dies = JUDGE.verify(task, task.patch + import_hook("import os\nos._exit(0)\n"))
+    dies = VERIFIER.verify(task, task.patch + import_hook("import os\nos._exit(0)\n"))
     assert (dies.resolved, dies.reason) == (False, "no_results")
-    kills = JUDGE.verify(task, task.patch + import_hook("import os\nos.kill(-1, 9)\n"))
+    kills = VERIFIER.verify(task, task.patch + import_hook("import os\nos.kill(-1, 9)\n"))
     assert (kills.resolved, kills.reason) == (False, "no_results")
 
 
-def test_an_image_that_is_missing_is_no_verdict(task: SWETask) -> None:
+def test_a_missing_image_gives_no_verdict(task: SWETask) -> None:
     with pytest.raises(EnvironmentFailure, match="no/such-image"):
-        JUDGE.verify(replace(task, image="no/such-image:1"), task.patch)
+        VERIFIER.verify(replace(task, image="no/such-image:1"), task.patch)

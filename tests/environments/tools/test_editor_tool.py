@@ -1,4 +1,4 @@
-"""The editor's commands and errors, over the files of this machine."""
+"""The editor's commands and errors, on files of this machine."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def test_view_range_outside_the_file(file: Path, view_range: object) -> None:
 
 
 @pytest.mark.parametrize("view_range", [[1], [1, 2, 3], "all", 3, [1, "x"], [True, 2]])
-def test_view_range_that_is_none(file: Path, view_range: object) -> None:
+def test_malformed_view_range(file: Path, view_range: object) -> None:
     with pytest.raises(EditorError, match="view_range has to be"):
         call("view", file, view_range=view_range)
 
@@ -69,7 +69,7 @@ def test_view_of_a_folder_is_two_levels_deep_without_hidden_files(tmp_path: Path
     ]
 
 
-def test_folders_can_only_be_viewed_as_a_whole(tmp_path: Path) -> None:
+def test_folders_can_only_be_viewed_completely(tmp_path: Path) -> None:
     with pytest.raises(EditorError, match="view_range"):
         call("view", tmp_path, view_range=[1, 2])
     with pytest.raises(EditorError, match="only view"):
@@ -93,7 +93,7 @@ def test_create_needs_the_folder(tmp_path: Path) -> None:
         call("create", tmp_path / "no" / "a", file_text="")
 
 
-def test_str_replace_shows_the_edited_place(file: Path) -> None:
+def test_str_replace_shows_the_edited_lines(file: Path) -> None:
     shown = call("str_replace", file, old_str="three", new_str="3\n3.5")
     assert file.read_text() == "one\ntwo\n3\n3.5\ntwo\n"
     assert shown.splitlines()[0] == f"Edited {file}, lines 1-5 now:"
@@ -105,12 +105,12 @@ def test_str_replace_without_new_str_deletes(file: Path) -> None:
     assert file.read_text() == "one\ntwo\ntwo\n"
 
 
-def test_str_replace_of_what_is_not_there(file: Path) -> None:
+def test_str_replace_of_missing_text(file: Path) -> None:
     with pytest.raises(EditorError, match="does not occur"):
         call("str_replace", file, old_str="four", new_str="4")
 
 
-def test_str_replace_of_what_is_not_unique(file: Path) -> None:
+def test_str_replace_of_ambiguous_text(file: Path) -> None:
     with pytest.raises(EditorError, match=r"occurs 2 times in .* \(lines 2, 4\)"):
         call("str_replace", file, old_str="two", new_str="2")
     assert file.read_text() == TEXT
@@ -141,7 +141,7 @@ def test_insert(tmp_path: Path, line: object, text: str, result: str) -> None:
 
 
 @pytest.mark.parametrize("line", [-1, 5, "x", None, 1.5])
-def test_insert_at_a_line_that_is_none(file: Path, line: object) -> None:
+def test_insert_at_an_invalid_line(file: Path, line: object) -> None:
     with pytest.raises(EditorError, match="insert_line"):
         call("insert", file, insert_line=line, new_str="x")
 
@@ -175,9 +175,7 @@ def test_a_failed_edit_leaves_nothing_to_undo(file: Path, editor: Editor) -> Non
         call("undo_edit", file, editor)
 
 
-def test_what_is_kept_for_undo_is_bounded(
-    tmp_path: Path, editor: Editor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_undo_history_is_bounded(tmp_path: Path, editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(str_replace_editor, "HISTORY_LIMIT", 25)
     path = tmp_path / "a"
     path.write_text("0 23456789")
@@ -190,7 +188,7 @@ def test_what_is_kept_for_undo_is_bounded(
         call("undo_edit", path, editor)
 
 
-def test_a_text_with_many_occurrences_is_told_in_short(tmp_path: Path) -> None:
+def test_many_occurrences_give_a_short_error(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("e\n" * 300_000)
     with pytest.raises(EditorError, match=r"occurs 300000 times .* 100, …\)") as caught:

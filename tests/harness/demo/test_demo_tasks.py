@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from environments.sandbox.local import LocalBox
+from environments.sandbox.local import LocalSandbox
 from harness import demo
 from harness.cli import UserError
 from harness.demo import record
@@ -22,14 +22,14 @@ def recordings() -> list[record.Recording]:
 
 
 def apply(files: Files, *patches: str) -> Files:
-    with LocalBox(files) as box:
+    with LocalSandbox(files) as sandbox:
         for patch in patches:
-            box.write({"change.patch": patch})
-            assert "[exit code" not in box.execute("bash", {"command": "git apply change.patch"})
-        return {name: text for name, text in box.files().items() if name != "change.patch"}
+            sandbox.write({"change.patch": patch})
+            assert "[exit code" not in sandbox.execute("bash", {"command": "git apply change.patch"})
+        return {name: text for name, text in sandbox.files().items() if name != "change.patch"}
 
 
-def test_there_is_enough() -> None:
+def test_the_demo_is_large_enough() -> None:
     trajectories = list(read_trajectories(demo.expert_path()))
     assert len(trajectories) >= 24
     assert len({trajectory.repository for trajectory in trajectories}) >= 8
@@ -42,12 +42,12 @@ def test_there_is_enough() -> None:
     }
 
 
-def test_the_files_are_what_the_recorder_makes(recordings: list[record.Recording]) -> None:
+def test_the_recorded_files_are_reproduced(recordings: list[record.Recording]) -> None:
     for path, made in record.render(recordings).items():
         assert record.difference(path, made) == ""
 
 
-def test_the_bug_is_there_and_the_reference_fix_removes_it(recordings: list[record.Recording]) -> None:
+def test_the_bug_exists_and_the_reference_fix_removes_it(recordings: list[record.Recording]) -> None:
     for source, recording in zip(SOURCES, recordings, strict=True):
         task = recording.task
         buggy = record.run_tests(source.with_tests(source.buggy()))
@@ -74,11 +74,11 @@ def test_the_patches_lead_to_the_states(recordings: list[record.Recording]) -> N
         assert apply(source.buggy(), trajectory.patch) == recording.end_state
 
 
-def test_tasks_are_packaged_in_the_shape_of_swe_bench(recordings: list[record.Recording]) -> None:
+def test_the_packaged_tasks_are_the_recorded_ones(recordings: list[record.Recording]) -> None:
     assert demo.load_tasks() == tuple(recording.task for recording in recordings)
 
 
-def test_a_task_says_where_its_code_is(recordings: list[record.Recording]) -> None:
+def test_a_task_names_the_location_of_its_code(recordings: list[record.Recording]) -> None:
     for recording in recordings:
         last = recording.trajectory.task.splitlines()[-1]
         said = re.fullmatch(r"The repository is in /testbed, its package in /testbed/(\w+)\.", last)
@@ -88,19 +88,19 @@ def test_a_task_says_where_its_code_is(recordings: list[record.Recording]) -> No
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.instance_id)
-def test_scripts_do_not_depend_on_the_order_of_a_folder(source: Source) -> None:
+def test_scripts_do_not_depend_on_directory_order(source: Source) -> None:
     for _, action in source.script:
         command = action.arguments.get("command", "")
         assert not command.startswith("find ") or "| sort" in command, command
 
 
-def test_a_recursive_grep_is_recorded_by_file() -> None:
+def test_recursive_grep_output_is_sorted_by_file() -> None:
     printed = "/b.py:10:x\n/a.py:9:y\n/b.py:2:x\n/a.py:10:y"
     assert record.files_in_order(printed) == "/a.py:9:y\n/a.py:10:y\n/b.py:10:x\n/b.py:2:x"
     assert record.files_in_order("5:y\n12:x") == "5:y\n12:x"
 
 
-def test_check_names_what_differs(
+def test_check_reports_differences(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(record, "load_sources", lambda: SOURCES[:1])

@@ -95,7 +95,7 @@ def test_the_variables_and_the_time_limit_of_its_configuration_hold() -> None:
     )
 
 
-def test_what_breaks_the_policy_or_the_box() -> None:
+def test_what_breaks_the_policy_or_the_sandbox() -> None:
     def overflow(prompt: object) -> str:
         raise ContextOverflowError("too long")
 
@@ -105,7 +105,7 @@ def test_what_breaks_the_policy_or_the_box() -> None:
     with LocalEnvironment(FILES, calls=0) as environment:
         policy = ScriptedPolicy.in_turn({"Fix it.": [command("ls")]})
         rollout = load_scaffold("mini-swe-agent", {}).run(TASK, policy, environment)
-    assert (rollout.status, rollout.error) == ("time_limit", "the box's time is over")
+    assert (rollout.status, rollout.error) == ("time_limit", "the sandbox's time is over")
     with pytest.raises(PolicyError, match="ends after 1 answers"):
         attempt(command("ls"))
 

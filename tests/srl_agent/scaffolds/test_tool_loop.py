@@ -193,12 +193,12 @@ def test_a_box_whose_time_is_over_is_a_limit_of_time() -> None:
     with LocalEnvironment(FILES, calls=1) as environment:
         loop = ToolLoop(action_format=XML)
         rollout = loop.run(TASK, ScriptedPolicy.in_turn({"Fix it.": answers}), environment)
-    assert (rollout.status, rollout.error) == ("time_limit", "the box's time is over")
-    assert [step.observation for step in rollout.trajectory.steps][1:] == ["the box's time is over"]
+    assert (rollout.status, rollout.error) == ("time_limit", "the sandbox's time is over")
+    assert [step.observation for step in rollout.trajectory.steps][1:] == ["the sandbox's time is over"]
     assert "+x = 2" in (rollout.trajectory.patch or "")
 
 
-def test_what_breaks_the_policy_or_the_box_passes() -> None:
+def test_what_breaks_the_policy_or_the_sandbox_passes() -> None:
     with pytest.raises(PolicyError, match="ends after 1 answers"):
         attempt(call("ls"))
 

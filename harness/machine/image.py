@@ -1,0 +1,26 @@
+"""Build an instance image on this machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from environments.failures import EnvironmentFailure
+from environments.images.base import base_image
+from environments.images.checkout import BuildError, image_from_checkout
+from harness.cli import UserError
+from harness.console import Console
+
+
+def build_image(checkout: Path, commit: str, *, image: str, base: str | None, setup: Sequence[str]) -> None:
+    """Build ``image`` from a git checkout at ``commit`` and print its name. Raises UserError.
+
+    ``base`` is the image to start from, None our own; ``setup`` are commands that run in it, trusted.
+    """
+    if not checkout.is_dir():
+        raise UserError(f"{checkout}: no such folder", exit_code=2)
+    log = Console().info
+    try:
+        base = base or base_image(log)
+        found = image_from_checkout(checkout, commit, image=image, base=base, setup=setup, log=log)
+    except (BuildError, EnvironmentFailure) as error:
+        raise UserError(str(error)) from error
+    print(f"{image}: {checkout} at {found}")
