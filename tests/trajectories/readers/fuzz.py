@@ -19,7 +19,7 @@ from typing import Any
 from tests.trajectories.seeds import SEEDS
 from trajectories.ledger import Ledger
 from trajectories.readers.pipeline import _GROUPED, read_trajectories_of
-from trajectories.schema_check import check_record
+from trajectories.schema_check import check_schema
 from trajectories.sources.documents import read_documents
 from trajectories.store import from_json, to_json
 from trajectories.vocabulary import canonical, original
@@ -139,7 +139,7 @@ def check(case: Case, folder: Path) -> Counter[str]:
     alone = case.named is not None and case.named not in _GROUPED
     assert told >= (items if alone else 1), f"{items} lines, and the ledger tells of {told}"
     for trajectory in found:
-        check_record(trajectory)
+        check_schema(trajectory)
         assert str(from_json(json.loads(json.dumps(to_json(trajectory))))) == str(trajectory)
         for writer in WRITERS.values():
             for row in writer(trajectory, Counter()):
