@@ -163,7 +163,7 @@ def original(call: Canonical) -> Action:
         return Action(name=call.tool, arguments={"command": _write_line(call)})
     rule = _find(call.tool, call.command)
     if rule is None or rule.kind != call.kind:
-        raise ValueError(f"{call.kind} is no kind of the tool {call.tool} {call.command or ''}")
+        raise ValueError(f"the tool {call.tool} {call.command or ''} makes no call of the kind {call.kind}")
     names = {target: name for name, target in rule.names.items()}
     arguments: dict[str, JSON] = {} if call.command is None else {"command": call.command}
     arguments |= {names[target]: value for target, value in call.arguments.items() if target in names}

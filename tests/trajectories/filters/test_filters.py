@@ -19,7 +19,7 @@ from trajectories.filters.duplicates import Duplicates
 from trajectories.filters.failed import failed_actions
 from trajectories.filters.labels import labelled
 from trajectories.filters.loops import loops
-from trajectories.filters.pipeline import Hygiene
+from trajectories.filters.pipeline import FilterPipeline
 from trajectories.filters.verdicts import resolved_only
 from trajectories.ledger import FileLedger, Ledger
 
@@ -77,7 +77,7 @@ def test_the_account_tells_which_turns_went_and_why() -> None:
     trajectory = made(LS, CAT, run("pwd"))
     account = account_of(trajectory)
     filters = [on_steps(first, "drop_step"), on_steps(lambda t: {1: "other"}, "drop_step")]
-    left = Hygiene(filters).clean(trajectory, account)
+    left = FilterPipeline(filters).apply(trajectory, account)
     assert left is not None
     assert left.steps == (CAT,)
     assert account.steps.to_json() == {"read": 3, "kept": 1, "dropped": {"other": 1, "why": 1}}
@@ -90,7 +90,7 @@ def test_the_account_tells_which_turns_went_and_why() -> None:
 def test_a_trajectory_of_which_nothing_is_left_is_dropped(then: Any, reason: str) -> None:
     trajectory = made(LS, Step(thought="Done.", actions=(), observation=""))
     account = account_of(trajectory)
-    assert Hygiene([on_steps(first, then)]).clean(trajectory, account) is None
+    assert FilterPipeline([on_steps(first, then)]).apply(trajectory, account) is None
     assert account.trajectories.to_json() == {"read": 1, "kept": 0, "dropped": {reason: 1}}
     account.steps.check("steps")
     assert account.steps.kept == 0
@@ -99,7 +99,7 @@ def test_a_trajectory_of_which_nothing_is_left_is_dropped(then: Any, reason: str
 def test_without_filters_nothing_changes() -> None:
     trajectory = made(LS)
     account = account_of(trajectory)
-    assert Hygiene().clean(trajectory, account) == trajectory
+    assert FilterPipeline().apply(trajectory, account) == trajectory
     assert account.to_json() == account_of(trajectory).to_json()
 
 
@@ -400,11 +400,11 @@ def test_the_account_adds_up(trajectories: list[Trajectory], names: list[str], t
     ]
     ledger = Ledger()
     account = ledger.file("f", "x")
-    hygiene = Hygiene([table.make() for table in tables])
+    pipeline = FilterPipeline([table.make() for table in tables])
     kept = []
     for trajectory in [*trajectories, *trajectories]:
         account.trajectory("t", len(trajectory.steps))
-        kept.append(hygiene.clean(trajectory, account))
+        kept.append(pipeline.apply(trajectory, account))
     ledger.check()
     left = [trajectory for trajectory in kept if trajectory is not None]
     assert account.trajectories.read == 2 * len(trajectories)

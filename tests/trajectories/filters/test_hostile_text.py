@@ -10,7 +10,7 @@ from harness.data.filters import load_filters
 from tests.trajectories.filters.regex_steps import Steps
 from trajectories import Action, Step, Trajectory
 from trajectories.filters import cheating, failed, redaction, shell
-from trajectories.filters.pipeline import Hygiene
+from trajectories.filters.pipeline import FilterPipeline
 from trajectories.ledger import Ledger
 
 MODULES: tuple[ModuleType, ...] = (cheating, failed, redaction, shell)
@@ -82,6 +82,6 @@ def test_a_megabyte_of_anything_goes_through(piece: str) -> None:
     )
     account = Ledger().file("f", "x")
     account.trajectory("t", 2)
-    Hygiene([table.make() for table in load_filters("clean")]).clean(hostile, account)
+    FilterPipeline([table.make() for table in load_filters("clean")]).apply(hostile, account)
     account.trajectories.check("trajectories")
     account.steps.check("steps")

@@ -247,6 +247,29 @@ def test_a_data_set_is_streamed_split_by_split(tmp_path):
     assert (only.position, only.value) == (f"{name}@test!test:1", {"a": {"x": 3}})
 
 
+def test_a_bare_name_is_a_data_set_unless_there_is_a_local_path(tmp_path, monkeypatch):
+    asked = []
+
+    def load_dataset(name, config, *, split, streaming):
+        asked.append((name, config, split))
+        return [{"a": 1}]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    for name in ("acme/steps:small@train", "hf:acme/steps:small@train"):
+        assert find_files([Path(name)]) == [Path(name)]
+        (row,) = read_documents(Path(name))
+        assert isinstance(row, Document)
+        assert (row.position, row.value) == (f"{name}!train:1", {"a": 1})
+    assert asked == [("acme/steps", "small", "train")] * 2
+    for name in ("acme/steps.jsonl", "../steps", "steps", "a/b/c"):
+        with pytest.raises(FileNotFoundError):
+            find_files([Path(name)])
+    (tmp_path / "acme/steps").mkdir(parents=True)
+    (tmp_path / "acme/steps/b.json").write_text("{}")
+    assert find_files([Path("acme/steps")]) == [Path("acme/steps/b.json")]
+
+
 @pytest.mark.parametrize("name", ["hf:nobody/nothing", "hf:", "hf:nobody/nothing:x@train"])
 def test_a_data_set_that_cannot_be_had_is_a_failure(name):
     (item,) = read_documents(Path(name))
