@@ -60,7 +60,7 @@ def hub_rows(path: Path) -> Iterator[TableRow]:
             for row in rows:
                 number += 1
                 yield _row(row, number, table)
-    except Exception as error:  # the hub's client and the readers behind it raise many kinds
+    except Exception as error:  # the hub's client and its readers raise many kinds
         advice = "name it [hf:]owner/name[:config][@split]; without the hub give a local folder or file"
         message = f"{_one_line(error)}; {number} rows were read before this ({advice})"
         if not str(path).startswith(HUB):

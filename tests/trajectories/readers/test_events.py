@@ -36,7 +36,7 @@ def test_missing_ids_answer_the_turn_before():
     assert folded.steps[0].observation == "x"
 
 
-def test_result_of_a_dropped_turn_goes_with_it_but_the_users_words_stay():
+def test_the_result_of_a_dropped_turn_is_dropped_but_user_messages_stay():
     folded = fold(
         [
             UserMessage(text="task"),
@@ -56,7 +56,7 @@ def test_result_of_a_dropped_turn_goes_with_it_but_the_users_words_stay():
     assert folded.turns == 4
 
 
-def test_users_words_before_the_first_action_belong_to_the_prompt():
+def test_user_messages_before_the_first_action_belong_to_the_prompt():
     said = [
         UserMessage(text="Hello"),
         Reply(thought="Hi. What?"),
@@ -69,13 +69,13 @@ def test_users_words_before_the_first_action_belong_to_the_prompt():
     assert folded.notes == {"no_action": 1, "final_message": 1}
 
 
-def test_a_turn_with_nothing_in_it_is_dropped():
+def test_an_empty_turn_is_dropped():
     folded = fold([Reply(thought="", calls=(call("a"),)), Reply(thought=" "), UserMessage(text="Go on.")])
     assert folded.drops == (("empty_turn", 2),)
     assert [step.observation for step in folded.steps] == ["Go on."]
 
 
-def test_result_that_nobody_asked_for_is_noted():
+def test_a_result_without_a_call_is_noted():
     folded = fold([Reply(thought="", calls=(call("a", "1"),)), Result(text="x", call_ids=("2",))])
     assert folded.steps[0].observation == ""
     assert folded.notes == {"result_without_call": 1}
