@@ -19,7 +19,7 @@ _NOTES = ("context_only:", "found:", "redacted:")  # what filters note in the le
 
 
 def card_path(out: Path) -> Path:
-    """``data/expert.jsonl`` -> ``data/expert.card.md``."""
+    """Return the card's path: ``data/expert.card.md`` for ``data/expert.jsonl``."""
     return beside(out, ".card.md")
 
 

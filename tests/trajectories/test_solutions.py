@@ -17,9 +17,7 @@ from harness.demo.math.generate import rows as demo_rows
 from srl_agent.formats import get_format
 from srl_agent.steps import StepSettings, select_steps
 from tests.tiny_runs import ROOT
-from trajectories import Trajectory
-from trajectories.ledger import FileLedger
-from trajectories.readers import READERS
+from tests.trajectories.reading import one, read
 from trajectories.readers.detect import UnknownFormat, detect
 from trajectories.readers.math import STEP
 from trajectories.solutions import (
@@ -30,7 +28,6 @@ from trajectories.solutions import (
     split_solution,
     write_step,
 )
-from trajectories.sources.documents import Document
 from trajectories.store import dump_line, from_json, read_trajectories, to_json
 from trajectories.types import JSON, Action
 
@@ -253,7 +250,7 @@ def test_paragraphs_stay_paragraphs() -> None:
 
 
 def s1k(**changed: JSON) -> dict[str, JSON]:
-    """A row with all columns of the card of s1K-1.1."""
+    """Return a row with all columns of the card of s1K-1.1."""
     row = {
         "solution": "128",
         "question": "What is 2^7? ",
@@ -275,23 +272,6 @@ def s1k(**changed: JSON) -> dict[str, JSON]:
 def plain(**changed: JSON) -> dict[str, JSON]:
     row = {"question": "What is 2 + 2?", "solution": "1. **Add** 4.\n2. **Box** \\boxed{4}", "answer": "4"}
     return {key: value for key, value in (row | changed).items() if value is not ...}
-
-
-def read(value: JSON, name: str | None = None) -> tuple[list[Trajectory], FileLedger]:
-    """Through detection, unless the format is named; the numbers are checked."""
-    name = name or detect(value)
-    ledger = FileLedger("rows.json", name)
-    found = list(READERS[name](Document(value=value, origin="rows.json"), ledger))
-    ledger.trajectories.check("trajectories")
-    ledger.steps.check("steps")
-    assert ledger.trajectories.kept == len(found)
-    assert ledger.steps.kept == sum(len(trajectory.steps) for trajectory in found)
-    return found, ledger
-
-
-def one(value: JSON) -> Trajectory:
-    (trajectory,), _ = read(value)
-    return trajectory
 
 
 def test_an_s1k_row_is_r1_s_solution() -> None:
@@ -359,7 +339,7 @@ def test_a_malformed_s1k_row_is_named(changed: dict[str, JSON], told: str) -> No
     found, ledger = read(s1k(**changed), "s1k")
     assert found == []
     assert ledger.trajectories.dropped == {"malformed": 1}
-    assert ledger.examples("trajectories")["malformed"] == [f"rows.json: {told}"]
+    assert ledger.examples("trajectories")["malformed"] == [f"acme__w-1.json: {told}"]
 
 
 @pytest.mark.parametrize(
@@ -424,8 +404,8 @@ def test_only_the_malformed_row_is_dropped_and_it_is_named() -> None:
     assert [trajectory.task for trajectory in found] == ["What is 2 + 2?", "Another?"]
     assert ledger.trajectories.read == len(rows)
     assert ledger.trajectories.dropped == {"malformed": len(bad), "answer_only": 1}
-    assert ledger.examples("trajectories")["malformed"][0].startswith("rows.json row 2: ")
-    assert ledger.examples("trajectories")["answer_only"] == ["rows.json row 10"]
+    assert ledger.examples("trajectories")["malformed"][0].startswith("acme__w-1.json row 2: ")
+    assert ledger.examples("trajectories")["answer_only"] == ["acme__w-1.json row 10"]
 
 
 JUNK = st.recursive(

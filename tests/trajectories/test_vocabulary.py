@@ -21,7 +21,7 @@ def call(tool: str, **arguments: JSON) -> Action:
 
 
 def same(action: Action, other: Action) -> bool:
-    """Equal as JSON: 1, 1.0 and true are three values."""
+    """Compare as JSON: 1, 1.0 and true are three values."""
     lines = [json.dumps([a.name, dict(a.arguments)], sort_keys=True) for a in (action, other)]
     return lines[0] == lines[1]
 

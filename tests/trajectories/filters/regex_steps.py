@@ -83,7 +83,7 @@ class Steps:
         return any(following(end) for end in reversed(ends[least:]))
 
     def _nested(self, count: int, least: int, most: int, inner: Node, at: int, following: Go) -> bool:
-        """A repeat whose body may match in several ways: each is tried, as Python would."""
+        """Try each way in which the body of a repeat may match, as Python would."""
         again: Go = lambda end: end > at and self._nested(count + 1, least, most, inner, end, following)  # noqa: E731
         return (count < most and self._go(inner, 0, at, again)) or (count >= least and following(at))
 

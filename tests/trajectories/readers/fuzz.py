@@ -60,7 +60,7 @@ _WRONG: tuple[Callable[[random.Random], JSON], ...] = (
 
 
 def _places(value: JSON, found: list[tuple[JSON, JSON]]) -> list[tuple[JSON, JSON]]:
-    """(holder, key) of every value."""
+    """Return (holder, key) of every value."""
     keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
     for key in list(keys):
         found.append((value, key))
@@ -69,7 +69,7 @@ def _places(value: JSON, found: list[tuple[JSON, JSON]]) -> list[tuple[JSON, JSO
 
 
 def _change(rng: random.Random, lines: list[JSON]) -> None:
-    """One wrong value, a lost one, one twice, or one somewhere else."""
+    """Replace, delete, copy or move one value."""
     places = _places(lines, [])
     if not places:
         return
@@ -89,7 +89,7 @@ def _change(rng: random.Random, lines: list[JSON]) -> None:
 
 
 def _damage(rng: random.Random, content: bytes) -> bytes:
-    """The bytes of a file, broken."""
+    """Break the bytes of a file."""
     at = rng.randrange(len(content) + 1)
     return rng.choice(
         (
@@ -109,7 +109,7 @@ def _damage(rng: random.Random, content: bytes) -> bytes:
 
 
 def make_case(number: int) -> Case:
-    """The same for the same number; the formats take turns."""
+    """Return the case of a number; the formats take turns."""
     rng = random.Random(number)
     name = FORMATS[number % len(FORMATS)]
     lines = json.loads(json.dumps(SEEDS[name]))

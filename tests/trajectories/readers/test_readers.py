@@ -4,30 +4,11 @@ import json
 
 import pytest
 
-from trajectories.ledger import FileLedger
+from tests.trajectories.reading import one, read
 from trajectories.readers import READERS
 from trajectories.readers.detect import detect
-from trajectories.sources.documents import Document
 from trajectories.store import to_json
 from trajectories.types import JSON, Action, Step, Trajectory
-
-
-def read(
-    value: JSON, name: str | None = None, origin: str = "acme__w-1.json"
-) -> tuple[list[Trajectory], FileLedger]:
-    """Through detection, unless the format is named; the numbers are checked."""
-    name = name or detect(value)
-    ledger = FileLedger(origin, name)
-    found = list(READERS[name](Document(value=value, origin=origin), ledger))
-    ledger.trajectories.check("trajectories")
-    ledger.steps.check("steps")
-    assert ledger.steps.kept == sum(len(trajectory.steps) for trajectory in found)
-    return found, ledger
-
-
-def one(value: JSON, name: str | None = None, origin: str = "acme__w-1.json") -> Trajectory:
-    (trajectory,), _ = read(value, name, origin)
-    return trajectory
 
 
 def openai_call(name: str, arguments: JSON, call_id: str | None = None) -> dict[str, JSON]:

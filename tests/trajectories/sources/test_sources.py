@@ -15,7 +15,7 @@ from trajectories.sources.documents import Document, Failure, find_files, read_d
 
 
 def positions(path: Path, **options: int) -> list[tuple[str, object]]:
-    """(position without the folder, value or reason)"""
+    """Return (position without the folder, value or reason) of each document."""
     return [
         (
             item.position.removeprefix(f"{path.parent}/").split(": ")[0],
@@ -196,7 +196,7 @@ def test_zip_bombs_end_at_the_limit(tmp_path):
 
 
 def test_zips_wrong_in_any_byte_end_in_failures(tmp_path):
-    """Never in another exception: every byte of the headers and of the list of members, and every length."""
+    """Break every byte of the headers and of the list of members, and cut at every length."""
     members = {"a.jsonl": b'{"a": 1}\n{"a": 2}\n', "b.json": b'{"b": 1}'}
     whole = zipped(tmp_path / "x.zip", members).read_bytes()
     path = tmp_path / "y.zip"

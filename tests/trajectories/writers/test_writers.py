@@ -46,7 +46,7 @@ def rows(trajectory: Trajectory, name: str) -> list[JSON]:
 
 
 def back(lines: list[JSON], folder: Path) -> tuple[list[Trajectory], Ledger]:
-    """Through a file, detection, grouping and the ledger."""
+    """Read rows back through a file, detection, grouping and the ledger."""
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     ledger = Ledger()
