@@ -7,25 +7,41 @@ from pathlib import Path
 
 Row = Mapping[str, object]
 
+HUB = "hf:"
 FILE_TYPES = (".jsonl", ".json", ".parquet", ".gz")
 
 
 def is_hub_name(source: str) -> bool:
-    """Return whether a source names a data set on the hub, not a file.
+    """Return whether a source names a table on the hub, ``[hf:]owner/name[:config][@split]``, not a file.
 
-    >>> is_hub_name("openai/gsm8k"), is_hub_name("data/gsm8k.jsonl")
-    (True, False)
+    >>> is_hub_name("openai/gsm8k"), is_hub_name("hf:openai/gsm8k:main@train"), is_hub_name("data/gsm8k.jsonl")
+    (True, True, False)
     """
+    if source.startswith(HUB):
+        return True
     path = Path(source).expanduser()
     return not (path.exists() or path.suffix in FILE_TYPES or source.startswith((".", "/", "~")))
+
+
+def split_hub_name(source: str) -> tuple[str, str | None, str | None]:
+    """Return name, config and split of ``[hf:]owner/name[:config][@split]``.
+
+    >>> split_hub_name("hf:openai/gsm8k:main@train"), split_hub_name("openai/gsm8k")
+    (('openai/gsm8k', 'main', 'train'), ('openai/gsm8k', None, None))
+    """
+    name, _, split = source.removeprefix(HUB).partition("@")
+    name, _, config = name.partition(":")
+    return name, config or None, split or None
 
 
 def hub_rows(
     name: str, split: str, *, error: type[ValueError], config: str | None = None
 ) -> Iterator[tuple[Row, str]]:
-    """Yield the rows of a split of a data set on the hub. Raises ``error`` if it cannot be loaded."""
+    """Yield rows of a table on the hub. Config and split of the name come first. Raises ``error`` if loading fails."""
     import datasets
 
+    name, own_config, own_split = split_hub_name(name)
+    config, split = own_config or config, own_split or split
     try:
         table = datasets.load_dataset(name, config, split=split)
     except Exception as problem:  # the hub's client raises many kinds

@@ -1,9 +1,10 @@
-"""The account of a conversion: what was read, kept and dropped, why and where. It always adds up."""
+"""The account of a conversion: what was read, kept and dropped, why and where. The numbers always add up."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from trajectories.types import JSON
 
 LEDGER_VERSION = 1
 EXAMPLES = 5  # positions remembered per reason and file
@@ -28,7 +29,7 @@ class Count:
         if lost or min(self.read, self.kept, *self.dropped.values(), 0) < 0:
             raise AssertionError(f"{what}: read {self.read}, kept {self.kept}, dropped {dict(self.dropped)}")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, JSON]:
         return {"read": self.read, "kept": self.kept, "dropped": dict(sorted(self.dropped.items()))}
 
 
@@ -47,10 +48,10 @@ class FileLedger:
     def trajectory(
         self, position: str, turns: int, drops: Sequence[tuple[str, int]] = (), reason: str | None = None
     ) -> None:
-        """Count a trajectory of so many agent turns.
+        """Count a trajectory with this number of agent turns.
 
-        ``drops``: (reason, turn number from 1) of the turns that are not kept. With ``reason`` the whole
-        trajectory is dropped: its turns that have no reason of their own are dropped for this one.
+        ``drops``: (reason, turn number from 1) of the turns that are not kept. ``reason``: why the whole trajectory
+        is dropped; its turns that are not in ``drops`` are dropped for it too.
         """
         self.trajectories.read += 1
         self.steps.read += turns
@@ -71,7 +72,7 @@ class FileLedger:
     def drop_kept(
         self, position: str, turns: int, drops: Sequence[tuple[str, int]] = (), reason: str | None = None
     ) -> None:
-        """Of a trajectory that counts as kept, with so many turns, take back what a filter drops."""
+        """Replace the count of a kept trajectory with this number of turns, after filters dropped some or all."""
         self.trajectories.read -= 1
         self.trajectories.kept -= 1
         self.steps.read -= turns
@@ -84,7 +85,7 @@ class FileLedger:
         self._example("skipped", reason, position)
 
     def note(self, what: str, position: str, times: int = 1) -> None:
-        """Count something odd that cost no turn."""
+        """Count an oddity that cost no turn."""
         self.notes[what] += times
         self._example("notes", what, position)
 
@@ -94,17 +95,14 @@ class FileLedger:
             found.append(position)
 
     def examples(self, kind: str) -> dict[str, list[str]]:
-        """Positions by reason; kinds: trajectories, steps, skipped, notes."""
+        """Return positions by reason. Kinds: trajectories, steps, skipped, notes."""
         return self._examples.get(kind, {})
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, JSON]:
         return {
             "path": self.path,
             "format": self.format_name,
-            "trajectories": self.trajectories.to_json(),
-            "steps": self.steps.to_json(),
-            "skipped": dict(sorted(self.skipped.items())),
-            "notes": dict(sorted(self.notes.items())),
+            **Totals.of([self]).to_json(),
             "examples": self._examples,
         }
 
@@ -128,7 +126,7 @@ class Totals:
             total.notes.update(file.notes)
         return total
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, JSON]:
         return {
             "trajectories": self.trajectories.to_json(),
             "steps": self.steps.to_json(),
@@ -138,13 +136,13 @@ class Totals:
 
 
 class Ledger:
-    """All accounts of a conversion. Memory grows with the number of files, not with what they hold."""
+    """All accounts of a conversion. Memory grows with the number of files, not with their size."""
 
     def __init__(self) -> None:
         self._files: dict[tuple[str, str | None], FileLedger] = {}
 
     def file(self, path: str, format_name: str | None = None) -> FileLedger:
-        """The account of this file as this format, opened at first use."""
+        """Return the account of this file as this format, opened at first use."""
         return self._files.setdefault((path, format_name), FileLedger(path, format_name))
 
     @property
@@ -155,7 +153,7 @@ class Ledger:
         return Totals.of(self.files)
 
     def by_format(self) -> dict[str, Totals]:
-        """Format name -> totals; what was never recognised stands under ``-``."""
+        """Return totals by format name; ``-`` is for files of no known format."""
         names = sorted({file.format_name or "-" for file in self.files})
         return {n: Totals.of(f for f in self.files if (f.format_name or "-") == n) for n in names}
 
@@ -168,8 +166,8 @@ class Ledger:
         total.trajectories.check("total: trajectories")
         total.steps.check("total: steps")
 
-    def to_json(self) -> dict[str, Any]:
-        """Checked first: a ledger that does not add up is never written."""
+    def to_json(self) -> dict[str, JSON]:
+        """Return the whole ledger, checked first: one that does not add up is never written."""
         self.check()
         return {
             "ledger_version": LEDGER_VERSION,

@@ -1,32 +1,19 @@
-"""What a foreign format has no field for: it travels under a key of ours, so that the way back is exact."""
+"""Fields that a foreign format has no place for, kept under a key of ours, so that the way back is exact."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from trajectories.store import to_json
-from trajectories.types import Trajectory
+from trajectories.types import JSON, JSONObject, Trajectory
 
 KEY = "srl_agent"
 
-_FIELDS = (
-    "schema_version",
-    "trajectory_id",
-    "instance_id",
-    "source",
-    "model",
-    "resolved",
-    "patch",
-    "metadata",
-)
+
+def extra(trajectory: Trajectory) -> dict[str, JSON]:
+    """Return the line of the store without the task and the steps, which every format has a place for."""
+    return {field: value for field, value in to_json(trajectory).items() if field not in ("task", "steps")}
 
 
-def carried(trajectory: Trajectory) -> dict[str, Any]:
-    """The line of the store without the task and the steps, which every format has a place for."""
-    line = to_json(trajectory)
-    return {field: line[field] for field in _FIELDS}
-
-
-def carried_in(holder: Any) -> Mapping[str, Any] | None:
-    """What :func:`carried` put there; None for a document that is not of our writing."""
+def read_extra(holder: JSON) -> JSONObject | None:
+    """Return what :func:`extra` put there, None for a document that we did not write."""
     found = holder.get(KEY) if isinstance(holder, Mapping) else None
     return found if isinstance(found, Mapping) else None

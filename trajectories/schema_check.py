@@ -1,17 +1,19 @@
-"""Whether a trajectory is one: readers take fields from foreign documents, in which anything may stand anywhere."""
+"""Type checks of trajectories: readers take fields from foreign documents, which may hold anything anywhere."""
+
+from types import UnionType
 
 from trajectories.types import JSON, Trajectory
 
 MAX_DEPTH = 100  # of arguments and metadata; the next program that reads them recurses too
 
 
-def check_record(trajectory: Trajectory) -> None:
+def check_schema(trajectory: Trajectory) -> None:
     """Raises TypeError for a field of a wrong type, ValueError for values that are nested too deeply."""
     for name in ("trajectory_id", "instance_id", "task", "source"):
         _check(name, getattr(trajectory, name), str)
-    _check("model", trajectory.model, str, None)
-    _check("patch", trajectory.patch, str, None)
-    _check("resolved", trajectory.resolved, bool, None)
+    _check("model", trajectory.model, str | None)
+    _check("patch", trajectory.patch, str | None)
+    _check("resolved", trajectory.resolved, bool | None)
     _check("metadata", trajectory.metadata, dict)
     _check_depth("metadata", trajectory.metadata)
     for number, step in enumerate(trajectory.steps, 1):  # as the ledger counts them
@@ -24,8 +26,8 @@ def check_record(trajectory: Trajectory) -> None:
             _check_depth(f"arguments in turn {number}", action.arguments)
 
 
-def _check(name: str, value: object, kind: type, *others: None) -> None:
-    if not isinstance(value, kind) and not (others and value is None):
+def _check(name: str, value: object, kind: type | UnionType) -> None:
+    if not isinstance(value, kind):
         raise TypeError(f"{name} is of type {type(value).__name__}")
 
 

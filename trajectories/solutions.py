@@ -1,11 +1,11 @@
-"""Written solutions -> numbered steps: ``1. **Title** body`` and the ways in which it is really written."""
+"""Written solutions -> numbered steps: ``1. **Title** body`` and its common variants."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-# Lines that begin a step, in the order in which the ways are tried. At most one space in front: a list inside a
-# step is indented by more.
+# Lines that begin a step, in the order in which they are tried. At most one space in front: a list inside a step is
+# indented by more.
 _MARKERS = (
     # Step 1: Title · **Step 1:** · ### Step 1. Title · ### 1. Title · **1. Title**
     re.compile(r"^ ?(?:#{1,6} *)?(?:\*\*)? ?Step +(?P<number>\d{1,4})\b[.:)]?(?P<rest>.*)$", re.MULTILINE),
@@ -22,29 +22,29 @@ _BOLD_TITLE = re.compile(r"^ *\*\*(?P<title>.+?)\*\*(?P<text>.*)$", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True)
 class SolutionStep:
-    """One step; the number is its place."""
+    """One step; its number is its position."""
 
     title: str  # one line, empty if it has none
     text: str
 
 
 class NotInSteps(ValueError):
-    """A solution that is not a list of numbered steps; the message is the reason that a ledger counts."""
+    """The error for a solution that is not a list of numbered steps; its message is the ledger's reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:
-    """A solution in steps, at least two."""
+    """A solution in at least two steps."""
 
-    preamble: str  # what stands before the first step
+    preamble: str  # the text before the first step
     steps: tuple[SolutionStep, ...]
 
 
 def split_solution(text: str) -> Solution:
-    """Cut a solution at the numbers of its steps. What follows the last step belongs to it.
+    """Split a solution at the numbers of its steps. Text after the last step belongs to that step.
 
-    Lists inside a step (indented by two spaces or more) do not count, and neither does a list before the steps whose
-    numbers are not followed by titles. Raises NotInSteps.
+    Lists inside a step (indented by two spaces or more) are no steps, nor is an untitled list before titled steps.
+    Raises NotInSteps.
 
     >>> split_solution("1. **Add**: 2 + 2 = 4.\\n2. **Box** It is 4.").steps[0]
     SolutionStep(title='Add', text='2 + 2 = 4.')
@@ -61,24 +61,24 @@ def split_solution(text: str) -> Solution:
             if not all(step.text for step in steps):
                 raise NotInSteps("empty_step")
             return Solution(preamble=text[: found[0].start()].strip(), steps=steps)
-        # A stricter way may fail where a looser one, which sees more of the lines, does not.
+        # A stricter pattern may fail where a looser one, which matches more of the lines, does not.
         problem = "numbering_restarts" if numbers.count(1) > 1 else "numbering_has_gaps"
     raise NotInSteps(problem)
 
 
 def join_steps(steps: Sequence[SolutionStep], *, first: int = 1) -> str:
-    """The steps as one text, numbered from ``first``; the inverse of :func:`split_solution`."""
+    """Join the steps into one text, numbered from ``first``; the inverse of :func:`split_solution`."""
     return "\n\n".join(f"{number}. {write_step(step)}" for number, step in enumerate(steps, first))
 
 
 def write_step(step: SolutionStep) -> str:
-    """``**Title** body`` without its number; the body's further lines are indented as a list's are."""
+    """Return ``**Title** body`` without its number; the body's further lines are indented as in a list."""
     body = re.sub(r"\n(?!\n)", "\n   ", step.text)
     return f"**{step.title}** {body}".rstrip() if step.title else body
 
 
 def read_step(text: str) -> SolutionStep:
-    """Inverse of :func:`write_step`, also without the indentation."""
+    """Read a step, with or without the indentation; the inverse of :func:`write_step`."""
     first, _, rest = text.strip().partition("\n")
     title, body = "", first
     if match := _BOLD_TITLE.match(first):
@@ -87,7 +87,7 @@ def read_step(text: str) -> SolutionStep:
 
 
 def _with_untitled(text: str, found: list[re.Match[str]]) -> list[re.Match[str]]:
-    """The titled steps, and the ones without a title that go on counting after them."""
+    """Return the titled steps, with the untitled ones that continue their numbering."""
     lines = list(_NUMBERED.finditer(text))
     counted = [int(match["number"]) for match in lines] == list(range(1, len(lines) + 1))
     same = [match.start() for match in lines[: len(found)]] == [match.start() for match in found]
@@ -106,7 +106,7 @@ def _steps(text: str, found: Sequence[re.Match[str]], markers: re.Pattern[str]) 
 
 
 def _headed(number: str, first: str, rest: str) -> SolutionStep:
-    """A step whose first line, after its number, is a heading, or begins with a bold one."""
+    """Return the step whose first line, after its number, is a heading or begins with a bold one."""
     title, bold, after = first.partition("**")
     if bold and "**" in number:  # **Step 1: Title** text
         return _step(title.strip(" .:"), _dedented(after.lstrip(" :"), rest))
@@ -116,11 +116,11 @@ def _headed(number: str, first: str, rest: str) -> SolutionStep:
 
 
 def _step(title: str, text: str) -> SolutionStep:
-    """A title without a text is the text."""
+    """Return a step; a title without a text becomes the text."""
     return SolutionStep(title=title, text=text) if text else SolutionStep(title="", text=title)
 
 
 def _dedented(first: str, rest: str) -> str:
-    """Lines after the first without the indentation of a list, at most three spaces."""
+    """Remove a list's indentation, at most three spaces, from the lines after the first."""
     lines = [re.sub(r"^ {1,3}", "", line).rstrip() for line in rest.split("\n")] if rest else []
     return "\n".join([first.strip(), *lines]).strip()

@@ -1,4 +1,4 @@
-"""Trajectories on disk: JSON Lines, one trajectory a line, the schema version on every line."""
+"""Trajectories on disk: JSON Lines, one trajectory and the schema version on every line."""
 
 import json
 import os
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from trajectories.types import Action, Step, Trajectory
+from trajectories.types import JSON, Action, JSONObject, Step, Trajectory
 
 SCHEMA_VERSION = 1
 
@@ -18,8 +18,8 @@ class StoreError(ValueError):
     """A line of a store that cannot be read; the message names the file and the line."""
 
 
-def to_json(trajectory: Trajectory) -> dict[str, Any]:
-    """The line of a trajectory as a JSON object; the inverse of :func:`from_json`."""
+def to_json(trajectory: Trajectory) -> dict[str, JSON]:
+    """Return the line of a trajectory as a JSON object; the inverse of :func:`from_json`."""
     return {
         "schema_version": SCHEMA_VERSION,
         "trajectory_id": trajectory.trajectory_id,
@@ -33,7 +33,7 @@ def to_json(trajectory: Trajectory) -> dict[str, Any]:
                 "thought": step.thought,
                 "actions": [{"name": a.name, "arguments": dict(a.arguments)} for a in step.actions],
                 "observation": step.observation,
-                **unlearned(step),
+                **context_mark(step),
             }
             for step in trajectory.steps
         ],
@@ -42,13 +42,13 @@ def to_json(trajectory: Trajectory) -> dict[str, Any]:
     }
 
 
-def unlearned(step: Step) -> dict[str, bool]:
-    """The mark of a step that is context only; any other has none, so that its line stays as it was."""
+def context_mark(step: Step) -> dict[str, bool]:
+    """Return the mark of a step that is context only. Other steps have none, so that their lines stay short."""
     return {} if step.target else {"target": False}
 
 
-def from_json(row: Mapping[str, Any]) -> Trajectory:
-    """Raises StoreError if the row is not of this schema version or lacks a field."""
+def from_json(row: JSONObject) -> Trajectory:
+    """Return the trajectory of a row. Raises StoreError for another schema version or a missing field."""
     version = row.get("schema_version") if isinstance(row, Mapping) else None
     if version != SCHEMA_VERSION:
         raise StoreError(
@@ -82,7 +82,7 @@ def from_json(row: Mapping[str, Any]) -> Trajectory:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A line of a store as it stands there."""
+    """A line of a store, unparsed."""
 
     number: int  # from 1
     offset: int  # in bytes
@@ -90,7 +90,7 @@ class Line:
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Every line, blank ones too."""
+    """Yield every line, blank ones too."""
     offset = 0
     with path.open("rb") as lines:
         for number, text in enumerate(lines, 1):
@@ -99,7 +99,7 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 
 def parse_line(path: Path, line: Line) -> Trajectory:
-    """Raises StoreError naming file and line."""
+    """Return the trajectory of a line. Raises StoreError naming file and line."""
     try:
         return from_json(json.loads(line.text))
     except UnicodeDecodeError as error:
@@ -118,14 +118,14 @@ def read_trajectories(path: Path) -> Iterator[Trajectory]:
 
 
 def read_trajectory(path: Path, *, number: int, offset: int) -> Trajectory:
-    """The trajectory on the line that starts at this byte. Raises StoreError naming file and line."""
+    """Read the trajectory on the line that starts at this byte. Raises StoreError naming file and line."""
     with path.open("rb") as lines:
         lines.seek(offset)
         return parse_line(path, Line(number=number, offset=offset, text=lines.readline()))
 
 
 def beside(store: Path, ending: str) -> Path:
-    """A file about a store, in the same folder. Only ``.jsonl`` gives way: a name may hold other dots.
+    """Return the path of a file about a store, in the same folder. Only ``.jsonl`` is replaced.
 
     >>> beside(Path("v1.2.jsonl"), ".card.md").name, beside(Path("v1.2"), ".card.md").name
     ('v1.2.card.md', 'v1.2.card.md')
@@ -135,10 +135,10 @@ def beside(store: Path, ending: str) -> Path:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[str]]:
-    """A text file that appears under its name only when the block ends well; else nothing is left behind."""
+    """Open a text file that appears under its name only if the block succeeds; else nothing is left behind."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:  # around the opening too: Ctrl-C may come right behind it
+    try:  # around the opening too: Ctrl-C may come right after it
         with temporary.open("x", encoding="utf-8", newline="\n") as out:
             yield out
             out.flush()
@@ -150,5 +150,5 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
 
 
 def dump_line(trajectory: Trajectory) -> str:
-    """One line of the store, newline included. ASCII only: lone surrogates of broken sources survive."""
+    """Return one line of the store with its newline. ASCII only: lone surrogates of broken sources survive."""
     return json.dumps(to_json(trajectory), ensure_ascii=True) + "\n"

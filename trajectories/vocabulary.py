@@ -1,17 +1,16 @@
-"""One vocabulary for what the tools of all scaffolds do, beside the calls as they were made.
+"""One vocabulary for the tools of all scaffolds.
 
-The one place that knows tools by name. :func:`canonical` maps a call to its kind and to arguments of one naming;
-:func:`original` is its exact inverse (the order of arguments apart).
+Only this module knows tools by name. :func:`canonical` maps a call to its kind, with arguments of one naming;
+:func:`original` is its exact inverse, except for the order of arguments.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from trajectories.types import JSON, Action
+from trajectories.types import JSON, Action, JSONObject
 
-# Kind -> what its arguments are called; each may be absent.
+# Kind -> names of its arguments; each may be absent.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "run": ("command", "code"),
     "view": ("path", "start", "end", "files", "url"),  # lines from 1, both included; end -1: to the last
@@ -36,12 +35,12 @@ class Canonical:
     """A call in the common vocabulary."""
 
     kind: str  # one of KINDS
-    arguments: Mapping[str, JSON]  # by the names of the kind
+    arguments: JSONObject  # by the names of the kind
     tool: str  # as the source calls it
     # Of an editor; or the first word of a shell line that is a tool of its scaffold.
     command: str | None = None
     # Arguments that the kind has no name for, and nulls.
-    rest: Mapping[str, JSON] = field(default_factory=dict)
+    rest: JSONObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +117,7 @@ _LOWER = {name.lower(): rule for name, rule in reversed(list(_TOOLS.items()))}
 
 
 def canonical(action: Action) -> Canonical | None:
-    """The call in the common vocabulary; None for a tool that has no place in it.
+    """Return the call in the common vocabulary, None for a tool that has no kind.
 
     >>> canonical(Action(name="Read", arguments={"file_path": "/a.py", "offset": 10, "limit": 5})).arguments
     {'path': '/a.py', 'start': 10, 'end': 14}
@@ -153,18 +152,18 @@ def canonical(action: Action) -> Canonical | None:
 
 
 def kind_of(tool: str) -> str | None:
-    """The kind of a tool that is known by its name alone; an editor's depends on its command."""
+    """Return the kind of a tool that its name alone determines; an editor's depends on its command."""
     rule = _find(tool, None)
     return rule.kind if rule else None
 
 
 def original(call: Canonical) -> Action:
-    """The call as its source made it. Raises ValueError for a tool or command that :func:`canonical` never gives."""
+    """Return the call as its source made it. Raises ValueError for a call that :func:`canonical` never returns."""
     if call.tool in SHELLS and call.command is not None:
         return Action(name=call.tool, arguments={"command": _write_line(call)})
     rule = _find(call.tool, call.command)
     if rule is None or rule.kind != call.kind:
-        raise ValueError(f"{call.kind} is nothing that the tool {call.tool} {call.command or ''} does")
+        raise ValueError(f"the tool {call.tool} {call.command or ''} makes no call of the kind {call.kind}")
     names = {target: name for name, target in rule.names.items()}
     arguments: dict[str, JSON] = {} if call.command is None else {"command": call.command}
     arguments |= {names[target]: value for target, value in call.arguments.items() if target in names}
@@ -174,7 +173,7 @@ def original(call: Canonical) -> Action:
 
 
 def _find(tool: str, command: JSON) -> _Rule | None:
-    """OpenHands V0 stores calls of its editor as ``read`` and ``edit``, the editor's command among the arguments."""
+    """Return the rule of a tool. OpenHands V0 stores calls of its editor as ``read`` and ``edit``, with a command."""
     if tool in EDITORS or (tool in ("read", "edit") and command is not None):
         return _EDITOR.get(command) if isinstance(command, str) else None
     return _TOOLS.get(tool) or _LOWER.get(tool.lower())
@@ -192,12 +191,12 @@ def _from_view_range(rest: dict[str, JSON]) -> dict[str, JSON]:
     return {}
 
 
-def _to_view_range(arguments: Mapping[str, JSON]) -> dict[str, JSON]:
+def _to_view_range(arguments: JSONObject) -> dict[str, JSON]:
     return {"view_range": [arguments["start"], arguments["end"]]} if "start" in arguments else {}
 
 
 def _from_offset_limit(rest: dict[str, JSON]) -> dict[str, JSON]:
-    """Without an offset reading begins at line 1."""
+    """Take the lines from an offset, line 1 without one, and a limit."""
     if not all(_is_line(rest[name]) for name in ("offset", "limit") if name in rest):
         return {}
     first = rest.pop("offset", None)
@@ -206,7 +205,7 @@ def _from_offset_limit(rest: dict[str, JSON]) -> dict[str, JSON]:
     return found if count is None else found | {"end": (1 if first is None else first) + count - 1}
 
 
-def _to_offset_limit(arguments: Mapping[str, JSON]) -> dict[str, JSON]:
+def _to_offset_limit(arguments: JSONObject) -> dict[str, JSON]:
     found = {"offset": arguments["start"]} if "start" in arguments else {}
     if "end" in arguments:
         found["limit"] = arguments["end"] - arguments.get("start", 1) + 1
@@ -217,7 +216,7 @@ _SPANS: Mapping[str, Callable[[dict[str, JSON]], dict[str, JSON]]] = {
     "view_range": _from_view_range,
     "offset_limit": _from_offset_limit,
 }
-_UNSPANS: Mapping[str, Callable[[Mapping[str, JSON]], dict[str, JSON]]] = {
+_UNSPANS: Mapping[str, Callable[[JSONObject], dict[str, JSON]]] = {
     "view_range": _to_view_range,
     "offset_limit": _to_offset_limit,
 }
@@ -240,7 +239,7 @@ _LINES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 
 def _shell_tool(action: Action) -> Canonical | None:
-    """A shell line that is one of SWE-agent's tools and can be written again exactly; any other is a shell line."""
+    """Return the call of a SWE-agent tool in a shell line, None if the line cannot be rebuilt exactly from it."""
     line = action.arguments.get("command")
     if action.name not in SHELLS or not isinstance(line, str) or len(action.arguments) != 1:
         return None
@@ -260,7 +259,7 @@ def _shell_tool(action: Action) -> Canonical | None:
             return None
         found = {name: _unquoted(word, name) for name, word in zip(names, words, strict=False)}
         quotes = [word[0] if word[0] in "\"'" else "" for word in words]
-        rest: dict[str, Any] = {"quotes": quotes} if any(quotes) else {}
+        rest: dict[str, JSON] = {"quotes": quotes} if any(quotes) else {}
         call = Canonical(kind=kind, arguments=found, tool=action.name, command=match[1], rest=rest)
     else:
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from environments.math.answers import last_box
-from environments.rows import Row, file_rows, hub_rows, is_hub_name
+from environments.rows import Row, file_rows, hub_rows, is_hub_name, split_hub_name
 
 
 class MathTaskError(ValueError):
@@ -63,7 +63,7 @@ def load_math_tasks(source: str, *, split: str = "test", path: str | None = None
     else:
         hub_name, config = (benchmark.hub_name, benchmark.config) if benchmark else (source, None)
         rows = hub_rows(hub_name, split, config=config, error=MathTaskError)
-        name = source.rpartition("/")[2]
+        name = split_hub_name(source)[0].rpartition("/")[2]
     tasks = tuple(_tasks(rows, name))
     if benchmark and split == benchmark.split and len(tasks) != benchmark.problems:
         raise MathTaskError(

@@ -1,4 +1,4 @@
-"""The card of a data set, beside it: what it was made of, what was left out and why, how it is split."""
+"""The card of a data set: its sources, what was dropped and why, how it is split."""
 
 import shlex
 from collections import Counter
@@ -19,12 +19,12 @@ _NOTES = ("context_only:", "found:", "redacted:")  # what filters note in the le
 
 
 def card_path(out: Path) -> Path:
-    """``data/expert.jsonl`` -> ``data/expert.card.md``."""
+    """Return the card's path: ``data/expert.card.md`` for ``data/expert.jsonl``."""
     return beside(out, ".card.md")
 
 
 class Card:
-    """Counts what is kept while it is written, and says so afterwards."""
+    """A counter of the kept trajectories that writes the card at the end."""
 
     def __init__(self, *, paths: Sequence[Path], written_as: str, filters: Sequence[FilterTable]) -> None:
         self._paths = paths
@@ -49,7 +49,7 @@ class Card:
             self._steps[kind if step.target or not step.actions else "context only"] += 1
 
     def write(self, out: Path, ledger: Ledger, *, rows: int, command: Sequence[str]) -> None:
-        """Beside ``out``, which is there already. Paths and mail addresses in it are redacted as in the data."""
+        """Write the card beside ``out``, which must exist. Paths and mail addresses are redacted as in the data."""
         with out.open("rb") as file:
             digest = file_digest(file, "sha256").hexdigest()
         lines = [f"# {out.name}", "", *self._summary(rows, digest), *self._counted(), *self._losses(ledger)]
@@ -68,7 +68,7 @@ class Card:
         yield ""
 
     def _counted(self) -> Iterator[str]:
-        """Trajectories by format, licence, teacher and verdict."""
+        """Yield tables of trajectories by format, licence, teacher and verdict."""
         for name, counts in self._counts.items():
             yield from _table(f"By {name}", (name, "trajectories"), counts)
 
@@ -121,7 +121,7 @@ def _rows(heads: tuple[str, str], counts: Mapping[str, int]) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    """A value of the data as it may stand in a table: names of models are anybody's text."""
+    """Return a value escaped for a table: names of models may hold any text."""
     return " ".join(text.replace("|", "\\|").replace("`", "'").split())[:200]
 
 

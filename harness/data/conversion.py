@@ -19,10 +19,10 @@ from harness.cli import UserError
 from harness.config.load import load_recipe
 from harness.console import table_console
 from harness.data.card import Card, card_path
-from harness.data.filters import make_hygiene
+from harness.data.filters import make_filters
 from harness.data.trl_rows import prompt_completion
 from trajectories import Trajectory
-from trajectories.filters.pipeline import Hygiene
+from trajectories.filters.pipeline import FilterPipeline
 from trajectories.ledger import Ledger, Totals
 from trajectories.readers.pipeline import read_trajectories_of
 from trajectories.sources.documents import find_files
@@ -50,7 +50,7 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
     if not files:
         raise UserError(f"no files in {', '.join(map(str, options.paths))}")
     writer = _writer(options.to, recipe)
-    hygiene, filters = make_hygiene(options.filters, options.licence)
+    pipeline, filters = make_filters(options.filters, options.licence)
     card = Card(paths=options.paths, written_as=options.to, filters=filters)
     ledger = Ledger()
     started = time.monotonic()
@@ -63,7 +63,7 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
         limit=options.max_mb * MEGABYTE,
         named=options.paths,
         writer=writer,
-        hygiene=hygiene,
+        pipeline=pipeline,
         on_kept=card.add,
     )
     if options.card:
@@ -107,7 +107,7 @@ def convert(
     limit: int,
     named: Sequence[Path],
     writer: Writer,
-    hygiene: Hygiene | None = None,
+    pipeline: FilterPipeline | None = None,
     on_kept: Callable[[Trajectory], None] = lambda trajectory: None,
 ) -> int:
     """Write the store and its ledger; with no row left, the ledger only, and raise UserError. Number of rows."""
@@ -118,7 +118,7 @@ def convert(
                 files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
             ):
                 judged = answers.check(trajectory)
-                kept = judged if hygiene is None else hygiene.clean(judged, account)
+                kept = judged if pipeline is None else pipeline.apply(judged, account)
                 if kept is None:
                     continue
                 on_kept(kept)

@@ -1,9 +1,9 @@
-"""``--filters``: which filters of trajectories.filters run, in which order, with which settings."""
+"""``--filters``: the choice, order and settings of the filters of trajectories.filters."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ from harness.config.tables import Table
 from trajectories.filters import actions, cheating, failed, labels, loops, redaction, verdicts
 from trajectories.filters.base import Filter, Found, Then, on_steps
 from trajectories.filters.duplicates import Duplicates
-from trajectories.filters.pipeline import Hygiene
+from trajectories.filters.pipeline import FilterPipeline
 
 Cheating = Literal[
     "reads_the_future", "fetches_the_fix", "installs_a_release", "deletes_tests", "weakens_tests"
@@ -41,7 +41,7 @@ class StepsTable(FilterTable):
 
 
 class VerdictsTable(FilterTable):
-    drop_unverified: bool = False  # also drop what nobody has judged
+    drop_unverified: bool = False  # also drop trajectories without a verdict
 
     def make(self) -> Filter:
         return verdicts.resolved_only(drop_unverified=self.drop_unverified)
@@ -94,7 +94,7 @@ class LabelsTable(FilterTable):
 
 
 class DuplicatesTable(FilterTable):
-    # Similarity that is too much; null: exact ones only.
+    # Jaccard similarity from which on a trajectory is dropped; null: exact duplicates only.
     near: float | None = Field(default=0.9, ge=0.7, le=1)
 
     def make(self) -> Filter:
@@ -116,7 +116,7 @@ FILTERS: Mapping[str, type[FilterTable]] = {
 
 
 def load_filters(name: str) -> tuple[FilterTable, ...]:
-    """The filters of a YAML file or of a shipped one, in its order. Raises UserError."""
+    """Read the filters of a YAML file or of a shipped recipe, in its order. Raises UserError."""
     table, where = read_recipe(name, (), shipped_recipes("convert"))
     if unknown := table.keys() - {"filters"}:
         key = sorted(map(str, unknown))[0]
@@ -127,17 +127,17 @@ def load_filters(name: str) -> tuple[FilterTable, ...]:
     return tuple(_load(entry, f"{where}: filter {number}") for number, entry in enumerate(entries, 1))
 
 
-def _load(entry: Any, where: str) -> FilterTable:
+def _load(entry: object, where: str) -> FilterTable:
     name = entry.get("name") if isinstance(entry, dict) else None
-    if not isinstance(name, str) or name not in FILTERS:
+    if not isinstance(entry, dict) or not isinstance(name, str) or name not in FILTERS:
         near = nearest(name, FILTERS) if isinstance(name, str) else ""
         raise UserError(f"{where}: name is one of {', '.join(FILTERS)}, not {name!r}{near}", exit_code=2)
     return validate(FILTERS[name], entry, f"{where} ({name})")
 
 
-def make_hygiene(filters: str | None, licence: str | None) -> tuple[Hygiene, tuple[FilterTable, ...]]:
-    """What ``--filters`` and ``--licence`` ask for, and its settings. Raises UserError."""
+def make_filters(filters: str | None, licence: str | None) -> tuple[FilterPipeline, tuple[FilterTable, ...]]:
+    """Return the filters of ``--filters`` and ``--licence``, and their settings. Raises UserError."""
     tables = load_filters(filters) if filters else ()
     if licence is not None:
         tables = (LabelsTable(name="labels", licence=licence), *tables)
-    return Hygiene([table.make() for table in tables]), tables
+    return FilterPipeline([table.make() for table in tables]), tables

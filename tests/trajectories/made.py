@@ -1,4 +1,4 @@
-"""Trajectories that nobody recorded: every shape the record allows, for properties that must hold of all."""
+"""Generated trajectories of every shape that the record allows, for property tests."""
 
 from hypothesis import strategies as st
 

@@ -1,11 +1,11 @@
-"""One small document of each format, as the lines of its file; what fuzzing starts from."""
+"""One small document of each format, as the lines of its file, from which fuzzing starts."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 from trajectories import Action, Step, Trajectory
+from trajectories.types import JSON
 from trajectories.writers import WRITERS
 
 LS = {"type": "function", "id": "c1", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}
@@ -28,11 +28,11 @@ OWN = Trajectory(
 )
 
 
-def _written(name: str) -> list[Any]:
+def _written(name: str) -> list[JSON]:
     return [json.loads(json.dumps(row)) for row in WRITERS[name](OWN, Counter())]
 
 
-def _claude_code() -> list[Any]:
+def _claude_code() -> list[JSON]:
     base = {"sessionId": "s", "timestamp": "t", "version": "2", "cwd": "/p", "isSidechain": False}
     call = {"type": "tool_use", "id": "u1", "name": "Bash", "input": {"command": "ls"}}
     answer = {"type": "tool_result", "tool_use_id": "u1", "content": "a.py"}
@@ -53,7 +53,7 @@ def _claude_code() -> list[Any]:
     return [base | line for line in lines]
 
 
-def _sdk() -> list[Any]:
+def _sdk() -> list[JSON]:
     call = {"id": "c1", "name": "terminal", "arguments": '{"command": "ls"}'}
     base = {"timestamp": "t"}
     text = [{"type": "text", "text": "Fix it."}]
@@ -66,8 +66,8 @@ def _sdk() -> list[Any]:
     ]  # fmt: skip
 
 
-def _chat(*, tool_ids: bool = False) -> list[Any]:
-    ids: dict[str, Any] = (
+def _chat(*, tool_ids: bool = False) -> list[JSON]:
+    ids: dict[str, JSON] = (
         {"tool_call_ids": ["c1"], "message_type": "observation"} if tool_ids else {"tool_call_id": "c1"}
     )
     return [
@@ -80,7 +80,7 @@ def _chat(*, tool_ids: bool = False) -> list[Any]:
 
 
 ISSUE = "1. **Add** 2 + 2 = 4.\n2. **Box** It is \\boxed{4}."
-SEEDS: Mapping[str, list[Any]] = {
+SEEDS: Mapping[str, list[JSON]] = {
     "anthropic": [
         {
             "request": {"model": "m", "max_tokens": 9, "messages": [

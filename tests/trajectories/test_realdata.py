@@ -5,7 +5,6 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,13 +15,14 @@ from trajectories.readers import READERS
 from trajectories.readers.detect import detect
 from trajectories.sources.documents import Document
 from trajectories.store import read_trajectories
+from trajectories.types import JSON
 from trajectories.vocabulary import canonical, original
 from trajectories.writers import WRITERS
 
 pytestmark = pytest.mark.realdata
 
 # Folder -> (trajectories kept, steps read, steps dropped by reason, kept steps without an action by reason).
-# Each reason was looked into: docs/inspection.md.
+# Each reason was checked: docs/inspection.md.
 EXPECTED = {
     "isobench_trae_sonnet45": (278, 13139, {}, {"no_action": 36}),
     "sweagent_claude35sonnet_verified": (502, 16906, {"exit_marker": 90}, {}),
@@ -74,7 +74,7 @@ def test_set_converts(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_set_survives_the_formats_that_it_can_be_written_in(name, tmp_path):
+def test_set_survives_every_format(name, tmp_path):
     """Each ATIF document gives its trajectory back, each pivot row the trajectory up to its step."""
     assert main([str(folder(name)), "--out", str(tmp_path / "o.jsonl")]) == 0
     for trajectory in read_trajectories(tmp_path / "o.jsonl"):
@@ -87,7 +87,7 @@ def test_set_survives_the_formats_that_it_can_be_written_in(name, tmp_path):
         assert found == trajectory
 
 
-def read_row(format_name: str, row: Mapping[str, Any]) -> Trajectory:
+def read_row(format_name: str, row: Mapping[str, JSON]) -> Trajectory:
     document = Document(value=json.loads(json.dumps(row)), origin="row.json")
     assert detect(document.value) == format_name
     (trajectory,) = READERS[format_name](document, FileLedger("row.json", format_name))

@@ -1,4 +1,4 @@
-"""Written solutions into steps: every way in which steps are written, what is none, and rows of both formats."""
+"""Written solutions into steps: all variants of steps, texts without steps, and rows of both formats."""
 
 import copy
 import json
@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,9 +17,7 @@ from harness.demo.math.generate import rows as demo_rows
 from srl_agent.formats import get_format
 from srl_agent.steps import StepSettings, select_steps
 from tests.tiny_runs import ROOT
-from trajectories import Trajectory
-from trajectories.ledger import FileLedger
-from trajectories.readers import READERS
+from tests.trajectories.reading import one, read
 from trajectories.readers.detect import UnknownFormat, detect
 from trajectories.readers.math import STEP
 from trajectories.solutions import (
@@ -31,9 +28,8 @@ from trajectories.solutions import (
     split_solution,
     write_step,
 )
-from trajectories.sources.documents import Document
 from trajectories.store import dump_line, from_json, read_trajectories, to_json
-from trajectories.types import Action
+from trajectories.types import JSON, Action
 
 
 def pairs(text: str) -> list[tuple[str, str]]:
@@ -102,7 +98,7 @@ def test_a_title_without_a_text_is_the_text() -> None:
     assert pairs("Step 1: x = 4.\nStep 2: **Box** It is 4.")[0] == ("", "x = 4.")  # its full stop is kept
 
 
-def test_a_step_of_nothing_is_told() -> None:
+def test_an_empty_step_is_an_error() -> None:
     assert reason("Step 1:\nStep 2:\nIt is 4.") == "empty_step"
     assert reason("### Step 1\n\n### Step 2\nIt is 4.") == "empty_step"
 
@@ -131,13 +127,13 @@ def test_numbered_lists_between_headings_belong_to_the_headings() -> None:
     assert pairs(text) == [("Add", "1. two\n2. and two\n3. is four"), ("Box", "It is 4.")]
 
 
-def test_a_list_before_or_after_titled_steps_is_none() -> None:
+def test_a_list_before_or_after_titled_steps_is_no_step() -> None:
     assert pairs("We have\n1. a\n2. b\n\n1. **Add** x\n2. **Box** y") == [("Add", "x"), ("Box", "y")]
     assert split_solution("1. a\n2. b\n\n1. **Add** x\n2. **Box** y").preamble == "1. a\n2. b"
     assert pairs("1. **Add** x\n2. **Box** y\nSo\n1. z\n2. w")[1] == ("Box", "y\nSo\n1. z\n2. w")
 
 
-def test_what_stands_before_the_steps_is_kept_apart_and_what_follows_is_the_last_step_s() -> None:
+def test_text_before_the_steps_is_the_preamble_and_text_after_them_is_in_the_last_step() -> None:
     text = "Let us see.\n\nNow:\n1. **Add** 4.\n2. **Box** It is 4.\n\n**Final answer**\n\n\\boxed{4}\n"
     solution = split_solution(text)
     assert solution.preamble == "Let us see.\n\nNow:"
@@ -173,7 +169,7 @@ def test_numbers_that_are_no_list_are_no_steps() -> None:
         ("2. **B** b\n1. **A** a", "numbering_has_gaps"),
     ],
 )
-def test_what_is_not_in_steps_says_why(text: str, why: str) -> None:
+def test_a_solution_without_steps_has_a_reason(text: str, why: str) -> None:
     assert reason(text) == why
 
 
@@ -228,7 +224,7 @@ def test_steps_come_back_as_they_were_written(steps: list[SolutionStep]) -> None
         "".join
     )
 )
-def test_what_was_read_can_be_written_and_read_again(text: str) -> None:
+def test_read_solutions_can_be_written_and_read_again(text: str) -> None:
     try:
         steps = split_solution(text).steps
     except NotInSteps:
@@ -253,8 +249,8 @@ def test_paragraphs_stay_paragraphs() -> None:
 # --- Rows
 
 
-def s1k(**changed: Any) -> dict[str, Any]:
-    """A row with all columns of the card of s1K-1.1."""
+def s1k(**changed: JSON) -> dict[str, JSON]:
+    """Return a row with all columns of the card of s1K-1.1."""
     row = {
         "solution": "128",
         "question": "What is 2^7? ",
@@ -273,26 +269,9 @@ def s1k(**changed: Any) -> dict[str, Any]:
     return {key: value for key, value in (row | changed).items() if value is not ...}
 
 
-def plain(**changed: Any) -> dict[str, Any]:
+def plain(**changed: JSON) -> dict[str, JSON]:
     row = {"question": "What is 2 + 2?", "solution": "1. **Add** 4.\n2. **Box** \\boxed{4}", "answer": "4"}
     return {key: value for key, value in (row | changed).items() if value is not ...}
-
-
-def read(value: Any, name: str | None = None) -> tuple[list[Trajectory], FileLedger]:
-    """Through detection, unless the format is named; the numbers are checked."""
-    name = name or detect(value)
-    ledger = FileLedger("rows.json", name)
-    found = list(READERS[name](Document(value=value, origin="rows.json"), ledger))
-    ledger.trajectories.check("trajectories")
-    ledger.steps.check("steps")
-    assert ledger.trajectories.kept == len(found)
-    assert ledger.steps.kept == sum(len(trajectory.steps) for trajectory in found)
-    return found, ledger
-
-
-def one(value: Any) -> Trajectory:
-    (trajectory,), _ = read(value)
-    return trajectory
 
 
 def test_an_s1k_row_is_r1_s_solution() -> None:
@@ -332,12 +311,12 @@ def test_an_s1k_row_is_r1_s_solution() -> None:
         (1, None),
     ],
 )
-def test_the_grade_says_whether_it_is_right(grade: Any, resolved: bool | None) -> None:
+def test_the_grade_decides_resolved(grade: JSON, resolved: bool | None) -> None:
     assert one(s1k(deepseek_grade=grade)).resolved is resolved
 
 
 @pytest.mark.parametrize("missing", [None, "", ...])
-def test_without_r1_s_solution_gemini_s_is_taken_with_its_own_grade(missing: Any) -> None:
+def test_without_r1_s_solution_gemini_s_is_taken_with_its_own_grade(missing: JSON) -> None:
     trajectory = one(s1k(deepseek_attempt=missing))
     assert (trajectory.model, trajectory.resolved, len(trajectory.steps)) == ("Gemini Thinking", False, 3)
     assert trajectory.metadata["thinking"] == "I think of 7."
@@ -356,11 +335,11 @@ def test_without_r1_s_solution_gemini_s_is_taken_with_its_own_grade(missing: Any
         ({"deepseek_attempt": None, "gemini_attempt": None}, "deepseek_attempt is missing or empty"),
     ],
 )
-def test_a_malformed_s1k_row_is_named(changed: dict[str, Any], told: str) -> None:
+def test_a_malformed_s1k_row_is_named(changed: dict[str, JSON], told: str) -> None:
     found, ledger = read(s1k(**changed), "s1k")
     assert found == []
     assert ledger.trajectories.dropped == {"malformed": 1}
-    assert ledger.examples("trajectories")["malformed"] == [f"rows.json: {told}"]
+    assert ledger.examples("trajectories")["malformed"] == [f"acme__w-1.json: {told}"]
 
 
 @pytest.mark.parametrize(
@@ -377,12 +356,12 @@ def test_a_malformed_s1k_row_is_named(changed: dict[str, Any], told: str) -> Non
         ("", None),
     ],
 )
-def test_the_answer_of_a_plain_row_is_a_text(given_answer: Any, answer: str | None) -> None:
+def test_the_answer_of_a_plain_row_is_a_text(given_answer: JSON, answer: str | None) -> None:
     assert one(plain(answer=given_answer)).metadata.get("answer") == answer
 
 
 @pytest.mark.parametrize("answer", [True, [4], {"a": 4}, float("nan"), float("inf")])
-def test_an_answer_that_is_none_makes_a_row_malformed(answer: Any) -> None:
+def test_an_answer_of_another_type_makes_a_row_malformed(answer: JSON) -> None:
     found, ledger = read(plain(answer=answer))
     assert (found, ledger.trajectories.dropped) == ([], {"malformed": 1})
 
@@ -409,7 +388,7 @@ def test_plain_rows() -> None:
     assert one(plain(model={"name": "m"})).model is None
 
 
-def test_formats_are_told_by_their_columns() -> None:
+def test_formats_are_detected_from_their_columns() -> None:
     assert detect(s1k()) == "s1k"
     assert detect([s1k(deepseek_attempt=...)]) == "s1k"
     assert detect(plain()) == detect([plain(question=..., problem="p")]) == "math"
@@ -418,15 +397,15 @@ def test_formats_are_told_by_their_columns() -> None:
             detect(other)
 
 
-def test_a_malformed_row_costs_itself_and_is_named() -> None:
+def test_only_the_malformed_row_is_dropped_and_it_is_named() -> None:
     bad = [None, [], "row", 5, {}, plain(solution=7), plain(question=None)]
     rows = [plain(), *bad, plain(question="Another?"), plain(solution="4")]
     found, ledger = read(rows)
     assert [trajectory.task for trajectory in found] == ["What is 2 + 2?", "Another?"]
     assert ledger.trajectories.read == len(rows)
     assert ledger.trajectories.dropped == {"malformed": len(bad), "answer_only": 1}
-    assert ledger.examples("trajectories")["malformed"][0].startswith("rows.json row 2: ")
-    assert ledger.examples("trajectories")["answer_only"] == ["rows.json row 10"]
+    assert ledger.examples("trajectories")["malformed"][0].startswith("acme__w-1.json row 2: ")
+    assert ledger.examples("trajectories")["answer_only"] == ["acme__w-1.json row 10"]
 
 
 JUNK = st.recursive(
@@ -452,7 +431,7 @@ ROWS = st.builds(
 @settings(max_examples=300, deadline=None)
 @given(rows=st.lists(st.one_of(ROWS, JUNK), max_size=5))
 @pytest.mark.parametrize("name", ["s1k", "math"])
-def test_no_row_breaks_the_reader_or_gets_lost(name: str, rows: list[Any]) -> None:
+def test_every_row_is_counted_and_none_breaks_the_reader(name: str, rows: list[JSON]) -> None:
     found, ledger = read(rows, name)
     assert ledger.trajectories.read == len(rows)
     for trajectory in found:
@@ -507,7 +486,7 @@ def test_the_command_converts_rows_and_accounts_for_them(tmp_path: Path) -> None
     assert examples["malformed"][0] == "rows.json row 3: question is missing or empty"
 
 
-def test_a_file_of_answers_only_leaves_nothing_and_says_so(tmp_path: Path) -> None:
+def test_a_file_of_answers_only_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(json.dumps(plain(solution="4")) + "\n")
     done = convert(tmp_path, "rows.jsonl", "--out", "out.jsonl")
     assert done.returncode == 1

@@ -1,7 +1,6 @@
 """Calls of all scaffolds in one vocabulary, and exactly back."""
 
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,15 +12,16 @@ from srl_agent.step_kinds import step_kind
 from tests.trajectories.made import TEXT, VALUES
 from trajectories import Action, Step, vocabulary
 from trajectories.store import read_trajectories
+from trajectories.types import JSON
 from trajectories.vocabulary import EDITORS, KINDS, SHELLS, Canonical, canonical, original
 
 
-def call(tool: str, **arguments: Any) -> Action:
+def call(tool: str, **arguments: JSON) -> Action:
     return Action(name=tool, arguments=arguments)
 
 
 def same(action: Action, other: Action) -> bool:
-    """Equal as JSON: 1, 1.0 and true are three values."""
+    """Compare as JSON: 1, 1.0 and true are three values."""
     lines = [json.dumps([a.name, dict(a.arguments)], sort_keys=True) for a in (action, other)]
     return lines[0] == lines[1]
 
@@ -121,7 +121,7 @@ def test_calls_that_do_the_same_are_the_same(actions, kind, arguments):
         call("str_replace_editor", command=["view"], path="/a"),
     ],
 )
-def test_what_has_no_place_in_the_vocabulary_is_none(action):
+def test_calls_outside_the_vocabulary_are_none(action):
     assert canonical(action) is None
 
 
@@ -132,7 +132,7 @@ def test_what_has_no_place_in_the_vocabulary_is_none(action):
         "edit 01:2\na\nend_of_edit", "search_dir 'a' 'b' 'c'", "open 'it''s'", "scroll_down 3", "open a.py | head", "",
     ],
 )  # fmt: skip
-def test_lines_that_cannot_be_written_again_exactly_stay_lines(line):
+def test_lines_that_cannot_be_rebuilt_exactly_stay_lines(line):
     found = canonical(call("bash", command=line))
     assert found is not None
     assert (found.kind, found.arguments) == ("run", {"command": line})
@@ -176,8 +176,8 @@ def test_no_two_arguments_of_a_tool_have_one_name():
         assert set(rule.names.values()) <= set(KINDS[rule.kind]), tool
 
 
-def test_an_inverse_of_nothing_is_an_error():
-    with pytest.raises(ValueError, match="search is nothing that the tool Read"):
+def test_a_call_that_canonical_never_returns_is_an_error():
+    with pytest.raises(ValueError, match=r"Read .*makes no call of the kind search"):
         original(Canonical(kind="search", arguments={}, tool="Read"))
 
 

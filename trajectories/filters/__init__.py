@@ -1,4 +1,4 @@
-"""Filters over trajectories: what is not to be learned is dropped, kept as context only, or made anonymous.
+"""Filters of trajectories: they drop what should not be learned, keep it as context only, or redact it.
 
-A file a filter. :mod:`trajectories.filters.pipeline` runs them in the order that was asked for and accounts for it.
+One file a filter. :mod:`trajectories.filters.pipeline` runs them in the requested order and accounts for the changes.
 """

@@ -1,4 +1,4 @@
-"""Steps whose action is nothing to learn: made up, empty, too long."""
+"""Steps whose action should not be learned: made up, empty, too long."""
 
 import json
 
@@ -8,7 +8,7 @@ from trajectories.types import JSON, Action, Trajectory
 from trajectories.vocabulary import canonical
 
 _MAX_NAME = 100
-# Arguments without which a call of that kind does nothing; one of each group has to be there.
+# Arguments without which a call of that kind does nothing; one of each group is required.
 _NEEDED = {
     "run": (("command", "code"),),
     "create": (("path",),),
@@ -18,9 +18,9 @@ _NEEDED = {
 
 
 def made_up_submits(trajectory: Trajectory) -> Found:
-    """Words that a scaffold put into the agent's mouth when it stopped a run (see ``readers.swe_smith``).
+    """Find replies that a scaffold wrote in the agent's name when it stopped a run (see ``readers.swe_smith``).
 
-    The reader of SWE-smith drops them; this finds them in data that came through other hands.
+    The reader of SWE-smith drops them; this finds them in data that other programs have converted.
     """
     found = {}
     for index, step in enumerate(trajectory.steps):
@@ -32,7 +32,7 @@ def made_up_submits(trajectory: Trajectory) -> Found:
 
 
 def empty_actions(trajectory: Trajectory) -> Found:
-    """Calls that cannot have done anything: no name, markup for a name, or nothing in the arguments that matter."""
+    """Find calls that did nothing: no name, markup as the name, or no value in the required arguments."""
     found = {}
     for index, step in enumerate(trajectory.steps):
         reasons = [reason for action in step.actions if (reason := _emptiness(action))]
@@ -48,20 +48,20 @@ def _emptiness(action: Action) -> str | None:
     call = canonical(action)
     if call is None or call.kind not in _NEEDED:
         return None
-    if any(_says_something(value) for value in call.rest.values()):  # e.g. bash(restart=true)
+    if any(_has_value(value) for value in call.rest.values()):  # e.g. bash(restart=true)
         return None
     for names in _NEEDED[call.kind]:
-        if not any(_says_something(call.arguments.get(needed)) for needed in names):
+        if not any(_has_value(call.arguments.get(needed)) for needed in names):
             return "empty_action"
     return None
 
 
-def _says_something(value: JSON) -> bool:
+def _has_value(value: JSON) -> bool:
     return bool(value.strip()) if isinstance(value, str) else value not in (None, False, [], {})
 
 
 def long_actions(trajectory: Trajectory, *, max_chars: int) -> Found:
-    """Steps whose calls are longer than that as JSON: whole files written out, data pasted in."""
+    """Find steps whose calls are longer than ``max_chars`` as JSON: whole files, pasted data."""
     return {
         index: "long_action"
         for index, step in enumerate(trajectory.steps)

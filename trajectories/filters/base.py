@@ -1,4 +1,4 @@
-"""What a filter is, and what one makes of a trajectory."""
+"""Types of the filters, and the filter that treats all found steps alike."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -7,54 +7,55 @@ from typing import Literal
 
 from trajectories.types import JSON, Trajectory
 
-# What becomes of a step that a filter finds: it stays and is counted; it stays as context, and is no target; it goes;
-# the whole trajectory goes.
+# Treatment of a found step: keep and count it, keep it as context that is no target, drop it, drop its trajectory.
 Then = Literal["keep", "context", "drop_step", "drop_trajectory"]
-Found = Mapping[int, str]  # index of a step -> why
+Found = Mapping[int, str]  # index of a step -> reason
 Finder = Callable[[Trajectory], Found]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a filter made of a trajectory."""
+class FilterResult:
+    """A filtered trajectory, and an account of the changes."""
 
-    trajectory: Trajectory  # as it is now
-    dropped: str | None = None  # why all of it goes
-    steps: Found = field(default_factory=dict)  # steps that went: index in the trajectory that was given
-    notes: Counter[str] = field(default_factory=Counter)  # what was found or changed and cost no step
+    trajectory: Trajectory
+    dropped: str | None = None  # reason why the whole trajectory is dropped
+    steps: Found = field(default_factory=dict)  # dropped steps, by their index in the unfiltered trajectory
+    notes: Counter[str] = field(default_factory=Counter)  # findings and changes that cost no step
 
 
-Filter = Callable[[Trajectory], Outcome]
+Filter = Callable[[Trajectory], FilterResult]
 
 
 def on_steps(find: Finder, then: Then) -> Filter:
-    """A filter that does the same with every step that is found."""
+    """Return a filter that treats every found step as ``then`` says."""
 
-    def apply(trajectory: Trajectory) -> Outcome:
+    def apply(trajectory: Trajectory) -> FilterResult:
         found = find(trajectory)
         if not found:
-            return Outcome(trajectory=trajectory)
+            return FilterResult(trajectory=trajectory)
         if then == "drop_trajectory":
-            return Outcome(trajectory=trajectory, dropped=found[min(found)])
+            return FilterResult(trajectory=trajectory, dropped=found[min(found)])
         if then == "drop_step":
             left = tuple(step for index, step in enumerate(trajectory.steps) if index not in found)
-            return Outcome(trajectory=replace(trajectory, steps=left), steps=found)
+            return FilterResult(trajectory=replace(trajectory, steps=left), steps=found)
         if then == "keep":
-            return Outcome(trajectory=trajectory, notes=Counter(f"found:{why}" for why in found.values()))
+            return FilterResult(
+                trajectory=trajectory, notes=Counter(f"found:{reason}" for reason in found.values())
+            )
         notes = Counter(
-            f"context_only:{why}" for index, why in found.items() if trajectory.steps[index].target
+            f"context_only:{reason}" for index, reason in found.items() if trajectory.steps[index].target
         )
         marked = tuple(
             replace(step, target=step.target and index not in found)
             for index, step in enumerate(trajectory.steps)
         )
-        return Outcome(trajectory=replace(trajectory, steps=marked), notes=notes)
+        return FilterResult(trajectory=replace(trajectory, steps=marked), notes=notes)
 
     return apply
 
 
 def texts(value: JSON) -> Iterator[str]:
-    """All texts in a JSON value; keys are none."""
+    """Yield all texts in a JSON value, keys excluded."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | Mapping):

@@ -1,7 +1,7 @@
-"""Expert steps that look the solution up, or bend the tests, instead of solving the task.
+"""Expert steps that look up the solution, or weaken the tests, instead of solving the task.
 
-What `harness.evaluation.swe.exploits` reports of a rollout is wide, and a person looks at it; what is found here drops
-expert data unseen, so each rule asks for proof that it is this repository's future, or its own tests.
+`harness.evaluation.swe.exploits` reports broadly, for a person to review. These rules drop expert data unseen, so each
+requires proof that the step concerns this repository's later history, or its own tests.
 """
 
 import re
@@ -12,9 +12,9 @@ from trajectories.filters.shell import Words, commands
 from trajectories.types import Action, Step, Trajectory
 from trajectories.vocabulary import Canonical, canonical
 
-HISTORY = "reads_the_future"  # git's objects and references that HEAD does not reach
+HISTORY = "reads_the_future"  # git objects and references that HEAD does not reach
 NETWORK = "fetches_the_fix"
-RELEASE = "installs_a_release"  # of the very project: it may hold the fix
+RELEASE = "installs_a_release"  # of the same project: it may hold the fix
 TESTS = "deletes_tests"
 WEAKENED = "weakens_tests"
 RULES = (HISTORY, NETWORK, RELEASE, TESTS, WEAKENED)
@@ -27,9 +27,9 @@ _LISTS = frozenset({"reflog", "fsck", "for-each-ref", "ls-remote"})
 _SHOWS_ALL = _ALL | {"--oneline", "--graph", "--decorate", "--stat", "--"}
 _LIMIT = re.compile(r"-(\d{1,6})")
 _PIPE = re.compile(r"\|\|?[ ]{0,4}(head\b|cat\b)?")
-_LOOKED_AT = 20_000  # characters of what pip or git said
-_OWN_COMMITS = 2  # that a list of all may show beyond the known ones
-_SEARCHES = 50  # of the steps before for a file's name, in one trajectory
+_LOOKED_AT = 20_000  # inspected characters of the output of pip or git
+_OWN_COMMITS = 2  # unknown commits that a list of all may show: the agent's own
+_SEARCHES = 50  # searches of the earlier steps for a file's name, in one trajectory
 _READS = frozenset(
     {"log", "rev-list", "show", "diff", "checkout", "cherry-pick", "cat-file", "format-patch", "restore"}
 )
@@ -53,18 +53,18 @@ _SKIPS = (
 
 
 def cheating(trajectory: Trajectory, *, rules: Collection[str] = RULES) -> Found:
-    """Steps that match a rule; of several the first in the order of ``RULES``."""
-    watcher = _Watcher(trajectory)
+    """Find steps that match a rule; of several rules the first in the order of ``RULES`` counts."""
+    scan = _Scan(trajectory)
     found = {}
     for index, step in enumerate(trajectory.steps):
-        reasons = set(watcher.look(index, step))
-        if reason := next((rule for rule in RULES if rule in reasons and rule in rules), None):
+        matched = set(scan.reasons(index, step))
+        if reason := next((rule for rule in RULES if rule in matched and rule in rules), None):
             found[index] = reason
     return found
 
 
-class _Watcher:
-    """What has to be known of the steps before: commits of the past, assertions that the agent wrote."""
+class _Scan:
+    """A pass over the steps that remembers known commits, and assertions that the agent wrote."""
 
     def __init__(self, trajectory: Trajectory) -> None:
         owner, _, name = trajectory.repository.rpartition("/")
@@ -74,11 +74,11 @@ class _Watcher:
         task = f"{trajectory.task}\n{trajectory.metadata.get('prompt', '')}"
         self.known = _hashes(task)
         self.given = {url.rstrip(".,:") for url in _URL.findall(task)}
-        self.told_of_gh = "gh " in task
+        self.task_names_gh = "gh " in task
         self.written: set[str] = set()
         self.searches_left = _SEARCHES
 
-    def look(self, index: int, step: Step) -> Iterator[str]:
+    def reasons(self, index: int, step: Step) -> Iterator[str]:
         history = False
         for action in step.actions:
             for reason in self._rules(index, action, step.observation):
@@ -107,13 +107,13 @@ class _Watcher:
             map(self._names_project, _URL.findall(line))
         ):
             yield NETWORK
-        no_future = "git" in line and self._shows_no_future(_whole(line, observation))
+        only_known = "git" in line and self._shows_only_known(_whole(line, observation))
         for words in commands(line):
             program, rest = words[0].rpartition("/")[2], words[1:]
             if program.startswith("python") and rest[:2] == ["-m", "pip"]:
                 program, rest = "pip", rest[2:]
             if program == "git":
-                yield from self._git(index, rest, observation, no_future=no_future)
+                yield from self._git(index, rest, observation, only_known=only_known)
             elif program in ("pip", "pip3") and self._installs_release(rest, observation):
                 yield RELEASE
             elif program == "rm" and self._deletes_tests(index, rest):
@@ -121,29 +121,29 @@ class _Watcher:
             elif self._fetches(program, rest):
                 yield NETWORK
 
-    def _git(self, index: int, words: Words, observation: str, *, no_future: bool) -> Iterator[str]:
+    def _git(self, index: int, words: Words, observation: str, *, only_known: bool) -> Iterator[str]:
         words = _git_command(words)
         verb, rest = (words[0], words[1:]) if words else ("", [])
         if verb in _FETCHES or (verb == "remote" and rest[:1] == ["update"]):
             if "Already up to date" not in observation[:_LOOKED_AT]:
                 yield HISTORY
         elif verb in _LISTS or (verb in ("log", "rev-list") and not _ALL.isdisjoint(rest)):
-            if not all(word in _SHOWS_ALL or _LIMIT.fullmatch(word) for word in rest) or not no_future:
+            if not all(word in _SHOWS_ALL or _LIMIT.fullmatch(word) for word in rest) or not only_known:
                 yield HISTORY
-        elif verb in _READS and any(map(self._is_future, rest)):
+        elif verb in _READS and any(map(self._is_unknown_commit, rest)):
             yield HISTORY
         elif verb == "clone" and any(map(self._names_project, rest)):
             yield NETWORK
         elif verb == "rm" and self._deletes_tests(index, rest):
             yield TESTS
 
-    def _shows_no_future(self, observation: str) -> bool:
-        """A repository of one commit and the agent's own has none: all that is listed is known, or nearly."""
+    def _shows_only_known(self, observation: str) -> bool:
+        """Return whether all listed commits are known, except for the agent's own."""
         shown = _hashes(observation)
         return len(shown) > 0 and len(shown - self.known) <= _OWN_COMMITS
 
-    def _is_future(self, word: str) -> bool:
-        """Whether it names a commit that nobody has shown as one of the past, or a branch of elsewhere."""
+    def _is_unknown_commit(self, word: str) -> bool:
+        """Return whether a word names a commit that no earlier output showed, or a remote branch."""
         if _REMOTE.match(word):
             return True
         return any(
@@ -154,7 +154,7 @@ class _Watcher:
     def _fetches(self, program: str, words: Words) -> bool:
         if program in _FETCHERS:
             return any(map(self._names_project, words))
-        if program != "gh" or self.told_of_gh:
+        if program != "gh" or self.task_names_gh:
             return False
         reads = words[:1] in (["api"], ["search"]) or words[1:2] in (
             ["view"],
@@ -167,7 +167,7 @@ class _Watcher:
         )
 
     def _names_project(self, word: str) -> bool:
-        """Whether it is an address at which this project is found, and not one that the task gives."""
+        """Return whether a word is an address of this project that the task does not give."""
         address = word.lower()
         if not self.name or ("//" not in address and "git@" not in address) or word in self.given:
             return False
@@ -177,25 +177,25 @@ class _Watcher:
         return self.name in parts and ("pypi.org" in parts or "files.pythonhosted.org" in parts)
 
     def _installs_release(self, words: Words, observation: str) -> bool:
-        """Whether pip gets the very project; not where it says that it is there already."""
+        """Return whether pip gets the project itself, and does not say that it is installed already."""
         if words[:1] not in (["install"], ["download"]) or not self.name:
             return False
         named = any(_package(word) == _plain(self.name) or self._names_project(word) for word in words[1:])
-        said = observation[:_LOOKED_AT].lower()
-        there = f"already satisfied: {self.name} " in said and f"collecting {self.name}" not in said
-        return named and not there
+        output = observation[:_LOOKED_AT].lower()
+        installed = f"already satisfied: {self.name} " in output and f"collecting {self.name}" not in output
+        return named and not installed
 
     def _deletes_tests(self, index: int, words: Words) -> bool:
-        return any(_is_test(word) and self._was_there(index, word) for word in words)
+        return any(_is_test(word) and self._existed(index, word) for word in words)
 
-    def _was_there(self, index: int, path: str) -> bool:
-        """Whether a file was first seen in what came back: one that the agent made is first named in a call."""
+    def _existed(self, index: int, path: str) -> bool:
+        """Return whether a file first appears in an observation; one that the agent made first appears in a call."""
         if self.searches_left == 0 or "*" in path:
             return False
         self.searches_left -= 1
         *folders, name = path.split("/")
         in_folder = f"{folders[-1]}/{name}" if folders and folders[-1].strip(".") else None
-        # Another one's name in another folder is no sign of it.
+        # The same name in another folder does not count.
         alone = re.compile(rf"(?<![\w./-]){re.escape(name)}")
         for step in self.steps[:index]:
             if any(name in text for action in step.actions for text in texts(action.arguments)):
@@ -205,7 +205,7 @@ class _Watcher:
         return False
 
     def _weakens(self, path: str, call: Canonical) -> bool:
-        """Whether an edit takes assertions away that the agent did not write, or skips more than before."""
+        """Return whether an edit removes assertions that the agent did not write, or adds skips."""
         old, new = call.arguments.get("old"), call.arguments.get("new")
         if not isinstance(old, str) or not isinstance(new, str) or "test" not in path.rpartition("/")[2]:
             return False
@@ -220,7 +220,7 @@ def _hashes(text: str) -> set[str]:
 
 
 def _whole(line: str, observation: str) -> str:
-    """What came back, where it is all that there was: nothing picked from it, and no limit reached; else nothing."""
+    """Return the observation if it is the whole output of a git command (no filter, no limit reached), else ""."""
     if any(match[0][:2] != "||" and not match[1] for match in _PIPE.finditer(line)):
         return ""
     if len(observation) > _LOOKED_AT:
@@ -230,7 +230,7 @@ def _whole(line: str, observation: str) -> str:
 
 
 def _git_command(words: Words) -> Words:
-    """Without the options before the verb: ``-C path``, ``-c key=value``, ``--no-pager``."""
+    """Return the words without the options before the verb: ``-C path``, ``-c key=value``, ``--no-pager``."""
     while words and words[0].startswith("-"):
         words = words[2:] if words[0] in ("-C", "-c") else words[1:]
     return words
@@ -245,7 +245,7 @@ def _plain(name: str) -> str:
 
 
 def _package(word: str) -> str:
-    """The project of a requirement: ``SymPy[all]==1.2`` -> ``sympy``; an option or a path is none."""
+    """Return the project of a requirement: ``SymPy[all]==1.2`` -> ``sympy``; "" for an option or a path."""
     match = re.match(r"[A-Za-z0-9][\w.-]*", word)
     return _plain(match[0]) if match and "/" not in word else ""
 
@@ -255,5 +255,5 @@ def _asserts(text: str) -> list[str]:
 
 
 def _skips(text: str) -> int:
-    """Skips without a condition: a test that needs a GPU may say so."""
+    """Count skips without a condition. Conditional ones, as for a missing GPU, are allowed."""
     return sum(text.count(skip) for skip in _SKIPS) - sum(text.count(skip) for skip in _CONDITIONS)

@@ -1,16 +1,16 @@
-"""Trajectories that were there before: the same, or nearly the same calls."""
+"""Duplicate trajectories: the same calls as an earlier one, exactly or nearly."""
 
 import json
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b, sha256
 from random import Random
 
-from trajectories.filters.base import Outcome
+from trajectories.filters.base import FilterResult
 from trajectories.types import Action, Trajectory
 
 _RUN = 3  # lines of the actions' text that make a shingle
-_SAMPLE = 1024  # shingles of a trajectory that are remembered: those with the smallest hashes
-_BANDS, _ROWS = 32, 4  # of the sketch: what is 0.7 alike shares a band with p = 0.9999
+_SAMPLE = 1024  # remembered shingles of a trajectory: those with the smallest hashes
+_BANDS, _ROWS = 32, 4  # of the sketch: a similarity of 0.7 shares a band with p = 0.9999
 _PRIME = (1 << 61) - 1
 _RANDOM = Random(0)
 _HASHES = [(_RANDOM.randrange(1, _PRIME), _RANDOM.randrange(_PRIME)) for _ in range(_BANDS * _ROWS)]
@@ -20,11 +20,11 @@ Shingles = frozenset[int]
 
 
 class Duplicates:
-    """Drops what came before; the first one stays. Remembers all that it let pass, so each run needs its own.
+    """A filter that keeps the first of several duplicates. It remembers what it kept, so each run needs a new one.
 
-    Exact: same task, thoughts, calls and results, whatever ids and metadata say. Near: the lines of the calls, in
-    runs of three and without digits and indentation, are at least ``near`` alike (Jaccard); candidates are found by
-    MinHash in bands and then compared.
+    Exact: same task, thoughts, calls and results; ids and metadata do not count. Near: the lines of the calls, in
+    runs of three and without digits and indentation, have a Jaccard similarity of at least ``near``; candidates are
+    found by MinHash in bands and then compared.
     """
 
     def __init__(self, *, near: float | None) -> None:
@@ -33,16 +33,16 @@ class Duplicates:
         self._kept: list[Shingles] = []
         self._bands: dict[tuple[int, ...], list[int]] = {}
 
-    def __call__(self, trajectory: Trajectory) -> Outcome:
+    def __call__(self, trajectory: Trajectory) -> FilterResult:
         if (digest := _digest(trajectory)) in self._exact:
-            return Outcome(trajectory=trajectory, dropped="duplicate")
+            return FilterResult(trajectory=trajectory, dropped="duplicate")
         self._exact.add(digest)
         if self._near is not None and self._is_near(shingles(trajectory), self._near):
-            return Outcome(trajectory=trajectory, dropped="near_duplicate")
-        return Outcome(trajectory=trajectory)
+            return FilterResult(trajectory=trajectory, dropped="near_duplicate")
+        return FilterResult(trajectory=trajectory)
 
     def _is_near(self, own: Shingles, near: float) -> bool:
-        """Whether one that was kept is as near as that; if none is, this one is kept."""
+        """Return whether a remembered trajectory is at least as similar as ``near``. Remember this one if not."""
         bands = list(_sketch(own))
         candidates = {position for band in bands for position in self._bands.get(band, ())}
         if any(similarity(own, self._kept[position]) >= near for position in candidates):
@@ -63,7 +63,7 @@ def _calls(actions: Iterable[Action]) -> list[list[object]]:
 
 
 def shingles(trajectory: Trajectory) -> Shingles:
-    """Hashes of all runs of three lines of the actions' text, at most 1024 of them."""
+    """Return hashes of all runs of three lines of the actions' text, at most 1024 of them."""
     lines = [line for step in trajectory.steps for action in step.actions for line in _lines(action)]
     lines = ["", *lines, ""]
     runs = {"\n".join(lines[start : start + _RUN]) for start in range(max(len(lines) - _RUN + 1, 1))}
@@ -83,7 +83,7 @@ def _lines(action: Action) -> Iterator[str]:
 
 
 def similarity(a: Shingles, b: Shingles) -> float:
-    """Jaccard similarity; of long trajectories, that of a sample of their shingles.
+    """Return the Jaccard similarity; for long trajectories, that of a sample of their shingles.
 
     >>> similarity(frozenset({1, 2, 3}), frozenset({2, 3, 4}))
     0.5
@@ -95,7 +95,7 @@ def similarity(a: Shingles, b: Shingles) -> float:
 
 
 def _sketch(own: Shingles) -> Iterator[tuple[int, ...]]:
-    """The bands of the MinHash, each with its place."""
+    """Yield the bands of the MinHash, each with its index."""
     least = [min(((a * value + b) % _PRIME for value in own), default=0) for a, b in _HASHES]
     for band in range(_BANDS):
         yield (band, *least[band * _ROWS : (band + 1) * _ROWS])

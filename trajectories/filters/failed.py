@@ -1,7 +1,6 @@
 """Expert actions that failed: the tool refused the call, or the shell could not run it.
 
-A test that fails, a traceback, a search without a match are no failed actions: the agent learns from them what it
-wanted to know.
+A failing test, a traceback, a search without a match are no failed actions: they tell the agent what it asked.
 """
 
 import re
@@ -12,10 +11,10 @@ from trajectories.types import Step, Trajectory
 from trajectories.vocabulary import canonical
 
 FAILED = "failed_action"
-_HEAD = 1000  # characters of an observation that are looked at
-_LINES = 5  # a shell that could not run a command says so in a few lines
+_HEAD = 1000  # inspected characters of an observation
+_LINES = 5  # a shell that could not run a command prints few lines
 
-# How tools refuse, at the start of what they say (SWE-agent, Anthropic, OpenHands, Claude Code, Moatless, TRAE).
+# How tools refuse, at the start of their output (SWE-agent, Anthropic, OpenHands, Claude Code, Moatless, TRAE).
 _REFUSED = re.compile(
     r"\[?Your (?:proposed )?edit (?:has introduced|was not applied)"
     r"|ERROR[:!]"
@@ -31,7 +30,7 @@ _REFUSED = re.compile(
     r"|(?:Directory|File) [^\n]{1,300} not found"
     r"|EXECUTION TIMED OUT"
 )
-# What a shell, git or a small tool says where it did nothing, as a whole line.
+# Whole lines of a shell, git or a small tool that did nothing.
 _SHELL = re.compile(
     r"(?:[^\n:]{1,200}: )?(?:line \d{1,6}: )?[^\n:]{1,300}: (?:command not found|not found"
     r"|No such file or directory|Is a directory|Permission denied|Not a directory)"
@@ -44,7 +43,7 @@ _SHELL = re.compile(
 )
 _RETURN_CODE = re.compile(r"\s{0,5}<returncode>(-?\d{1,4})</returncode>\s{0,5}(?:<output>\n?)?")
 _EXIT_CODE = re.compile(r"\[exit code (-?\d{1,4})\]$")  # our own tool loop's, below the output
-# What scaffolds write below a command's output.
+# Lines that scaffolds add below a command's output.
 _DECORATION = re.compile(
     r"\(Open file: |\(Current directory: |bash-\$|</output>|\[The command completed |\[Current working directory"
     r"|\[Python interpreter: |\[Command finished with exit code |\[Jupyter "
@@ -53,9 +52,9 @@ _DECORATION = re.compile(
 
 
 def failed_actions(trajectory: Trajectory, *, exit_codes: Collection[int]) -> Found:
-    """Steps whose observation is nothing but the error of a call that was refused, or could not be run.
+    """Find steps whose observation is only the error of a call that was refused, or could not be run.
 
-    ``exit_codes``: where the scaffold tells the code of a command, those that also mean a failure.
+    ``exit_codes``: codes that also mean a failure, where the scaffold shows the code of a command.
     """
     return {
         index: FAILED
@@ -80,15 +79,15 @@ def _failed(step: Step, exit_codes: Collection[int]) -> bool:
 
 
 def _has_fallback(step: Step) -> bool:
-    """`a || b`: what `a` complains of was expected, and `b` was done."""
+    """Return whether a command is like `a || b`: the failure of `a` was expected, and `b` ran."""
     return any("||" in text for action in step.actions for text in texts(action.arguments))
 
 
 def _only_errors(output: str) -> bool:
-    """Whether a shell said nothing but that it could not."""
+    """Return whether the output consists of a few lines of failure."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    said = [line for line in lines if not _DECORATION.match(line)]
-    # What rm did not find is not there either; the others are removed.
-    if any("cannot remove" in line for line in said):
+    left = [line for line in lines if not _DECORATION.match(line)]
+    # Files that rm did not find are absent as wanted; the others are removed.
+    if any("cannot remove" in line for line in left):
         return False
-    return 0 < len(said) <= _LINES and all(_SHELL.fullmatch(line) for line in said)
+    return 0 < len(left) <= _LINES and all(_SHELL.fullmatch(line) for line in left)

@@ -1,4 +1,4 @@
-"""Going round in circles: the same calls with the same results, over and over."""
+"""Loops: the same calls with the same results, again and again."""
 
 import json
 
@@ -9,14 +9,14 @@ _DIGITS = str.maketrans("123456789", "000000000")  # times and addresses change 
 
 
 def loops(trajectory: Trajectory, *, repeats: int, longest_cycle: int) -> Found:
-    """All but the first round where a cycle of up to so many steps comes ``repeats`` times in a row.
+    """Find all but the first round of a cycle of up to ``longest_cycle`` steps that comes ``repeats`` times in a row.
 
-    Calls and results have to be the same (digits in results apart): to scroll down three times is no loop.
+    Calls and results must be the same, except for digits in results: scrolling down three times is no loop.
     """
     keys = [_key(step) for step in trajectory.steps]
     found: dict[int, str] = {}
     for period in range(1, longest_cycle + 1):
-        same = 0  # steps in a row that are as the one a period before
+        same = 0  # steps in a row that equal the one a period before
         for index in range(period, len(keys) + 1):
             if index < len(keys) and keys[index] == keys[index - period]:
                 same += 1
@@ -29,5 +29,5 @@ def loops(trajectory: Trajectory, *, repeats: int, longest_cycle: int) -> Found:
 
 def _key(step: Step) -> tuple[str, str]:
     calls = [[action.name, dict(action.arguments)] for action in step.actions]
-    said = "" if step.actions else step.thought
-    return json.dumps([calls, said], sort_keys=True), step.observation.translate(_DIGITS)
+    prose = "" if step.actions else step.thought
+    return json.dumps([calls, prose], sort_keys=True), step.observation.translate(_DIGITS)

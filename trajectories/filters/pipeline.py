@@ -1,4 +1,4 @@
-"""Filters in order, and their account: what they drop is taken out of what the ledger has as kept."""
+"""Filters in order, with their account: what they drop is taken from what the ledger counts as kept."""
 
 from collections.abc import Sequence
 
@@ -6,31 +6,31 @@ from trajectories.filters.base import Filter
 from trajectories.ledger import FileLedger
 from trajectories.types import Trajectory
 
-NO_ACTION_LEFT = "no_step_with_action"  # as of readers: what remains did nothing
-NO_TARGET_LEFT = "no_target_left"  # nothing that remains is to be learned
+NO_ACTION_LEFT = "no_step_with_action"  # as in the readers: the remaining steps did nothing
+NO_TARGET_LEFT = "no_target_left"  # the remaining steps are all context
 
 
-class Hygiene:
-    """Runs filters; those that compare trajectories with earlier ones (duplicates) make it single-use."""
+class FilterPipeline:
+    """Filters that run in order. Those that compare with earlier trajectories (duplicates) make it single-use."""
 
     def __init__(self, filters: Sequence[Filter] = ()) -> None:
         self._filters = filters
 
-    def clean(self, trajectory: Trajectory, account: FileLedger) -> Trajectory | None:
-        """The trajectory as the filters leave it; None if it is dropped. ``account`` has it as kept."""
+    def apply(self, trajectory: Trajectory, account: FileLedger) -> Trajectory | None:
+        """Return the filtered trajectory, None if it is dropped. ``account`` counts it as kept so far."""
         name = trajectory.trajectory_id
         read = len(trajectory.steps)
-        numbers = list(range(1, read + 1))  # of the steps that are left, as they were read
+        numbers = list(range(1, read + 1))  # of the remaining steps, as they were read
         drops: list[tuple[str, int]] = []
         reason = None
-        for apply in self._filters:
-            outcome = apply(trajectory)
-            for what, times in outcome.notes.items():
+        for apply_filter in self._filters:
+            result = apply_filter(trajectory)
+            for what, times in result.notes.items():
                 account.note(what, name, times)
-            drops += [(why, numbers[index]) for index, why in sorted(outcome.steps.items())]
-            numbers = [number for index, number in enumerate(numbers) if index not in outcome.steps]
-            trajectory = outcome.trajectory
-            if reason := outcome.dropped or _nothing_left(trajectory):
+            drops += [(why, numbers[index]) for index, why in sorted(result.steps.items())]
+            numbers = [number for index, number in enumerate(numbers) if index not in result.steps]
+            trajectory = result.trajectory
+            if reason := result.dropped or _nothing_left(trajectory):
                 break
         account.drop_kept(name, read, drops, reason)
         return None if reason else trajectory

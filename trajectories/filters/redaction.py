@@ -1,8 +1,8 @@
-"""Secrets and personal data, replaced by a mark that says what stood there.
+"""Secrets and personal data, replaced by a mark that names their kind.
 
-Each pattern takes time linear in the text: it begins with fixed characters, or where a word begins, and every
-repeat is bounded or ends at the next such place. Nothing is found directly behind a mark that was not found behind
-what stood there, so that a second run changes nothing.
+Each pattern takes time linear in the text: it begins with fixed characters, or where a word begins, and every repeat
+is bounded or ends at the next such position. A mark never causes a new match after it, so a second run changes
+nothing.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
-from trajectories.filters.base import Filter, Outcome
+from trajectories.filters.base import Filter, FilterResult
 from trajectories.types import JSON, Action, Step, Trajectory
 
 Text = Callable[[str], str]
@@ -18,16 +18,16 @@ Text = Callable[[str], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What is looked for. A text without any of ``hints`` is not searched."""
+    """A pattern and its mark. A text without any of ``hints`` is not searched."""
 
     hints: tuple[str, ...]
-    pattern: re.Pattern[str]  # what is replaced is its group `secret`, or all of it
+    pattern: re.Pattern[str]  # its group `secret` is replaced, or the whole match
     mark: str
-    keep: Callable[[re.Match[str]], bool] = lambda match: False  # what looks like it and is nobody's
+    keep: Callable[[re.Match[str]], bool] = lambda match: False  # exceptions, such as examples
 
 
-# Accounts of machines, and of examples.
-_NOBODY = frozenset(
+# Accounts of machines and examples.
+_NO_PERSON = frozenset(
     {"user", "users", "username", "runner", "ubuntu", "root", "node", "vscode", "app", "agent", "sandbox", "docker",
      "jovyan", "admin", "git", "me", "you", "name", "foo", "bar", "test", "linuxbrew", "vagrant", "synthetic",
      "shared", "your-username", "yourname", "openhands"}
@@ -35,7 +35,7 @@ _NOBODY = frozenset(
 # RFC 2606, and machines.
 _NO_DOMAINS = frozenset({"example", "test", "invalid", "localhost", "internal", "local"})
 _EXAMPLE_LOCAL = frozenset({"git", "noreply", "no-reply", "donotreply"})
-# Domains that mails of people have; a Python decorator behind a word (`x@pytest.fixture`) has none of them.
+# Domains of real addresses; a Python decorator after a word (`x@pytest.fixture`) has none of them.
 _TLD = (
     "com|org|net|edu|gov|mil|int|info|io|dev|ai|app|biz|name|eu|"
     "ac|ae|ar|at|au|be|bg|br|ca|ch|cl|cn|co|cz|de|dk|ee|es|fi|fr|gr|hk|hr|hu|id|ie|il|in|ir|is|it|jp|ke|kr|lt|lu|lv|"
@@ -56,14 +56,16 @@ def _example_address(match: re.Match[str]) -> bool:
 
 
 def _example_login(match: re.Match[str]) -> bool:
-    """Of documentation and tests of address parsers: `user:p%40ss`, or anybody at example.com."""
+    """Return whether a login comes from documentation or a test: `user:p%40ss`, or any user at example.com."""
     user, _, password = match["secret"].lower().partition(":")
-    made_up = user in _NOBODY or user.startswith("user") or password in ("pass", "password", "secret", "pwd")
+    made_up = (
+        user in _NO_PERSON or user.startswith("user") or password in ("pass", "password", "secret", "pwd")
+    )
     return made_up or _is_example(match["host"])
 
 
-def _nobody(match: re.Match[str]) -> bool:
-    return match["secret"].lower() in _NOBODY
+def _no_person(match: re.Match[str]) -> bool:
+    return match["secret"].lower() in _NO_PERSON
 
 
 RULES: Mapping[str, Rule] = {
@@ -136,26 +138,26 @@ RULES: Mapping[str, Rule] = {
             r"(?P<secret>[A-Za-z](?:[A-Za-z0-9_]|-(?!-)){0,31})(?![A-Za-z0-9_.-]*[(])"
         ),
         mark="[USER]",
-        keep=_nobody,
+        keep=_no_person,
     ),
 }
 
 
 def redacted(*, rules: Collection[str] = tuple(RULES)) -> Filter:
-    """A filter that redacts task, thoughts, actions, observations, patch and metadata; ids stay."""
+    """Return a filter that redacts task, thoughts, actions, observations, patch and metadata; ids stay."""
     chosen = {name: rule for name, rule in RULES.items() if name in rules}
 
-    def apply(trajectory: Trajectory) -> Outcome:
+    def apply(trajectory: Trajectory) -> FilterResult:
         counts = Counter[str]()
         clean = _redact(trajectory, lambda text: redact(text, chosen, counts))
         notes = Counter({f"redacted:{name}": times for name, times in counts.items()})
-        return Outcome(trajectory=clean if counts else trajectory, notes=notes)
+        return FilterResult(trajectory=clean if counts else trajectory, notes=notes)
 
     return apply
 
 
 def redact(text: str, rules: Mapping[str, Rule] = RULES, counts: Counter[str] | None = None) -> str:
-    """The text with marks; how many of each rule is added to ``counts``.
+    """Return the text with marks. The number of marks by rule is added to ``counts``.
 
     >>> redact("Ask ann@acme.com; see /home/ann/x and sk-ant-api03-aaaaaaaaaaaaaaaaaaaaa")
     'Ask [EMAIL]; see /home/[USER]/x and [TOKEN]'
@@ -198,7 +200,7 @@ def _step(step: Step, change: Text) -> Step:
 
 
 def _value(value: JSON, change: Text) -> JSON:
-    """Texts of a JSON value, keys too; keys that become the same get a number, nothing is lost."""
+    """Change the texts of a JSON value, keys too. Keys that become equal get a number, so that none is lost."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):

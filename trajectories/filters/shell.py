@@ -1,4 +1,4 @@
-"""What a shell line runs: the words of each of its commands. Near enough to a shell to tell programs from prose."""
+"""The commands of a shell line, as words. The parser is simple: it only has to distinguish programs from prose."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
 def commands(line: str) -> Iterator[Words]:
-    """The commands of a shell line: program first, quotes taken off, bodies of here-documents left out.
+    """Yield the commands of a shell line: program first, quotes removed, bodies of here-documents skipped.
 
     >>> list(commands("cd /w && PAGER= git -C . log '--all' | head # now\\ncat > a <<E\\ngit fetch\\nE"))
     [['cd', '/w'], ['git', '-C', '.', 'log', '--all'], ['head'], ['cat', '>', 'a', '<<E']]
@@ -61,7 +61,7 @@ def _unquoted(part: str) -> str:
 
 
 def _program(words: Words) -> Words:
-    """The words without what stands before the program."""
+    """Return the words from the program on."""
     start = 0
     while start < len(words) and (words[start] in _BEFORE or _ASSIGNMENT.match(words[start])):
         start += 1
@@ -71,7 +71,7 @@ def _program(words: Words) -> Words:
 
 
 def _without_documents(line: str) -> str:
-    """The line without the bodies of its here-documents: they are data."""
+    """Return the line without the bodies of its here-documents, which are data."""
     if "<<" not in line:
         return line
     kept, ends = [], None

@@ -1,18 +1,18 @@
-"""Trajectories that do not solve their task, or of which nobody knows."""
+"""Trajectories that do not solve their task, or are not verified."""
 
-from trajectories.filters.base import Filter, Outcome
+from trajectories.filters.base import Filter, FilterResult
 from trajectories.types import Trajectory
 
 
 def resolved_only(*, drop_unverified: bool) -> Filter:
-    """Drops what a judge said is unresolved; with ``drop_unverified`` also what no judge has seen."""
+    """Return a filter that drops unresolved trajectories; with ``drop_unverified`` also those without a verdict."""
 
-    def apply(trajectory: Trajectory) -> Outcome:
+    def apply(trajectory: Trajectory) -> FilterResult:
         reason = None
         if trajectory.resolved is False:
             reason = "unresolved"
         elif trajectory.resolved is None and drop_unverified:
             reason = "unverified"
-        return Outcome(trajectory=trajectory, dropped=reason)
+        return FilterResult(trajectory=trajectory, dropped=reason)
 
     return apply

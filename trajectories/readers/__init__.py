@@ -1,4 +1,4 @@
-"""Readers of the formats that trajectories come in."""
+"""Readers, one for each format of trajectories."""
 
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -26,7 +26,7 @@ from trajectories.types import Trajectory
 
 
 class Reader(Protocol):
-    """Trajectories of one document, each counted in the ledger before it is given on.
+    """A reader of one document that counts each trajectory in the ledger before it yields it.
 
     May raise LookupError, TypeError, ValueError or AttributeError for a document that is not of its format.
     """

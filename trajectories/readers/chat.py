@@ -1,14 +1,11 @@
-"""What the chat formats share: texts of messages, calls in OpenAI's, Anthropic's and textual forms."""
+"""Shared by the chat formats: texts of messages, calls in OpenAI's, Anthropic's and textual forms."""
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
-from trajectories.readers.events import Call, Event, Reply, Result, Said
-from trajectories.types import JSON, Action
-
-Message = Mapping[str, Any]
+from trajectories.readers.events import Call, Event, Reply, Result, UserMessage
+from trajectories.types import JSON, Action, JSONObject
 
 BAD_ARGUMENTS = "arguments_not_an_object"
 BAD_CALL = "unparsable_call"
@@ -19,9 +16,9 @@ _LABEL = re.compile(r"\A(?:OBSERVATION:\n|EXECUTION RESULT of \[[^\]\n]*\]:\n)")
 
 
 def text_of(content: JSON) -> str:
-    """The text of a message's content: a string, null, or a list of blocks (strings or ``{type, text}``).
+    """Return the text of a message's content: a string, null, or a list of blocks (strings or ``{type, text}``).
 
-    Thinking blocks are no part of it; images and other blocks stand as ``[type]``.
+    Thinking blocks are skipped; images and other blocks become ``[type]``.
     """
     if content is None:
         return ""
@@ -50,12 +47,12 @@ def _block_text(block: JSON) -> str:
 
 
 def without_label(text: str) -> str:
-    """An observation without its scaffold's heading (``OBSERVATION:``, ``EXECUTION RESULT of [tool]:``)."""
+    """Return an observation without its scaffold's heading (``OBSERVATION:``, ``EXECUTION RESULT of [tool]:``)."""
     return _LABEL.sub("", text, count=1)
 
 
 def shell_text(output: str, metadata: JSON) -> str:
-    """What OpenHands shows the model of a command: its output, how it ended, and where the shell stands.
+    """Return a command's result as OpenHands shows it to the model: output, working directory, exit code.
 
     >>> shell_text("a.py", {"suffix": "\\n[The command completed with exit code 0.]", "exit_code": 0})
     'a.py\\n[The command completed with exit code 0.]\\n[Command finished with exit code 0]'
@@ -72,8 +69,8 @@ def shell_text(output: str, metadata: JSON) -> str:
     return text
 
 
-def parse_arguments(arguments: JSON) -> Mapping[str, JSON]:
-    """Arguments as an object; they come as one, as a JSON string, or as nothing. Else raises ValueError."""
+def parse_arguments(arguments: JSON) -> JSONObject:
+    """Return arguments that come as an object, as a JSON string, or as nothing. Raises ValueError for others."""
     if isinstance(arguments, str):
         arguments = json.loads(arguments) if arguments.strip() else {}
     if arguments is None:
@@ -83,27 +80,37 @@ def parse_arguments(arguments: JSON) -> Mapping[str, JSON]:
     return arguments
 
 
-def openai_reply(thought: str, tool_calls: Iterable[JSON]) -> Reply:
-    """A turn of OpenAI ``tool_calls``. One call that cannot be read spoils the turn: nobody made half of it."""
-    calls = []
-    for raw in tool_calls:
-        function = raw.get("function") or raw
-        if not function.get("name"):
+def make_reply(thought: str, calls: Iterable[tuple[JSON, JSON, JSON]]) -> Reply:
+    """Make a turn of calls, each (name, arguments, id). One unreadable call makes the whole turn unusable."""
+    made = []
+    for name, raw_arguments, call_id in calls:
+        if not name:
             return Reply(thought=thought, problem=BAD_CALL)
         try:
-            arguments = parse_arguments(function.get("arguments"))
+            arguments = parse_arguments(raw_arguments)
         except (ValueError, RecursionError):
             return Reply(thought=thought, problem=BAD_ARGUMENTS)
-        action = Action(name=function["name"], arguments=arguments)
-        calls.append(Call(action=action, call_id=raw.get("id") or raw.get("call_id")))
-    return Reply(thought=thought, calls=tuple(calls))
+        made.append(Call(action=Action(name=name, arguments=arguments), call_id=call_id))
+    return Reply(thought=thought, calls=tuple(made))
+
+
+def openai_reply(thought: str, tool_calls: Iterable[JSON]) -> Reply:
+    """Make a turn of OpenAI ``tool_calls``, with or without ``function``."""
+    return make_reply(
+        thought,
+        (
+            (call.get("name"), call.get("arguments"), raw.get("id") or raw.get("call_id"))
+            for raw in tool_calls
+            for call in [raw.get("function") or raw]
+        ),
+    )
 
 
 def xml_reply(content: str) -> Reply:
-    """A turn with ``<function=name><parameter=key>value</parameter></function>``; values stay strings.
+    """Parse a turn with ``<function=name><parameter=key>value</parameter></function>``; values stay strings.
 
-    The thought is what stands before the first call. A call that is not closed, or has something beside its
-    parameters, makes the turn unparsable.
+    The thought is the text before the first call. An unclosed call, or one with anything beside its parameters, makes
+    the turn unparsable.
     """
     matches = list(_FUNCTION.finditer(content))
     if not matches:
@@ -113,24 +120,22 @@ def xml_reply(content: str) -> Reply:
     for match in matches:
         if "<function=" in match[2] or _PARAMETER.sub("", match[2]).strip():
             return Reply(thought=thought, problem=BAD_CALL)
-        arguments = {key: _one_newline_off(value) for key, value in _PARAMETER.findall(match[2])}
+        arguments = {
+            key: value.removeprefix("\n").removesuffix("\n") for key, value in _PARAMETER.findall(match[2])
+        }
         calls.append(Call(action=Action(name=match[1].strip(), arguments=arguments)))
     if "<function=" in content[matches[-1].end() :]:
         return Reply(thought=thought, problem=BAD_CALL)
     return Reply(thought=thought, calls=tuple(calls))
 
 
-def _one_newline_off(value: str) -> str:
-    return value.removeprefix("\n").removesuffix("\n")
-
-
 def bash(command: str) -> Call:
-    """A shell line of a scaffold whose only tool is its shell."""
+    """Return the call of a shell line, for a scaffold whose only tool is its shell."""
     return Call(action=Action(name="bash", arguments={"command": command}))
 
 
-def openai_events(messages: Iterable[Message]) -> Iterator[Event]:
-    """OpenAI chat messages with ``tool_calls`` and role ``tool``; calls in the text are read as XML calls."""
+def openai_events(messages: Iterable[JSONObject]) -> Iterator[Event]:
+    """Read OpenAI chat messages with ``tool_calls`` and role ``tool``; calls in the text are read as XML calls."""
     after_text_call = False
     for message in messages:
         role, text = message.get("role"), text_of(message.get("content"))
@@ -142,18 +147,18 @@ def openai_events(messages: Iterable[Message]) -> Iterator[Event]:
         elif role in ("tool", "function"):
             yield Result(text=without_label(text), call_ids=result_ids(message))
         elif role == "user":
-            yield Result(text=without_label(text)) if after_text_call else Said(text=text)
+            yield Result(text=without_label(text)) if after_text_call else UserMessage(text=text)
             after_text_call = False
 
 
-def result_ids(message: Message) -> tuple[str, ...]:
-    """Ids that a result answers: ``tool_call_id``, or SWE-agent's ``tool_call_ids``; both may be missing."""
+def result_ids(message: JSONObject) -> tuple[str, ...]:
+    """Return the ids that a result answers: ``tool_call_id``, or SWE-agent's ``tool_call_ids``; both are optional."""
     ids = message.get("tool_call_ids") or [message.get("tool_call_id")]
     return tuple(call_id for call_id in ids if call_id)
 
 
-def anthropic_events(messages: Iterable[Message]) -> Iterator[Event]:
-    """Anthropic Messages: ``tool_use`` blocks, their ``tool_result`` in the next user message."""
+def anthropic_events(messages: Iterable[JSONObject]) -> Iterator[Event]:
+    """Read Anthropic Messages: ``tool_use`` blocks, their ``tool_result`` in the next user message."""
     for message in messages:
         role, content = message.get("role"), message.get("content")
         if role == "assistant":
@@ -161,36 +166,31 @@ def anthropic_events(messages: Iterable[Message]) -> Iterator[Event]:
             yield from _results(content)  # server tools answer inside the assistant message
         elif role == "user":
             yield from _results(content)
-            blocks = content if isinstance(content, list) else [content]
-            rest = [b for b in blocks if not (isinstance(b, Mapping) and "tool_use_id" in b)]
-            if text := text_of(rest if isinstance(content, list) else content):
-                yield Said(text=text)
+            if isinstance(content, list):
+                content = [block for block in content if not _is_result(block)]
+            if text := text_of(content):
+                yield UserMessage(text=text)
+
+
+def _is_result(block: JSON) -> bool:
+    return isinstance(block, Mapping) and "tool_use_id" in block
 
 
 def _results(content: JSON) -> Iterator[Result]:
     for block in content if isinstance(content, list) else []:
-        if isinstance(block, Mapping) and "tool_use_id" in block:
-            text = text_of(block.get("content"))
-            yield Result(text=text, call_ids=(block["tool_use_id"],))
+        if _is_result(block):
+            yield Result(text=text_of(block.get("content")), call_ids=(block["tool_use_id"],))
 
 
 def anthropic_reply(content: JSON) -> Reply:
-    """The thought is the text before the first call; thinking blocks are no part of it."""
+    """Make a turn of content blocks. The thought is the text before the first call, without thinking blocks."""
     blocks = content if isinstance(content, list) else [content] if content else []
     prose: list[JSON] = []
-    calls: list[Call] = []
+    calls: list[tuple[JSON, JSON, JSON]] = []
     for block in blocks:
         kind = block.get("type") if isinstance(block, Mapping) else "text"
         if kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
-            if not block.get("name"):
-                return Reply(thought=text_of(prose), problem=BAD_CALL)
-            try:
-                arguments = parse_arguments(block.get("input"))
-            except (ValueError, RecursionError):
-                return Reply(thought=text_of(prose), problem=BAD_ARGUMENTS)
-            calls.append(
-                Call(action=Action(name=block["name"], arguments=arguments), call_id=block.get("id"))
-            )
-        elif not calls and not (isinstance(block, Mapping) and "tool_use_id" in block):
+            calls.append((block.get("name"), block.get("input"), block.get("id")))
+        elif not calls and not _is_result(block):
             prose.append(block)
-    return Reply(thought=text_of(prose), calls=tuple(calls))
+    return make_reply(text_of(prose), calls)

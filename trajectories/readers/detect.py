@@ -1,11 +1,10 @@
-"""Which format a document is of, from what is in it."""
+"""Detection of a document's format from its content."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from trajectories.types import JSON
+from trajectories.types import JSON, JSONObject
 
-_LOOKED_AT = 200  # messages that are looked at to tell chat formats apart
+_LOOKED_AT = 200  # messages that are inspected to distinguish chat formats
 _ITEM_ENDINGS = ("_call", "_call_output")  # of the types of items of the Responses API
 
 
@@ -14,7 +13,7 @@ class UnknownFormat(ValueError):
 
 
 def detect(value: JSON) -> str:
-    """Name of the one format that fits. Raises UnknownFormat.
+    """Return the name of the one format that fits. Raises UnknownFormat.
 
     >>> detect({"trajectory_format": "mini-swe-agent-1.1", "info": {}, "messages": []})
     'mini-swe-agent'
@@ -58,7 +57,7 @@ def _is_pivot(value: JSON) -> bool:
 
 
 def _is_responses(value: JSON) -> bool:
-    """A response, a request with one, NeMo Gym's rollout; else told by the types of the items."""
+    """Accept a response, a request with one, NeMo Gym's rollout, or anything with items of the API's types."""
     items = value
     if isinstance(value, Mapping):
         request = value["request"] if _has(value, request=dict) else value
@@ -154,7 +153,7 @@ FORMAT_NAMES = tuple(sorted((*_FORMATS, "anthropic", "openai")))
 
 
 def _chat_format(value: JSON) -> list[str]:
-    """Formats that a list of chat messages fits, bare or under ``messages`` (of ``request``)."""
+    """Return the formats that a list of chat messages fits, bare or under ``messages`` (of ``request``)."""
     body = value["request"] if _has(value, request=dict) else value
     messages = body.get("messages") if isinstance(body, Mapping) else body
     if not isinstance(messages, list) or not messages:
@@ -174,7 +173,7 @@ def _chat_format(value: JSON) -> list[str]:
     return ["mini-swe-agent"] if "fence" in marks else ["openai"]
 
 
-def _marks(message: Mapping[str, Any]) -> set[str]:
+def _marks(message: JSONObject) -> set[str]:
     marks = set()
     content = message.get("content")
     if "message_type" in message or "tool_call_ids" in message:

@@ -1,4 +1,4 @@
-"""From the events of a conversation to steps: the one place where calls meet their results."""
+"""From the events of a conversation to a recorded trajectory. Here calls meet their results."""
 
 import re
 from collections import Counter
@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from trajectories.ledger import FileLedger
-from trajectories.schema_check import check_record
-from trajectories.types import Action, Step, Trajectory
+from trajectories.schema_check import check_schema
+from trajectories.sources.documents import Document
+from trajectories.types import JSON, Action, JSONObject, Step, Trajectory
 
 NO_ACTION = "no_action"  # an agent turn of prose only
 FINAL_MESSAGE = "final_message"  # the same, and the last turn
-SEVERAL_BLOCKS = "several_command_blocks"  # the scaffold wants one and refused them: nothing was run
+SEVERAL_BLOCKS = "several_command_blocks"  # the scaffold wants one and ran none
 NO_BLOCK = "no_command_block"
 EMPTY_TURN = "empty_turn"  # neither prose nor a call
 
@@ -21,6 +22,8 @@ _KEPT_WITHOUT_ACTION = frozenset({NO_ACTION, FINAL_MESSAGE, SEVERAL_BLOCKS, NO_B
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
+    """An action with the id under which its result is given."""
+
     action: Action
     call_id: str | None = None
 
@@ -36,27 +39,27 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What tools, or the scaffold, gave back. It shares the fate of the turn that it answers."""
+    """What tools, or the scaffold, gave back. It is kept or dropped with the turn that it answers."""
 
     text: str
     call_ids: tuple[str, ...] = ()  # empty: it answers the turn before it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
-    """The user's words. Never lost: they join the last kept observation, or the prompt before any action."""
+class UserMessage:
+    """The user's words. They join the last kept observation, or the prompt before any action."""
 
     text: str
 
 
-Event = Reply | Result | Said
+Event = Reply | Result | UserMessage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folded:
-    """A conversation as steps, and what became of its other turns."""
+    """A conversation as steps, with its dropped turns."""
 
-    prompt: str  # what the user said before the first action
+    prompt: str  # the user's messages before the first action
     steps: tuple[Step, ...]
     drops: tuple[tuple[str, int], ...] = ()  # (reason, turn number from 1)
     notes: Counter[str] = field(default_factory=Counter)
@@ -66,8 +69,8 @@ class Folded:
         return len(self.steps) + len(self.drops)
 
 
-class _Open:
-    """A turn whose results are still coming in."""
+class _Turn:
+    """A reply and the results found so far."""
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
@@ -95,30 +98,30 @@ class _Open:
 
 
 def fold(events: Iterable[Event]) -> Folded:
-    """Give every turn its results, in the order of its calls; leave out the turns that cannot be a step.
+    """Give every turn its results, in the order of its calls, and drop the turns that cannot be a step.
 
-    A turn without an action is a step all the same, and noted: what follows it answers it.
+    A turn without an action is a step too, and noted; the next result is its observation.
 
     >>> ls = Call(action=Action(name="bash", arguments={"command": "ls"}), call_id="c1")
     >>> look, found = Reply(thought="Look.", calls=(ls,)), Result(text="a.py", call_ids=("c1",))
-    >>> folded = fold([Said(text="Fix it"), look, found])
+    >>> folded = fold([UserMessage(text="Fix it"), look, found])
     >>> folded.prompt, folded.steps[0].observation
     ('Fix it', 'a.py')
     """
     prompt: list[str] = []
-    turns: list[_Open] = []
-    calls: dict[str, tuple[_Open, int]] = {}  # an id used twice belongs to the later call
-    last_kept: _Open | None = None  # from the first action on: all that is said before belongs to the prompt
+    turns: list[_Turn] = []
+    calls: dict[str, tuple[_Turn, int]] = {}  # an id used twice belongs to the later call
+    last_kept: _Turn | None = None  # from the first action on: messages before it belong to the prompt
     notes: Counter[str] = Counter()
     for event in events:
         if isinstance(event, Reply):
-            turns.append(turn := _Open(event))
+            turns.append(turn := _Turn(event))
             for index, call in enumerate(event.calls):
                 if call.call_id:
                     calls[call.call_id] = (turn, index)
             if turn.problem is None or (last_kept and turn.kept):
                 last_kept = turn
-        elif isinstance(event, Said):
+        elif isinstance(event, UserMessage):
             (last_kept.loose if last_kept else prompt).append(event.text)
         elif not _answer(event, turns, calls):
             notes["result_without_call"] += 1
@@ -136,8 +139,8 @@ def fold(events: Iterable[Event]) -> Folded:
     )
 
 
-def _answer(result: Result, turns: list[_Open], calls: dict[str, tuple[_Open, int]]) -> bool:
-    """Put a result where it belongs; False if nothing asked for it."""
+def _answer(result: Result, turns: list[_Turn], calls: dict[str, tuple[_Turn, int]]) -> bool:
+    """Add a result to the turn that it answers. Return False if there is none."""
     known = [calls[call_id] for call_id in result.call_ids if call_id in calls]
     if known:
         turn, index = known[0]
@@ -147,7 +150,7 @@ def _answer(result: Result, turns: list[_Open], calls: dict[str, tuple[_Open, in
     if nameless and turns:
         turns[-1].loose.append(result.text)
         return True
-    # A turn whose calls could not be read, or that made none, has no ids to match: the result goes with it.
+    # A turn whose calls could not be read, or that made none, has no ids to match.
     if turns and turns[-1].problem:
         turns[-1].loose.append(result.text)
         return True
@@ -168,7 +171,7 @@ _ISSUE = tuple(
 
 
 def issue_text(prompt: str) -> str:
-    """The issue inside the prompt of a known scaffold; any other prompt as it is.
+    """Return the issue inside the prompt of a known scaffold, any other prompt as it is.
 
     >>> issue_text("<pr_description>\\nIt crashes.\\n</pr_description>\\nFix it.")
     'It crashes.'
@@ -179,12 +182,45 @@ def issue_text(prompt: str) -> str:
     return prompt.strip()
 
 
-def admit(trajectory: Trajectory, folded: Folded, ledger: FileLedger, position: str) -> Iterator[Trajectory]:
-    """Count a trajectory and its turns; give it on unless nothing of it can be used.
+def record(
+    folded: Folded,
+    document: Document,
+    ledger: FileLedger,
+    *,
+    source: str,
+    instance_id: str | None = None,
+    trajectory_id: str | None = None,
+    position: str | None = None,
+    prompt: str | None = None,
+    task: str | None = None,
+    model: str | None = None,
+    resolved: JSON = None,
+    patch: str | None = None,
+    metadata: JSONObject | None = None,
+) -> Iterator[Trajectory]:
+    """Make the trajectory of a conversation, count it and its turns, and yield it unless it is unusable.
 
-    Raises TypeError or ValueError, before anything is counted, for one with fields that cannot be.
+    Empty ids fall back: ``trajectory_id`` to ``instance_id``, that to the document's name. ``prompt``: None for the
+    folded one; it is kept in the metadata if it is more than the task. ``task``: None for the issue in the prompt.
+    ``resolved`` counts only as a bool. Raises TypeError or ValueError, before anything is counted, if
+    :func:`check_schema` does.
     """
-    check_record(trajectory)
+    prompt = folded.prompt if prompt is None else prompt
+    task = issue_text(prompt) if task is None else task
+    instance_id = instance_id or document.name
+    trajectory = Trajectory(
+        trajectory_id=trajectory_id or instance_id,
+        instance_id=instance_id,
+        task=task,
+        steps=folded.steps,
+        source=source,
+        model=model,
+        resolved=resolved if isinstance(resolved, bool) else None,
+        patch=patch,
+        metadata={**(metadata or {}), **({} if task == prompt.strip() else {"prompt": prompt})},
+    )
+    check_schema(trajectory)
+    position = position or document.position
     for what, times in folded.notes.items():
         ledger.note(what, position, times)
     reason = None
@@ -192,7 +228,7 @@ def admit(trajectory: Trajectory, folded: Folded, ledger: FileLedger, position: 
         reason = "no_agent_turn"
     elif not any(step.actions for step in folded.steps):
         reason = "no_step_with_action"
-    elif not trajectory.task:
+    elif not task:
         reason = "no_task"
     ledger.trajectory(position, folded.turns, folded.drops, reason)
     if reason is None:

@@ -1,18 +1,18 @@
 """Solved mathematical problems: s1K-1.1's rows, and plain rows of a question, a solution and an answer."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from math import isfinite
-from typing import Any
 
 from trajectories.ledger import FileLedger
-from trajectories.schema_check import check_record
+from trajectories.readers.fields import text_at
+from trajectories.schema_check import check_schema
 from trajectories.solutions import NotInSteps, SolutionStep, split_solution
 from trajectories.sources.documents import Document
-from trajectories.types import Action, Step, Trajectory
+from trajectories.types import Action, JSONObject, Step, Trajectory
 
-STEP = "step"  # name of the action that a step of a solution is
+STEP = "step"  # name of the action for a step of a solution
 
 _QUESTIONS = ("question", "problem")
 _S1K_SOLVERS = {"deepseek": "DeepSeek-R1", "gemini": "Gemini Thinking"}
@@ -21,75 +21,74 @@ _GRADES = {"yes": True, "no": False}
 
 @dataclass(frozen=True, kw_only=True)
 class _Solved:
-    """A row, sorted out."""
+    """The fields of a row, whatever their names in it."""
 
     solution: str
     answer: str | None
     model: str | None
     resolved: bool | None
-    metadata: Mapping[str, Any]
+    metadata: JSONObject
 
 
 def read_s1k(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """The steps are those of R1's solution (not of its thinking); its grade says whether it is right.
+    """Read the steps of R1's solution (not of its thinking), or Gemini's if there is none, with their grade.
 
-    Rows without R1's solution have Gemini's. ``solution`` is the reference: it becomes the answer.
+    ``solution`` is the reference: it becomes the answer.
     """
     yield from _read(document, ledger, "s1k", _s1k)
 
 
 def read_solutions(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """``question`` or ``problem``, ``solution``, and perhaps ``answer`` and ``correct`` (a grade)."""
+    """Read ``question`` or ``problem``, ``solution``, and optionally ``answer`` and ``correct`` (a grade)."""
     yield from _read(document, ledger, "math", _plain)
 
 
 def step_action(step: SolutionStep) -> Action:
-    """A step as the one action of a turn."""
+    """Return a step as the one action of a turn."""
     title = {"title": step.title} if step.title else {}
     return Action(name=STEP, arguments={**title, "text": step.text})
 
 
 def _read(
-    document: Document, ledger: FileLedger, source: str, sort_out: Callable[[Mapping[str, Any]], _Solved]
+    document: Document, ledger: FileLedger, source: str, sort_out: Callable[[JSONObject], _Solved]
 ) -> Iterator[Trajectory]:
     several = isinstance(document.value, list)
     for number, row in enumerate(document.value if several else [document.value], 1):
         position = f"{document.position} row {number}" if several else document.position
         try:
-            question = _text(row, next((key for key in _QUESTIONS if row.get(key)), "question"))
-            solved = sort_out(row)
-            solution = split_solution(solved.solution)
-            trajectory = _trajectory(row, question, solved, solution.preamble, solution.steps, source)
-            check_record(trajectory)
+            trajectory = _trajectory(row, source, sort_out)
+            check_schema(trajectory)
         except NotInSteps as reason:
             ledger.trajectory(position, 0, reason=str(reason))
             continue
         except (TypeError, AttributeError, ValueError) as error:
             ledger.trajectory(f"{position}: {error}", 0, reason="malformed")
             continue
-        ledger.trajectory(position, len(solution.steps))
-        if solution.preamble:
+        ledger.trajectory(position, len(trajectory.steps))
+        if "preamble" in trajectory.metadata:
             ledger.note("text_before_the_first_step", position)
         yield trajectory
 
 
-def _trajectory(
-    row: Mapping[str, Any],
-    question: str,
-    solved: _Solved,
-    preamble: str,
-    steps: tuple[SolutionStep, ...],
-    source: str,
-) -> Trajectory:
-    named = row.get("id", row.get("unique_id"))
-    # A problem is known by its text: ids of rows mean nothing outside of their file.
+def _trajectory(row: JSONObject, source: str, sort_out: Callable[[JSONObject], _Solved]) -> Trajectory:
+    question = _text(row, next((key for key in _QUESTIONS if row.get(key)), "question"))
+    solved = sort_out(row)
+    solution = split_solution(solved.solution)
+    # A problem is identified by its text: ids of rows mean nothing outside of their file.
     name = f"{source}-{sha256(question.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
-    metadata = {"answer": solved.answer, "preamble": preamble, "row_id": named, **solved.metadata}
+    metadata = {
+        "answer": solved.answer,
+        "preamble": solution.preamble,
+        "row_id": row.get("id", row.get("unique_id")),
+        **solved.metadata,
+    }
     return Trajectory(
         trajectory_id=name,
         instance_id=name,
         task=question.strip(),
-        steps=tuple(Step(thought="", actions=(step_action(step),), observation="") for step in steps),
+        steps=tuple(
+            Step(thought="", actions=(step_action(step),), observation="") for step in solution.steps
+        ),
         source=source,
         model=solved.model,
         resolved=solved.resolved,
@@ -97,7 +96,7 @@ def _trajectory(
     )
 
 
-def _s1k(row: Mapping[str, Any]) -> _Solved:
+def _s1k(row: JSONObject) -> _Solved:
     solver = next((name for name in _S1K_SOLVERS if row.get(f"{name}_attempt")), "deepseek")
     kept = ("cot_type", "source_type", "metadata")
     of_solver = {
@@ -113,7 +112,7 @@ def _s1k(row: Mapping[str, Any]) -> _Solved:
     )
 
 
-def _plain(row: Mapping[str, Any]) -> _Solved:
+def _plain(row: JSONObject) -> _Solved:
     answer, correct = row.get("answer"), row.get("correct")
     if isinstance(answer, bool) or not isinstance(answer, str | int | float | None):
         raise TypeError(f"answer is of type {type(answer).__name__}")
@@ -124,15 +123,15 @@ def _plain(row: Mapping[str, Any]) -> _Solved:
     return _Solved(
         solution=_text(row, "solution"),
         answer=None if answer is None else str(answer).strip(),
-        model=model if isinstance(model := row.get("model"), str) else None,
+        model=text_at(row, "model"),
         resolved=correct if isinstance(correct, bool) else None,
         metadata={key: row.get(key) for key in ("source", "subject", "level", "url") if row.get(key)},
     )
 
 
-def _text(row: Mapping[str, Any], key: str) -> str:
+def _text(row: JSONObject, key: str) -> str:
     value = row.get(key)
-    if value is None or value == "" or (isinstance(value, str) and not value.strip()):
+    if value is None or (isinstance(value, str) and not value.strip()):
         raise TypeError(f"{key} is missing or empty")
     if not isinstance(value, str):
         raise TypeError(f"{key} is of type {type(value).__name__}")

@@ -2,70 +2,53 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from trajectories.ledger import FileLedger
-from trajectories.readers.chat import Message, bash, openai_reply, result_ids, text_of
+from trajectories.readers.chat import bash, openai_reply, result_ids, text_of
 from trajectories.readers.events import (
     NO_BLOCK,
     SEVERAL_BLOCKS,
     Event,
     Reply,
     Result,
-    Said,
-    admit,
+    UserMessage,
     fold,
-    issue_text,
+    record,
 )
+from trajectories.readers.fields import as_object, text_at
 from trajectories.readers.responses import response_reply
 from trajectories.sources.documents import Document
-from trajectories.types import JSON, Trajectory
+from trajectories.types import JSON, JSONObject, Trajectory
 
 SOURCE = "mini-swe-agent"
 
 _BLOCK = re.compile(r"```(?:mswea_bash_command|bash)[ \t]*\n(.*?)\n?```", re.DOTALL)
 _TAG = re.compile(r"<mswea_bash_command>(.*?)</mswea_bash_command>", re.DOTALL)
-SUBMISSION = re.compile(r"COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT|MINI_SWE_AGENT_FINAL_OUTPUT")
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    run = document.value if isinstance(document.value, Mapping) else {"messages": document.value}
+    """Read a run or a bare list of messages."""
+    run = as_object(document.value, "messages")
     messages = run["messages"]
     info = run.get("info") or {}
-    config = info.get("config") or {}
     last = (messages[-1].get("extra") or {}) if messages else {}
-    folded = fold(events(messages))
-    instance_id = run.get("instance_id") or document.name
-    task = issue_text(folded.prompt)
     metadata: dict[str, JSON] = {"exit_status": info.get("exit_status") or last.get("exit_status")}
     if info.get("mini_version"):
         metadata["mini_version"] = info["mini_version"]
-    if task != folded.prompt.strip():
-        metadata["prompt"] = folded.prompt
-    yield from admit(
-        Trajectory(
-            trajectory_id=instance_id,
-            instance_id=instance_id,
-            task=task,
-            steps=folded.steps,
-            source=SOURCE,
-            model=_model_name(config),
-            patch=info.get("submission") or last.get("submission") or None,
-            metadata=metadata,
-        ),
-        folded,
+    yield from record(
+        fold(events(messages)),
+        document,
         ledger,
-        document.position,
+        source=SOURCE,
+        instance_id=run.get("instance_id"),
+        model=text_at(info, "config", "model", "model_name"),
+        patch=info.get("submission") or last.get("submission") or None,
+        metadata=metadata,
     )
 
 
-def _model_name(config: Mapping[str, Any]) -> str | None:
-    name = (config.get("model") or {}).get("model_name")
-    return name if isinstance(name, str) else None
-
-
-def events(messages: Iterable[Message]) -> Iterator[Event]:
-    """A user message after a reply is the observation; the last one (role ``exit``) is how the run ended."""
+def events(messages: Iterable[JSONObject]) -> Iterator[Event]:
+    """Yield events. A user message after a reply is the observation; the last one says how the run ended."""
     before_first_reply = True
     for message in messages:
         role = message.get("role")
@@ -78,13 +61,13 @@ def events(messages: Iterable[Message]) -> Iterator[Event]:
         elif role in ("user", "tool"):
             text = text_of(message.get("content"))
             if before_first_reply:
-                yield Said(text=text)
+                yield UserMessage(text=text)
             elif role == "tool" or "exit_status" not in extra:
                 yield Result(text=text, call_ids=result_ids(message))
 
 
-def reply_of(message: Message, extra: Mapping[str, Any]) -> Reply:
-    """The model's own text or tool calls; ``extra.actions`` holds what the scaffold made of them."""
+def reply_of(message: JSONObject, extra: JSONObject) -> Reply:
+    """Read the model's own text or tool calls; ``extra.actions`` holds what the scaffold parsed from them."""
     if message.get("object") == "response":
         return response_reply(message.get("output") or [])
     content = text_of(message.get("content"))

@@ -1,65 +1,46 @@
 """Moatless node trees: every node holds the raw Anthropic reply that made its action."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import anthropic_reply
-from trajectories.readers.events import Event, Result, Said, admit, fold, issue_text
+from trajectories.readers.events import Event, Result, UserMessage, fold, record
+from trajectories.readers.fields import path_to, value_at
 from trajectories.sources.documents import Document
-from trajectories.types import Trajectory
+from trajectories.types import JSONObject, Trajectory
 
 SOURCE = "moatless"
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """One trajectory for each leaf: a searched tree has several paths, a plain run one."""
+    """Read one trajectory for each leaf: a searched tree has several paths, a plain run one."""
     tree = document.value
-    instance_id = (
-        (tree.get("metadata") or {}).get("instance_id") or document.path.parent.name or document.name
-    )
-    leaves = _leaves(tree["nodes"])
-    for leaf, path in leaves.items():
-        folded = fold(event for node in path for event in _events(node))
-        task = issue_text(folded.prompt)
-        suffix = f"#node-{leaf}" if len(leaves) > 1 else ""
-        yield from admit(
-            Trajectory(
-                trajectory_id=f"{instance_id}{suffix}",
-                instance_id=instance_id,
-                task=task,
-                steps=folded.steps,
-                source=SOURCE,
-                model=((tree.get("agent") or {}).get("completion") or {}).get("model"),
-                metadata={} if task == folded.prompt.strip() else {"prompt": folded.prompt},
-            ),
-            folded,
+    instance_id = value_at(tree, "metadata", "instance_id") or document.path.parent.name or document.name
+    nodes = {node["node_id"]: node for node in tree["nodes"]}
+    parents = {node.get("parent_id") for node in tree["nodes"]}
+    paths = {
+        leaf: path_to(leaf, nodes, lambda node: node.get("parent_id"))
+        for leaf in nodes
+        if leaf not in parents
+    }
+    for leaf, path in paths.items():
+        suffix = f"#node-{leaf}" if len(paths) > 1 else ""
+        yield from record(
+            fold(event for node in path for event in _events(node)),
+            document,
             ledger,
-            f"{document.position}{suffix}",
+            source=SOURCE,
+            instance_id=instance_id,
+            trajectory_id=f"{instance_id}{suffix}",
+            position=f"{document.position}{suffix}",
+            model=value_at(tree, "agent", "completion", "model"),
         )
 
 
-def _leaves(nodes: Sequence[Mapping[str, Any]]) -> dict[Any, list[Mapping[str, Any]]]:
-    """Leaf id -> the nodes from the root to it."""
-    by_id = {node["node_id"]: node for node in nodes}
-    parents = {node.get("parent_id") for node in nodes}
-    paths = {}
-    for node_id, node in by_id.items():
-        if node_id in parents:
-            continue
-        path, seen = [node], {node_id}
-        while (parent := path[-1].get("parent_id")) in by_id and parent not in seen:
-            seen.add(parent)
-            path.append(by_id[parent])
-        paths[node_id] = path[::-1]
-    return paths
-
-
-def _events(node: Mapping[str, Any]) -> Iterator[Event]:
+def _events(node: JSONObject) -> Iterator[Event]:
     if isinstance(node.get("message"), str):
-        yield Said(text=node["message"])
-    completion = (node.get("completions") or {}).get("build_action") or {}
-    response = completion.get("response")
+        yield UserMessage(text=node["message"])
+    response = value_at(node, "completions", "build_action", "response")
     if isinstance(response, Mapping) and response.get("content"):
         yield anthropic_reply(response["content"])
         if observation := node.get("observation") or node.get("output"):

@@ -1,13 +1,13 @@
 """OpenHands SDK v1: the event files of one conversation."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import openai_reply, shell_text, text_of
-from trajectories.readers.events import Call, Event, Reply, Result, Said, admit, fold, issue_text
+from trajectories.readers.events import Call, Event, Reply, Result, UserMessage, fold, record
+from trajectories.readers.fields import value_at
 from trajectories.sources.documents import Document
-from trajectories.types import Action, Trajectory
+from trajectories.types import Action, JSONObject, Trajectory
 
 SOURCE = "openhands-sdk"
 
@@ -18,30 +18,20 @@ _GENERIC_FOLDERS = {"events", "event_service"}
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """``document.value`` is the list of all events, in the order of their files."""
-    events: Sequence[Mapping[str, Any]] = document.value
-    folded = fold(_events(events))
-    task = issue_text(folded.prompt)
+    """Read a conversation: ``document.value`` is the list of its events, in the order of their files."""
     names = [part for part in document.path.parts if part not in _GENERIC_FOLDERS]
-    name = names[-1] if names else document.name
-    yield from admit(
-        Trajectory(
-            trajectory_id=name,
-            instance_id=name,
-            task=task,
-            steps=folded.steps,
-            source=SOURCE,
-            metadata={} if task == folded.prompt.strip() else {"prompt": folded.prompt},
-        ),
-        folded,
+    yield from record(
+        fold(_events(document.value)),
+        document,
         ledger,
-        document.position,
+        source=SOURCE,
+        instance_id=names[-1] if names else None,
     )
 
 
-def _events(events: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
-    """Actions of one response are one turn, wherever its other events stand."""
-    responses: dict[str, list[Mapping[str, Any]]] = {}
+def _events(events: Sequence[JSONObject]) -> Iterator[Event]:
+    """Yield events. Actions of one response are one turn, wherever its other events are."""
+    responses: dict[str, list[JSONObject]] = {}
     for event in events:
         if event["kind"] == "ActionEvent":
             responses.setdefault(event.get("llm_response_id") or event["id"], []).append(event)
@@ -54,11 +44,11 @@ def _events(events: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
             call_id = event.get("tool_call_id")
             yield Result(text=_observation(event), call_ids=(call_id,) if call_id else ())
         elif kind == "MessageEvent":
-            text = text_of((event.get("llm_message") or {}).get("content"))
-            yield Reply(thought=text) if event.get("source") == "agent" else Said(text=text)
+            text = text_of(value_at(event, "llm_message", "content"))
+            yield Reply(thought=text) if event.get("source") == "agent" else UserMessage(text=text)
 
 
-def _observation(event: Mapping[str, Any]) -> str:
+def _observation(event: JSONObject) -> str:
     observation = event.get("observation")
     if isinstance(observation, Mapping):
         # Early versions have a field of their own for each tool's text, and an error beside it.
@@ -69,7 +59,7 @@ def _observation(event: Mapping[str, Any]) -> str:
     return text_of(event.get("error") or event.get("rejection_reason"))
 
 
-def _reply(actions: Sequence[Mapping[str, Any]]) -> Reply:
+def _reply(actions: Sequence[JSONObject]) -> Reply:
     thought = text_of(actions[0].get("thought"))
     calls: list[Call] = []
     for event in actions:

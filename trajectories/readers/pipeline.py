@@ -1,4 +1,4 @@
-"""The whole way in: files -> documents -> format -> reader -> trajectories, with every loss in the ledger."""
+"""Files -> documents -> format -> reader -> trajectories, with every loss in the ledger."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -8,23 +8,16 @@ from pathlib import Path
 from trajectories.ledger import FileLedger, Ledger
 from trajectories.readers import READERS, pivot
 from trajectories.readers.detect import UnknownFormat, detect
-from trajectories.sources.documents import (
-    DEFAULT_LIMIT,
-    Document,
-    Failure,
-    Item,
-    is_candidate,
-    read_documents,
-)
+from trajectories.sources.documents import DEFAULT_LIMIT, Document, Failure, is_candidate, read_documents
 from trajectories.types import Trajectory
 
-# Formats whose trajectory is spread over several documents, and what these have in common.
+# Formats whose trajectory is spread over several documents, with the key that these share.
 _GROUPED: dict[str, Callable[[Document], str]] = {
     "claude-code": lambda document: document.origin,
     "openhands-sdk": lambda document: document.origin.rpartition("/")[0],
     "pivot": pivot.same_trajectory,
 }
-# Of these formats the document with the highest number holds what the others of its trajectory hold.
+# Formats whose document with the highest number holds all that the others of its trajectory hold.
 _LAST_HOLDS_ALL: dict[str, Callable[[Document], int]] = {"pivot": pivot.step_index}
 
 
@@ -42,9 +35,9 @@ def read_trajectories_of(
 ) -> Iterator[Found]:
     """Stream the trajectories of these files, ids made unique, one document (or group) in memory at a time.
 
-    Each comes with the account of the ledger that has it as kept.
-    ``format_name``: None detects the format of each document. ``limit``: bytes of a line or a document.
-    ``named``: files that are opened whatever their names are. ``on_bytes(path, position)`` reports progress.
+    Yield each with the ledger's account that counts it as kept. ``format_name``: None detects the format of each
+    document. ``limit``: bytes of a line or a document. ``named``: files that are opened whatever their names are.
+    ``on_bytes(path, position)`` reports progress.
     """
     seen: Counter[str] = Counter()
     named = set(named)
@@ -61,7 +54,7 @@ def read_trajectories_of(
 
 
 class _Session:
-    """What must be remembered from one document to the next: a growing group, a file that is passed over."""
+    """The state between documents: a growing group, a file that is skipped."""
 
     def __init__(self, ledger: Ledger, format_name: str | None) -> None:
         self.ledger = ledger
@@ -70,10 +63,10 @@ class _Session:
         self.group_key: tuple[str, str] | None = None
         self.group_path = ""
         self.recognised: tuple[str, str] | None = None  # origin and format of the last recognised document
-        self.passed_over: str | None = None  # origin whose first document is of no format
+        self.skipped: str | None = None  # origin whose first document is of no format
 
-    def take(self, path: str, item: Item) -> Iterator[Found]:
-        if item.origin == self.passed_over:
+    def take(self, path: str, item: Document | Failure) -> Iterator[Found]:
+        if item.origin == self.skipped:
             return
         if isinstance(item, Failure):
             self._fail(path, item)
@@ -116,14 +109,14 @@ class _Session:
             for trajectory in READERS[name](document, account):
                 yield trajectory, account
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            # A foreign program's document may be wrong in any way; position and error stand in the ledger.
+            # A foreign program's document may be wrong in any way; the ledger holds position and error.
             where = f"{document.position}: {type(error).__name__}: {error}"
             account.trajectory(where, 0, reason="malformed")
         if account.trajectories.read == before:
             account.skip("no_trajectory", document.position)
 
     def _format_of(self, origin: str) -> str | None:
-        """Format of what came before in this file or member."""
+        """Return the format of the documents before this one in its file or member."""
         if self.recognised is not None and self.recognised[0] == origin:
             return self.recognised[1]
         return self.format_name
@@ -142,7 +135,7 @@ class _Session:
         account = self.ledger.file(path, format_name)
         where = f"{document.position}: {why}"
         if format_name is None:
-            self.passed_over = document.origin
+            self.skipped = document.origin
             account.skip("unknown_format", where)
         elif self._in_group(document.origin):
             account.note("unknown_line", where)
@@ -150,12 +143,12 @@ class _Session:
             account.trajectory(where, 0, reason="unknown_format")
 
     def _in_group(self, origin: str) -> bool:
-        """Whether this is a line of a file whose lines are one trajectory."""
+        """Return whether this is a line of a file whose lines are one trajectory."""
         return self.group_key is not None and origin == self.group_key[1]
 
 
 def _unique(trajectory: Trajectory, seen: Counter[str], account: FileLedger) -> Trajectory:
-    """The trajectory under an id that no other has: ``id``, ``id~2``, ``id~3``, … in reading order."""
+    """Return the trajectory under a unique id: ``id``, ``id~2``, ``id~3``, … in reading order."""
     wanted = trajectory.trajectory_id
     seen[wanted] += 1
     if seen[wanted] == 1:

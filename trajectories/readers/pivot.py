@@ -1,16 +1,16 @@
-"""NeMo Gym's pivot rows: a history and the expert's next action. Rows of our own writing make trajectories again."""
+"""NeMo Gym's pivot rows: a history and the expert's next action. Our own rows give the whole trajectory back."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import parse_arguments, text_of
+from trajectories.readers.fields import text_at
 from trajectories.readers.responses import input_items, read_items
 from trajectories.readers.store import checked
-from trajectories.round_trip import carried_in
+from trajectories.round_trip import read_extra
 from trajectories.sources.documents import Document
-from trajectories.types import Trajectory
+from trajectories.types import JSON, JSONObject, Trajectory
 
 SOURCE = "pivot"
 
@@ -18,72 +18,61 @@ _ID = re.compile(r"\A(?:msg|call)_(\d+)(?:_\d+)?\Z")
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """A foreign row is a trajectory: the steps of its history, and the expert's action as the last one."""
+    """Read a foreign row as a trajectory: the steps of its history, and the expert's action as the last one."""
     row = document.value
     params = row["responses_create_params"]
     items = input_items(params["input"])
-    if ours := carried_in(row):
-        yield from _ours(row, items, ours, document, ledger)
+    if extra := read_extra(row):
+        yield from _own(row, items, extra, document, ledger)
         return
     action = row["expected_action"]
     expected = (
         action["calls"] if action["type"] == "function_call_batch" else [{"role": "assistant", **action}]
     )
-    model = params.get("model")
-    yield from read_items(
-        [*items, *expected],
-        row,
-        document,
-        ledger,
-        source=SOURCE,
-        model=model if isinstance(model, str) else None,
-    )
+    found = [*items, *expected]
+    yield from read_items(found, row, document, ledger, source=SOURCE, model=text_at(params, "model"))
 
 
 def same_trajectory(document: Document) -> str:
-    """What the rows of a trajectory have in common; a foreign row stands for itself."""
+    """Return what the rows of a trajectory have in common; a foreign row is a group of one."""
     row = document.value
-    ours = carried_in(row)
-    return f"{document.origin}#{ours.get('trajectory_id')}" if ours else document.position
+    extra = read_extra(row)
+    return f"{document.origin}#{extra.get('trajectory_id')}" if extra else document.position
 
 
 def step_index(document: Document) -> int:
-    """The place of a row in its trajectory; the last one holds all that the others do."""
-    ours = carried_in(document.value) or {}
-    index = ours.get("step_index")
+    """Return the index of a row's step in its trajectory. The last row holds all that the others do."""
+    index = (read_extra(document.value) or {}).get("step_index")
     return index if isinstance(index, int) else 0
 
 
-def _ours(
-    row: Mapping[str, Any],
-    items: Sequence[Mapping[str, Any]],
-    ours: Mapping[str, Any],
+def _own(
+    row: JSONObject,
+    items: Sequence[JSONObject],
+    extra: JSONObject,
     document: Document,
     ledger: FileLedger,
 ) -> Iterator[Trajectory]:
-    """The trajectory up to the row's step, and the steps behind it that got no row."""
+    """Read the trajectory up to the row's step, and the later steps that have no row."""
     action = row["expected_action"]
     calls = action["calls"] if action["type"] == "function_call_batch" else [action]
-    own = {
-        "thought": ours["thought"],
-        "actions": [_action(call) for call in calls],
-        "observation": ours["observation"],
-    }
-    after = [{"actions": [], **step} for step in ours.get("after") or []]
-    before = _history(items[1:], ours["step_index"])
-    for index in ours.get("context_only") or []:
+    actions = [_action(call) for call in calls]
+    own = {"thought": extra["thought"], "actions": actions, "observation": extra["observation"]}
+    after = [{"actions": [], **step} for step in extra.get("after") or []]
+    before = _history(items[1:], extra["step_index"])
+    for index in extra.get("context_only") or []:
         before[index]["target"] = False
     steps = [*before, own, *after]
-    trajectory = checked({**ours, "task": items[0]["content"], "steps": steps})
-    if len(steps) < ours["steps"]:
-        ledger.note("later_steps_not_in_the_rows", document.position, ours["steps"] - len(steps))
+    trajectory = checked({**extra, "task": items[0]["content"], "steps": steps})
+    if len(steps) < extra["steps"]:
+        ledger.note("later_steps_not_in_the_rows", document.position, extra["steps"] - len(steps))
     ledger.trajectory(document.position, len(steps))
     yield trajectory
 
 
-def _history(items: Sequence[Mapping[str, Any]], count: int) -> list[dict[str, Any]]:
-    """The steps before the row's own. The ids of items say whose they are; users' words answer the last step."""
-    steps: list[dict[str, Any]] = []
+def _history(items: Sequence[JSONObject], count: int) -> list[dict[str, JSON]]:
+    """Return the steps before the row's own. Items name their step in their ids; a user message is the observation."""
+    steps: list[dict[str, JSON]] = []
     for item in items:
         if item.get("role") == "user":
             steps[-1]["observation"] = item["content"]
@@ -106,5 +95,5 @@ def _history(items: Sequence[Mapping[str, Any]], count: int) -> list[dict[str, A
     return steps
 
 
-def _action(call: Mapping[str, Any]) -> dict[str, Any]:
+def _action(call: JSONObject) -> dict[str, JSON]:
     return {"name": call["name"], "arguments": parse_arguments(call["arguments"])}

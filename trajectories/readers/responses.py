@@ -1,78 +1,59 @@
 """OpenAI's Responses API: items of a request's ``input`` and a response's ``output``, together or bare."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from trajectories.ledger import FileLedger
-from trajectories.readers.chat import openai_reply, text_of
-from trajectories.readers.events import Event, Reply, Result, Said, admit, fold, issue_text
+from trajectories.readers.chat import make_reply, text_of
+from trajectories.readers.events import Event, Reply, Result, UserMessage, fold, record
+from trajectories.readers.fields import as_object, text_at
 from trajectories.sources.documents import Document
-from trajectories.types import JSON, Trajectory
+from trajectories.types import JSON, JSONObject, Trajectory
 
 SOURCE = "responses"
-Item = Mapping[str, Any]
 
 _BOOKKEEPING = {"type", "id", "call_id", "status", "output", "outputs", "results", "agent", "created_by"}
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """A request, a response, both (``{request, response}``), or the bare list of items.
+    """Read a request, a response, both (``{request, response}``), or the bare list of items.
 
     NeMo Gym's rollouts have the request under ``responses_create_params``.
     """
-    row = document.value if isinstance(document.value, Mapping) else {"input": document.value}
+    row = as_object(document.value, "input")
     request = row.get("request") or row.get("responses_create_params") or row
     response = row.get("response") or row
     items = [*input_items(request.get("input")), *(response.get("output") or [])]
-    yield from read_items(items, row, document, ledger, source=SOURCE, model=_model(request, response))
+    model = text_at(request, "model")
+    model = text_at(response, "model") if model is None else model
+    yield from read_items(items, row, document, ledger, source=SOURCE, model=model)
 
 
 def read_items(
-    items: Sequence[Item],
-    row: Mapping[str, Any],
+    items: Sequence[JSONObject],
+    row: JSONObject,
     document: Document,
     ledger: FileLedger,
     *,
     source: str,
     model: str | None,
 ) -> Iterator[Trajectory]:
-    """The trajectory that these items are; ``row`` is what may name it."""
-    if strange := sum(not _is_known(item) for item in items):
-        ledger.note("item_not_understood", document.position, strange)
-    folded = fold(events(items))
-    task = issue_text(folded.prompt)
-    resolved = row.get("resolved")
-    instance_id = _name(row) or document.name
-    metadata: dict[str, JSON] = {} if task == folded.prompt.strip() else {"prompt": folded.prompt}
-    yield from admit(
-        Trajectory(
-            trajectory_id=row.get("trajectory_id") or instance_id,
-            instance_id=instance_id,
-            task=task,
-            steps=folded.steps,
-            source=source,
-            model=model,
-            resolved=resolved if isinstance(resolved, bool) else None,
-            metadata=metadata,
-        ),
-        folded,
+    """Read the trajectory of these items; ``row`` may name it."""
+    if unknown := sum(not _is_known(item) for item in items):
+        ledger.note("item_not_understood", document.position, unknown)
+    yield from record(
+        fold(events(items)),
+        document,
         ledger,
-        document.position,
+        source=source,
+        instance_id=text_at(row, "instance_id"),
+        trajectory_id=row.get("trajectory_id"),
+        model=model,
+        resolved=row.get("resolved"),
     )
 
 
-def _name(row: Mapping[str, Any]) -> str | None:
-    named = row.get("instance_id")
-    return named if isinstance(named, str) and named else None
-
-
-def _model(*holders: Mapping[str, Any]) -> str | None:
-    names = (holder.get("model") for holder in holders)
-    return next((name for name in names if isinstance(name, str)), None)
-
-
-def input_items(value: JSON) -> list[Item]:
-    """``input`` is a text or a list of items."""
+def input_items(value: JSON) -> list[JSONObject]:
+    """Return the items of ``input``, which is a text, a list of items or null. Raises TypeError."""
     if isinstance(value, str):
         return [{"role": "user", "content": value}]
     if value is None:
@@ -82,9 +63,9 @@ def input_items(value: JSON) -> list[Item]:
     return value
 
 
-def events(items: Iterable[Item]) -> Iterator[Event]:
-    """What the model made up to the next result or message is one turn; a whole response is one turn too."""
-    made: list[Item] = []
+def events(items: Iterable[JSONObject]) -> Iterator[Event]:
+    """Yield events. The model's items up to the next result or message are one turn, as is a whole response."""
+    made: list[JSONObject] = []
     for item in items:
         if item.get("object") == "response":
             yield from _turn(made)
@@ -99,15 +80,15 @@ def events(items: Iterable[Item]) -> Iterator[Event]:
     yield from _turn(made)
 
 
-def _kind(item: Item) -> str:
+def _kind(item: JSONObject) -> str:
     return str(item.get("type") or "message")
 
 
-def _is_call(item: Item) -> bool:
+def _is_call(item: JSONObject) -> bool:
     return _kind(item).endswith("_call")
 
 
-def _is_made(item: Item) -> bool:
+def _is_made(item: JSONObject) -> bool:
     return (
         _is_call(item)
         or _kind(item) in ("reasoning", "compaction")
@@ -115,7 +96,7 @@ def _is_made(item: Item) -> bool:
     )
 
 
-def _is_known(item: Item) -> bool:
+def _is_known(item: JSONObject) -> bool:
     return (
         item.get("object") == "response"
         or _is_made(item)
@@ -124,17 +105,17 @@ def _is_known(item: Item) -> bool:
     )
 
 
-def _answer(item: Item) -> Iterator[Event]:
-    """Words of the user, or the result of a call. System and developer messages are not kept."""
+def _answer(item: JSONObject) -> Iterator[Event]:
+    """Yield a user message, or the result of a call. System and developer messages are not kept."""
     if _kind(item).endswith("_output"):
         call_id = item.get("call_id")
         yield Result(text=_output(item.get("output")), call_ids=(call_id,) if call_id else ())
     elif _kind(item) == "message" and item.get("role") == "user":
-        yield Said(text=text_of(item.get("content")))
+        yield UserMessage(text=text_of(item.get("content")))
 
 
 def _output(output: JSON) -> str:
-    """A text, blocks, or what a shell gave back (``stdout`` and ``stderr`` of each command)."""
+    """Return the text of an output: a text, blocks, or ``stdout`` and ``stderr`` of each shell command."""
     if isinstance(output, Mapping):
         output = [output]
     if isinstance(output, list) and any(isinstance(block, Mapping) and "stdout" in block for block in output):
@@ -143,10 +124,10 @@ def _output(output: JSON) -> str:
     return text_of(output)
 
 
-def _turn(made: Sequence[Item]) -> Iterator[Event]:
-    """The reply and the results that hosted tools put into their own calls."""
+def _turn(made: Sequence[JSONObject]) -> Iterator[Event]:
+    """Yield the reply, and the results that hosted tools put into their own calls."""
     if not any(_is_call(item) or _kind(item) == "message" for item in made):
-        return  # thinking alone is no turn
+        return  # reasoning alone is no turn
     yield response_reply(made)
     for item in made:
         if _is_call(item) and (item.get("output") or item.get("outputs")):
@@ -154,27 +135,26 @@ def _turn(made: Sequence[Item]) -> Iterator[Event]:
             yield Result(text=text, call_ids=(str(item.get("call_id") or item.get("id")),))
 
 
-def response_reply(output: Iterable[Item]) -> Reply:
-    """The turn that the ``output`` of a response is: messages before the first call, then the calls."""
+def response_reply(output: Iterable[JSONObject]) -> Reply:
+    """Make the turn of a response's ``output``: messages before the first call, then the calls."""
     prose: list[str] = []
-    calls: list[Mapping[str, Any]] = []
+    calls: list[tuple[JSON, JSON, JSON]] = []
     for item in output:
         if _is_call(item):
             calls.append(_call(item))
         elif _kind(item) == "message" and not calls:
             prose.append(text_of(item.get("content")))
-    return openai_reply("\n".join(text for text in prose if text), calls)
+    return make_reply("\n".join(text for text in prose if text), calls)
 
 
-def _call(item: Item) -> Mapping[str, Any]:
-    """Calls of functions, of custom tools (``input`` is a text) and of hosted ones (named by their type)."""
+def _call(item: JSONObject) -> tuple[JSON, JSON, JSON]:
+    """Return name, arguments and id of a function's, a custom tool's (``input`` is a text) or a hosted tool's call."""
     call_id = item.get("call_id") or item.get("id")
     if _kind(item) in ("function_call", "mcp_call"):
-        return {"name": item.get("name"), "arguments": item.get("arguments"), "id": call_id}
+        return item.get("name"), item.get("arguments"), call_id
     if _kind(item) == "custom_tool_call":
-        return {"name": item.get("name"), "arguments": {"input": item.get("input")}, "id": call_id}
-    action = item.get("action")
-    arguments = (
-        action if isinstance(action, Mapping) else {k: v for k, v in item.items() if k not in _BOOKKEEPING}
-    )
-    return {"name": _kind(item).removesuffix("_call"), "arguments": arguments, "id": call_id}
+        return item.get("name"), {"input": item.get("input")}, call_id
+    arguments = item.get("action")
+    if not isinstance(arguments, Mapping):
+        arguments = {key: value for key, value in item.items() if key not in _BOOKKEEPING}
+    return _kind(item).removesuffix("_call"), arguments, call_id

@@ -1,20 +1,20 @@
-"""SWE-agent ``.traj`` files of 0.x and 1.x: the history is what the model saw and said."""
+"""SWE-agent ``.traj`` files of 0.x and 1.x; the history holds what the model saw and wrote."""
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from trajectories.ledger import FileLedger
-from trajectories.readers.events import Event, Reply, Result, admit, fold, issue_text
+from trajectories.readers.events import Event, Reply, Result, fold, record
+from trajectories.readers.fields import text_at
 from trajectories.readers.swe_smith import events, submitted_diff
 from trajectories.sources.documents import Document
-from trajectories.types import JSON, Trajectory
+from trajectories.types import JSON, JSONObject, Trajectory
 
 SOURCE = "swe-agent"
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """One trajectory; of a retry agent, one for each of its attempts."""
+    """Read one trajectory; of a retry agent, one for each of its attempts."""
     run = document.value
     attempts = run.get("attempts")
     if not run.get("history") and attempts:
@@ -25,41 +25,32 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
 
 
 def _read_run(
-    run: Mapping[str, Any], outer: Mapping[str, Any], document: Document, ledger: FileLedger, suffix: str
+    run: JSONObject, outer: JSONObject, document: Document, ledger: FileLedger, suffix: str
 ) -> Iterator[Trajectory]:
     config = _replay_config(run.get("replay_config") or outer.get("replay_config"))
     info = run.get("info") or {}
     folded = fold(_history(run))
-    prompt = folded.prompt
-    problem = config.get("problem_statement") or {}
-    task = problem["text"].strip() if isinstance(problem.get("text"), str) else issue_text(prompt)
-    instance_id = problem["id"] if isinstance(problem.get("id"), str) else document.name
-    model = ((config.get("agent") or {}).get("model") or {}).get("name")
-    patch = info.get("submission") or submitted_diff(folded.steps)
+    task = text_at(config, "problem_statement", "text")
+    instance_id = text_at(config, "problem_statement", "id") or document.name
     metadata: dict[str, JSON] = {"exit_status": info.get("exit_status")}
     if version := info.get("swe_agent_version"):
         metadata["swe_agent_version"] = version
-    if task != prompt.strip():
-        metadata["prompt"] = prompt
-    yield from admit(
-        Trajectory(
-            trajectory_id=f"{instance_id}{suffix}",
-            instance_id=instance_id,
-            task=task,
-            steps=folded.steps,
-            source=SOURCE,
-            model=model if isinstance(model, str) else None,
-            patch=patch,
-            metadata=metadata,
-        ),
+    yield from record(
         folded,
+        document,
         ledger,
-        document.position,
+        source=SOURCE,
+        instance_id=instance_id,
+        trajectory_id=f"{instance_id}{suffix}",
+        task=None if task is None else task.strip(),
+        model=text_at(config, "agent", "model", "name"),
+        patch=info.get("submission") or submitted_diff(folded.steps),
+        metadata=metadata,
     )
 
 
-def _history(run: Mapping[str, Any]) -> Iterator[Event]:
-    """The history's events; the last observation, which no model saw, stands only in ``trajectory``."""
+def _history(run: JSONObject) -> Iterator[Event]:
+    """Yield the history's events. The last observation, which no model saw, is only in ``trajectory``."""
     last: Event | None = None
     replies = 0
     for event in events(run["history"]):
@@ -71,8 +62,8 @@ def _history(run: Mapping[str, Any]) -> Iterator[Event]:
         yield Result(text=steps[-1]["observation"])
 
 
-def _replay_config(value: JSON) -> Mapping[str, Any]:
-    """It is a JSON string, or missing; it only names things, so an unreadable one is as good as none."""
+def _replay_config(value: JSON) -> JSONObject:
+    """Return the configuration, empty if it is missing or unreadable: it only names things."""
     try:
         config = json.loads(value) if isinstance(value, str) else value
     except ValueError:

@@ -3,24 +3,16 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from trajectories.ledger import FileLedger
-from trajectories.readers.chat import (
-    Message,
-    bash,
-    openai_reply,
-    result_ids,
-    text_of,
-    without_label,
-    xml_reply,
-)
-from trajectories.readers.events import NO_BLOCK, Event, Reply, Result, Said, admit, fold, issue_text
+from trajectories.readers.chat import bash, openai_reply, result_ids, text_of, without_label, xml_reply
+from trajectories.readers.events import NO_BLOCK, Event, Reply, Result, UserMessage, fold, record
+from trajectories.readers.fields import texts_at
 from trajectories.sources.documents import Document
-from trajectories.types import JSON, Step, Trajectory
+from trajectories.types import JSONObject, Step, Trajectory
 
 SOURCE = "swe-smith"
-EXIT_MARKER = "exit_marker"  # the scaffold's word, not the agent's
+EXIT_MARKER = "exit_marker"  # the scaffold's words, not the agent's
 MADE_UP_SUBMIT = "made_up_submit"
 
 # SWE-agent writes this as the agent's last reply when it stops a run; SWE-smith rewrites the one about the
@@ -34,40 +26,30 @@ _TICKS = re.compile(r"^```[a-z]*\n(.*?)\n?```\s*\Z", re.DOTALL | re.MULTILINE)
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
+    """Read a row. Its ``patch`` column is noted and not used."""
     row = document.value
     messages = row["messages"]
-    messages = json.loads(messages) if isinstance(messages, str) else messages
-    folded = fold(events(messages))
-    instance_id = row.get("instance_id") or document.name
-    task = issue_text(folded.prompt)
-    resolved = row.get("resolved")
-    metadata: dict[str, JSON] = {} if task == folded.prompt.strip() else {"prompt": folded.prompt}
-    if isinstance(row.get("base_commit"), str):
-        metadata["base_commit"] = row["base_commit"]
+    folded = fold(events(json.loads(messages) if isinstance(messages, str) else messages))
     patch = submitted_diff(folded.steps)
     if patch is None and row.get("patch"):
-        # The column belongs to another row in most of the published data; nothing here can confirm it.
+        # In most of the published data the column belongs to another row.
         ledger.note("patch_column_not_trusted", document.position)
-    yield from admit(
-        Trajectory(
-            trajectory_id=row.get("traj_id") or instance_id,
-            instance_id=instance_id,
-            task=task,
-            steps=folded.steps,
-            source=SOURCE,
-            model=row.get("model"),
-            resolved=resolved if isinstance(resolved, bool) else None,
-            patch=patch,
-            metadata=metadata,
-        ),
+    yield from record(
         folded,
+        document,
         ledger,
-        document.position,
+        source=SOURCE,
+        instance_id=row.get("instance_id"),
+        trajectory_id=row.get("traj_id"),
+        model=row.get("model"),
+        resolved=row.get("resolved"),
+        patch=patch,
+        metadata=texts_at(row, "base_commit"),
     )
 
 
-def events(messages: Iterable[Message]) -> Iterator[Event]:
-    """Also reads SWE-agent's history, whose items these messages are."""
+def events(messages: Iterable[JSONObject]) -> Iterator[Event]:
+    """Read messages, or the items of SWE-agent's history, which are the same."""
     before_first_reply = True
     for message in messages:
         if message.get("is_demo"):
@@ -79,12 +61,12 @@ def events(messages: Iterable[Message]) -> Iterator[Event]:
         elif role in ("tool", "user"):
             text = text_of(message.get("content"))
             if before_first_reply:
-                yield Said(text=text)
+                yield UserMessage(text=text)
             else:
                 yield Result(text=without_label(text), call_ids=result_ids(message))
 
 
-def reply_of(message: Message) -> Reply:
+def reply_of(message: JSONObject) -> Reply:
     content = text_of(message.get("content"))
     thought = message.get("thought")
     prose = thought if isinstance(thought, str) and thought else content
@@ -103,7 +85,7 @@ def reply_of(message: Message) -> Reply:
 
 
 def _ticks_reply(content: str) -> Reply:
-    """The last fenced block, at the end of the reply; SWE-agent's own rule."""
+    """Take the last fenced block, at the end of the reply: SWE-agent's own rule."""
     start = content.rfind("\n```", 0, content.rstrip().rfind("```"))
     match = _TICKS.search(content, start + 1 if start >= 0 else 0)
     if match is None:
@@ -112,10 +94,10 @@ def _ticks_reply(content: str) -> Reply:
 
 
 def submitted_diff(steps: Sequence[Step]) -> str | None:
-    """The diff that the run ended with, from the observations of its submits.
+    """Return the diff that the run ended with, from the observations of its submits.
 
-    The first ``submit`` shows a review message with ``<diff>…</diff>``, the second the bare diff; where that
-    last observation is cut off, as in ``xml`` rows, the last ``<diff>`` is all there is.
+    The first ``submit`` shows a review message with ``<diff>…</diff>``, the second the bare diff. Where the last
+    observation is missing, as in ``xml`` rows, only the ``<diff>`` is left.
     """
     for step in reversed(steps):
         if not any(is_submit(action.name, action.arguments) for action in step.actions):
@@ -127,12 +109,12 @@ def submitted_diff(steps: Sequence[Step]) -> str | None:
     return None
 
 
-def is_submit(name: str, arguments: Any) -> bool:
+def is_submit(name: str, arguments: JSONObject) -> bool:
     return name == "submit" or (name == "bash" and str(arguments.get("command", "")).strip() == "submit")
 
 
 def _unix(diff: str) -> str:
-    """The diff as it was before a terminal ended each of its lines with CR LF."""
+    """Return the diff as it was before a terminal ended each of its lines with CR LF."""
     return diff.replace("\r\n", "\n") if diff.count("\r\n") == diff.count("\n") else diff
 
 

@@ -1,14 +1,14 @@
-"""TRAE agent runs: the run itself, or the line of ISO-Bench that wraps it with a summary and the patch."""
+"""TRAE agent runs: the bare run, or ISO-Bench's line that wraps it with a summary and the patch."""
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from trajectories.ledger import FileLedger
-from trajectories.readers.chat import openai_reply, text_of
-from trajectories.readers.events import Event, Result, admit, fold, issue_text
+from trajectories.readers.chat import make_reply, text_of
+from trajectories.readers.events import Event, Result, fold, record
+from trajectories.readers.fields import value_at
 from trajectories.sources.documents import Document
-from trajectories.types import JSON, Trajectory
+from trajectories.types import JSON, JSONObject, Trajectory
 
 SOURCE = "trae"
 
@@ -16,50 +16,41 @@ _WORKTREE = re.compile(r"/worktrees/([^/\s]+)/[^/\s]+")
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
+    """Read a run. Requests without a reply are noted: no agent turn took place."""
     row = document.value
     run = row["trajectory"] if isinstance(row.get("trajectory"), Mapping) else row
     steps = run["agent_steps"]
-    silent = sum(not step.get("llm_response") for step in steps)
-    if silent:  # the request failed: no agent turn took place
-        ledger.note("request_without_reply", document.position, silent)
-    folded = fold(event for step in steps if step.get("llm_response") for event in _events(step))
+    replied = [step for step in steps if step.get("llm_response")]
+    if len(replied) < len(steps):
+        ledger.note("request_without_reply", document.position, len(steps) - len(replied))
     trajectory_id, instance_id, repo = _names(row, document)
-    prompt = row.get("task") or run.get("task") or ""
-    task = issue_text(prompt)
-    metadata: dict[str, JSON] = {"success": run.get("success")}  # the agent's word, nobody's verdict
+    metadata: dict[str, JSON] = {"success": run.get("success")}  # the agent's claim, not verified
     if repo:
         metadata["repo"] = repo
-    if task != prompt.strip():
-        metadata["prompt"] = prompt
-    yield from admit(
-        Trajectory(
-            trajectory_id=trajectory_id,
-            instance_id=instance_id,
-            task=task,
-            steps=folded.steps,
-            source=SOURCE,
-            model=run.get("model"),
-            patch=row.get("model_patch") or None,
-            metadata=metadata,
-        ),
-        folded,
+    yield from record(
+        fold(event for step in replied for event in _events(step)),
+        document,
         ledger,
-        document.position,
+        source=SOURCE,
+        instance_id=instance_id,
+        trajectory_id=trajectory_id,
+        prompt=row.get("task") or run.get("task") or "",
+        model=run.get("model"),
+        patch=row.get("model_patch") or None,
+        metadata=metadata,
     )
 
 
-def _events(step: Mapping[str, Any]) -> Iterator[Event]:
-    """A reply, its tools' results, and what TRAE itself answered (``llm_messages``: sent after the reply).
+def _events(step: JSONObject) -> Iterator[Event]:
+    """Yield a reply, its tools' results, and TRAE's own answers (``llm_messages``: sent after the reply).
 
-    A ``task_done`` that TRAE refuses is never run: its call stands only in the reply, its answer in a message.
+    A ``task_done`` that TRAE refuses is never run: its call is only in the reply, its answer in a message.
     """
     reply = step["llm_response"]
-    yield openai_reply(
+    calls = reply.get("tool_calls") or []
+    yield make_reply(
         text_of(reply.get("content")),
-        [
-            {"name": call.get("name"), "arguments": call.get("arguments"), "id": call.get("call_id")}
-            for call in reply.get("tool_calls") or []
-        ],
+        ((call.get("name"), call.get("arguments"), call.get("call_id")) for call in calls),
     )
     for result in step.get("tool_results") or []:
         # As TRAE's clients send it: the output, then the error.
@@ -70,16 +61,15 @@ def _events(step: Mapping[str, Any]) -> Iterator[Event]:
             yield Result(text=text_of(message["content"]))
 
 
-def _names(row: Mapping[str, Any], document: Document) -> tuple[str, str, str | None]:
-    """Ids of the run and of its task, and the repository. A bare run is named by its file."""
+def _names(row: JSONObject, document: Document) -> tuple[str, str, str | None]:
+    """Return the ids of the run and of its task, and the repository. A bare run is named by its file."""
     source_path = row.get("source_path")
     if not isinstance(source_path, str):
         return document.name, document.name, None
     folders = source_path.split("/")[:-1]
-    meta = (row.get("run_summary") or {}).get("meta") or {}
-    commit = ((row.get("run_summary") or {}).get("commits") or {}).get("human")
+    commit = value_at(row, "run_summary", "commits", "human")
     worktree = _WORKTREE.search(row.get("task") or "")
-    repo = meta.get("task_id") or (worktree[1] if worktree else None)
-    item = meta.get("item_id") or folders[-1]
+    repo = value_at(row, "run_summary", "meta", "task_id") or (worktree[1] if worktree else None)
+    item = value_at(row, "run_summary", "meta", "item_id") or folders[-1]
     instance_id = f"{repo}-{commit}" if repo and commit else item
     return "/".join(folders[-2:]), instance_id, repo

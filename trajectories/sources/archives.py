@@ -9,17 +9,17 @@ from pathlib import PurePosixPath
 from typing import IO, cast
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # with members, empty
-# What zipfile lets through of a header that is wrong.
+# Errors that zipfile raises for a wrong header.
 _BAD_HEADER = (struct.error, NotImplementedError, ValueError, OverflowError)
 _ENCRYPTED = 0x1  # bit of a zip member's flags
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A file of an archive. Its path is a name only, wherever it points."""
+    """A file of an archive. Its path is only a name, wherever it points."""
 
     path: str
-    body: IO[bytes] | None = None  # to be read before the next member is asked for
+    body: IO[bytes] | None = None  # must be read before the next member is requested
     problem: tuple[str, str] = ("", "")  # without a body: reason and detail
 
     @property
@@ -36,7 +36,7 @@ def is_zip(head: bytes) -> bool:
 
 
 def tar_members(stream: IO[bytes]) -> Iterator[Member]:
-    """Raises tarfile.TarError where the archive is damaged."""
+    """Yield the files of a tar archive. Raises tarfile.TarError where it is damaged."""
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for info in archive:
             if info.isfile():
@@ -44,7 +44,7 @@ def tar_members(stream: IO[bytes]) -> Iterator[Member]:
 
 
 def zip_members(stream: IO[bytes]) -> Iterator[Member]:
-    """``stream`` must be seekable: the list of members stands at its end. Raises zipfile.BadZipFile."""
+    """Yield the files of a zip archive. ``stream`` must be seekable. Raises zipfile.BadZipFile."""
     try:
         archive = zipfile.ZipFile(stream)
     except _BAD_HEADER as error:

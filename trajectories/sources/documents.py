@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 import os
+import re
 import tarfile
 import zipfile
 import zlib
@@ -14,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from trajectories.sources.archives import Member, is_tar, is_zip, tar_members, zip_members
-from trajectories.sources.tables import TableError, TableRow, hub_rows, is_hub_name, parquet_rows
+from trajectories.sources.tables import HUB, TableError, TableRow, hub_rows, parquet_rows
 from trajectories.types import JSON
 
 DEFAULT_LIMIT = 64 * 2**20  # bytes of one line, or of one document that spans lines
@@ -24,12 +25,13 @@ _JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".traj")
 _TABLE_ENDINGS = (".parquet",)
 _ARCHIVE_ENDINGS = (".tar", ".tgz", ".txz", ".tbz2", ".zip")
 _COMPRESSION_ENDINGS = (".gz", ".xz", ".bz2")
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*(:[^@/]+)?(@[^/]+)?")  # owner/name[:config][@split]
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """One JSON value and where it stood."""
+    """One JSON value and its source."""
 
     value: JSON
     origin: str  # the file, or archive!member
@@ -41,19 +43,19 @@ class Document:
 
     @property
     def path(self) -> PurePosixPath:
-        """Path of the file or member, as text."""
+        """Return the path of the file or member."""
         return PurePosixPath(self.origin.rpartition("!")[2])
 
     @property
     def name(self) -> str:
-        """The file's name without its endings; with the line number if it holds several documents."""
+        """Return the file's name without its endings, with the line number if it holds several documents."""
         name = strip_endings(self.path.name)
         return name if self.line is None else f"{name}:{self.line}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Something that could not be read as JSON."""
+    """A file, member or line that could not be read as JSON."""
 
     reason: str
     detail: str
@@ -66,11 +68,9 @@ class Failure:
         return f"{where}: {self.detail}" if self.detail else where
 
 
-Item = Document | Failure
-
-
 def strip_endings(name: str) -> str:
-    """
+    """Return a file's name without its endings.
+
     >>> strip_endings("a__b-1.traj.json.gz"), strip_endings("acme__w.1a2b3c4d.pr_7.traj")
     ('a__b-1', 'acme__w.1a2b3c4d.pr_7')
     """
@@ -81,10 +81,10 @@ def strip_endings(name: str) -> str:
 
 
 def find_files(paths: Iterable[Path], *, exclude: Iterable[Path] = ()) -> list[Path]:
-    """The files under these paths, folders searched recursively in sorted order, none twice.
+    """Return the files under these paths, folders searched recursively in sorted order, each once.
 
-    Hidden files of folders are left out, names of the hub (``hf:owner/name``) stay as they are. Raises
-    FileNotFoundError for a path that does not exist.
+    Hidden files of folders are skipped, names of the hub (see :func:`is_hub_name`) stay as they are. Raises
+    FileNotFoundError for any other path that does not exist.
     """
     seen = {path.resolve() for path in exclude}
     found = []
@@ -108,19 +108,34 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def is_candidate(name: str) -> bool:
-    """Whether trajectories are stored under such names; asked of what was found, not of what was named."""
+    """Return whether files of trajectories have such names. Files that the user named need no such check."""
     for ending in _COMPRESSION_ENDINGS:
         name = name.removesuffix(ending)
     return name.endswith(_JSON_ENDINGS + _ARCHIVE_ENDINGS + _TABLE_ENDINGS)
 
 
+def is_hub_name(path: Path) -> bool:
+    """Return whether a path names a data set of the hub: ``[hf:]owner/name[:config][@split]``.
+
+    Without ``hf:`` an existing local path and the ending of a data file come first. With it a local folder of data may
+    take the place of ``owner/name``.
+
+    >>> is_hub_name(Path("acme/steps@train")), is_hub_name(Path("acme/steps.jsonl")), is_hub_name(Path("steps"))
+    (True, False, False)
+    """
+    name = str(path)
+    if name.startswith(HUB):
+        return True
+    return _HUB_NAME.fullmatch(name) is not None and not is_candidate(name) and not path.exists()
+
+
 def read_documents(
     path: Path, *, limit: int = DEFAULT_LIMIT, on_bytes: Callable[[int], None] = lambda position: None
-) -> Iterator[Item]:
-    """Stream the documents of a file; of an archive, of its members; of a table, its rows.
+) -> Iterator[Document | Failure]:
+    """Stream the documents of a file, the members of an archive, or the rows of a table.
 
-    gzip, xz, bzip2, tar, zip and Parquet are told by their first bytes. What cannot be read comes as a Failure, and
-    reading goes on behind it where it can. ``on_bytes`` is told the position in the file on disk.
+    gzip, xz, bzip2, tar, zip and Parquet are detected from their first bytes. An unreadable part becomes a Failure,
+    and reading continues after it if possible. ``on_bytes`` receives the position in the file on disk.
     """
     name = str(path)
     if is_hub_name(path):
@@ -132,13 +147,13 @@ def read_documents(
                 yield item
                 on_bytes(raw.tell())
     except _DAMAGED as error:
-        detail = f"{type(error).__name__}: {error}; what stood before this was read"
+        detail = f"{type(error).__name__}: {error}; the part before this was read"
         yield Failure(reason="damaged_archive", detail=detail, origin=name)
     except OSError as error:
         yield Failure(reason="unreadable", detail=error.strerror or str(error), origin=name)
 
 
-def _read_file(raw: IO[bytes], name: str, limit: int) -> Iterator[Item]:
+def _read_file(raw: IO[bytes], name: str, limit: int) -> Iterator[Document | Failure]:
     stream = _decompressed(raw)
     head = stream.read(512)
     stream.seek(0)
@@ -152,8 +167,8 @@ def _read_file(raw: IO[bytes], name: str, limit: int) -> Iterator[Item]:
         yield from _read_stream(stream, name, limit)
 
 
-def _read_rows(rows: Iterator[TableRow], name: str, limit: int) -> Iterator[Item]:
-    """The rows of a table, those of each split of a data set by themselves."""
+def _read_rows(rows: Iterator[TableRow], name: str, limit: int) -> Iterator[Document | Failure]:
+    """Read the rows of a table, each split of a data set as its own origin."""
     origin, found = name, False
     try:
         for row in rows:
@@ -183,7 +198,7 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
     return raw
 
 
-def _read_members(members: Iterator[Member], name: str, limit: int) -> Iterator[Item]:
+def _read_members(members: Iterator[Member], name: str, limit: int) -> Iterator[Document | Failure]:
     found = False
     for member in members:
         origin = f"{name}!{member.path}"
@@ -200,16 +215,16 @@ def _read_members(members: Iterator[Member], name: str, limit: int) -> Iterator[
                 yield from _read_member(member.body, origin, member.base, limit)
             except (*_DAMAGED, OSError) as error:
                 if isinstance(error, OSError) and error.errno:
-                    raise  # of the disk; bzip2 tells damage by an OSError without a number
-                # Of a zip the next member is fine; a tar that ends here says so again when the next one is asked for.
-                detail = f"{type(error).__name__}: {error}; what stood before this was read"
+                    raise  # of the disk; bzip2 reports damage as an OSError without a number
+                # The next member of a zip is fine; a truncated tar fails again when the next one is requested.
+                detail = f"{type(error).__name__}: {error}; the part before this was read"
                 yield Failure(reason="damaged_member", detail=detail, origin=origin)
     if not found:
         yield Failure(reason="empty", detail="", origin=name)
 
 
-def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterator[Item]:
-    # A member of a stream cannot be rewound, so its compression is told by its name.
+def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterator[Document | Failure]:
+    # A member of a stream cannot be rewound, so its name determines its compression.
     if base.endswith(_ARCHIVE_ENDINGS) or base.endswith(tuple(f".tar{e}" for e in _COMPRESSION_ENDINGS)):
         yield Failure(reason="nested_archive", detail="unpack the outer one first", origin=origin)
     elif base.endswith(".gz"):
@@ -222,8 +237,8 @@ def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterato
         yield from _read_stream(body, origin, limit)
 
 
-def _read_stream(stream: IO[bytes], origin: str, limit: int) -> Iterator[Item]:
-    """JSON Lines if the ending says so or the first line is a whole JSON value; else one document."""
+def _read_stream(stream: IO[bytes], origin: str, limit: int) -> Iterator[Document | Failure]:
+    """Read JSON Lines if the ending says so or the first line is a whole JSON value; else one document."""
     first = stream.readline(limit + 1)
     if first.startswith((b"\xff\xfe", b"\xfe\xff")):
         yield Failure(reason="not_utf8", detail="UTF-16 or UTF-32; write it anew as UTF-8", origin=origin)
@@ -253,8 +268,10 @@ def _ending(origin: str) -> str:
     return path.with_suffix("").suffix if path.suffix in _COMPRESSION_ENDINGS else path.suffix
 
 
-def _read_lines(first: bytes, stream: IO[bytes], origin: str, limit: int, number: int) -> Iterator[Item]:
-    """``first`` is a line already read, or empty. A line over the limit is passed over in pieces."""
+def _read_lines(
+    first: bytes, stream: IO[bytes], origin: str, limit: int, number: int
+) -> Iterator[Document | Failure]:
+    """Read lines. ``first`` is a line already read, or empty. A line over the limit is skipped in pieces."""
     found = number > 1
     line = first or stream.readline(limit + 1)
     while line:
@@ -276,8 +293,8 @@ def _read_lines(first: bytes, stream: IO[bytes], origin: str, limit: int, number
         yield Failure(reason="empty", detail="", origin=origin)
 
 
-def _parse(data: bytes, origin: str, line: int | None) -> Item:
-    """UTF-8 only: json.loads would guess UTF-16 and UTF-32 from bytes."""
+def _parse(data: bytes, origin: str, line: int | None) -> Document | Failure:
+    """Parse UTF-8 only: json.loads would guess UTF-16 and UTF-32 from bytes."""
     try:
         return Document(value=json.loads(data.decode("utf-8")), origin=origin, line=line)
     except UnicodeDecodeError as error:

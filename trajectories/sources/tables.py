@@ -1,13 +1,13 @@
-"""Rows of Parquet files and of data sets on the hub, streamed: the one place that imports pyarrow and datasets."""
+"""Rows of Parquet files and of data sets on the hub, streamed. Only this module imports pyarrow and datasets."""
 
 import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from trajectories.types import JSON
+from trajectories.types import JSON, JSONObject
 
 HUB = "hf:"
 _BATCH = 16  # rows decoded at once
@@ -15,12 +15,12 @@ _BUFFER = 2**20  # bytes of a column read at once
 
 
 class TableError(Exception):
-    """A table that cannot be read, or not any further; the message says why."""
+    """The error for a table that cannot be read, or not to its end; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableRow:
-    """A row as JSON, and about how many characters it has."""
+    """A row as JSON, with its approximate number of characters."""
 
     value: JSON
     size: int
@@ -28,19 +28,14 @@ class TableRow:
     number: int  # from 1
 
 
-def is_hub_name(path: Path) -> bool:
-    """Whether a PATH is ``hf:owner/name[:config][@split]``; a local folder of data may stand in the name's place."""
-    return str(path).startswith(HUB)
-
-
 def parquet_rows(stream: IO[bytes]) -> Iterator[TableRow]:
-    """A few rows of one row group at a time. Raises TableError."""
+    """Yield rows, a few of one row group in memory at a time. Raises TableError."""
     import pyarrow
     import pyarrow.parquet
 
     number = 0
     try:
-        # Without these settings all row groups are fetched at once.
+        # The default settings fetch all row groups at once.
         file = pyarrow.parquet.ParquetFile(stream, pre_buffer=False, buffer_size=_BUFFER)
         for batch in file.iter_batches(batch_size=_BATCH):
             for row in batch.to_pylist():
@@ -51,7 +46,7 @@ def parquet_rows(stream: IO[bytes]) -> Iterator[TableRow]:
 
 
 def hub_rows(path: Path) -> Iterator[TableRow]:
-    """The rows of the named split, or of all splits in their order. Raises TableError."""
+    """Yield the rows of the named split, or of all splits in their order. Raises TableError."""
     import datasets
 
     name, _, split = str(path).removeprefix(HUB).partition("@")
@@ -65,22 +60,25 @@ def hub_rows(path: Path) -> Iterator[TableRow]:
             for row in rows:
                 number += 1
                 yield _row(row, number, table)
-    except Exception as error:  # the hub's client and the readers behind it raise many kinds
-        advice = "name it owner/name[:config][@split]; without the hub give a local folder or file"
-        raise TableError(f"{_one_line(error)}; {number} rows were read before this ({advice})") from error
+    except Exception as error:  # the hub's client and its readers raise many kinds
+        advice = "name it [hf:]owner/name[:config][@split]; without the hub give a local folder or file"
+        message = f"{_one_line(error)}; {number} rows were read before this ({advice})"
+        if not str(path).startswith(HUB):
+            message = f"no such file or folder, and as a data set of the hub: {message}"
+        raise TableError(message) from error
 
 
 def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
-def _row(row: Mapping[str, Any], number: int, table: str = "") -> TableRow:
+def _row(row: JSONObject, number: int, table: str = "") -> TableRow:
     value = {key: _plain(cell) for key, cell in row.items() if cell is not None}
     return TableRow(value=value, size=_size(value), number=number, table=table)
 
 
-def _plain(value: Any) -> JSON:
-    """A cell as JSON. Arrow fills absent keys of objects up with nulls: they are taken out again."""
+def _plain(value: object) -> JSON:
+    """Return a cell as JSON. Arrow pads objects with nulls for absent keys: these are removed again."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list | tuple):

@@ -1,23 +1,21 @@
-"""Writers of the formats that trajectories go out in: rows of JSON, one a line of the file."""
+"""Writers of the output formats: rows of JSON, one a line of the file."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from trajectories.store import to_json
-from trajectories.types import Trajectory
+from trajectories.types import JSONObject, Trajectory
 from trajectories.writers import atif, pivot, trl
-
-Row = Mapping[str, Any]
 
 
 class Writer(Protocol):
-    """The rows of one trajectory; what becomes no row is counted in ``left_out`` under its reason."""
+    """A writer of one trajectory's rows. Parts that become no row are counted in ``left_out`` under their reason."""
 
-    def __call__(self, trajectory: Trajectory, left_out: Counter[str], /) -> Iterator[Row]: ...
+    def __call__(self, trajectory: Trajectory, left_out: Counter[str], /) -> Iterator[JSONObject]: ...
 
 
-def _store(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[Row]:
+def _store(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[JSONObject]:
     yield to_json(trajectory)
 
 

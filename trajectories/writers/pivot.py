@@ -6,11 +6,10 @@ The shape is that of Gym's server ``single_step_tool_use_with_argument_compariso
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from trajectories.round_trip import KEY, carried
-from trajectories.store import unlearned
-from trajectories.types import Action, Step, Trajectory
+from trajectories.round_trip import KEY, extra
+from trajectories.store import context_mark
+from trajectories.types import JSON, Action, JSONObject, Step, Trajectory
 from trajectories.writers.tools import tools_of
 
 AGENT = {
@@ -19,8 +18,8 @@ AGENT = {
 }
 
 
-def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
-    """A row for each step to learn. The last row and what is carried in it make up the trajectory."""
+def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[JSONObject]:
+    """Write a row for each training target. The last row, with its extra fields, holds the whole trajectory."""
     acting = [index for index, step in enumerate(trajectory.steps) if step.actions]
     targets = [index for index in acting if trajectory.steps[index].target]
     left_out["no_action"] += len(trajectory.steps) - len(acting)
@@ -32,18 +31,18 @@ def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[dict[str, 
         {"type": "function", "name": name, "parameters": schema, "strict": False}
         for name, schema in tools_of(trajectory).items()
     ]
-    common = carried(trajectory)
-    history: list[dict[str, Any]] = [{"type": "message", "role": "user", "content": trajectory.task}]
+    common = extra(trajectory)
+    history: list[JSONObject] = [{"type": "message", "role": "user", "content": trajectory.task}]
     for index, step in enumerate(trajectory.steps):
         if step.actions and step.target:
-            own: dict[str, Any] = {
+            own: dict[str, JSON] = {
                 "step_index": index,
                 "steps": len(trajectory.steps),
                 "thought": step.thought,
                 "observation": step.observation,
             }
-            if not_learned := [place for place, s in enumerate(trajectory.steps[:index]) if not s.target]:
-                own["context_only"] = not_learned
+            if context_only := [at for at, s in enumerate(trajectory.steps[:index]) if not s.target]:
+                own["context_only"] = context_only
             if index == targets[-1]:
                 own["after"] = [_later(later) for later in trajectory.steps[index + 1 :]]
             yield {
@@ -55,34 +54,34 @@ def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[dict[str, 
         history += items(index, step)
 
 
-def _later(step: Step) -> dict[str, Any]:
-    """A step behind the last row: one without an action, or that nobody is to learn."""
-    acted = [{"name": action.name, "arguments": dict(action.arguments)} for action in step.actions]
-    said = {"thought": step.thought, "observation": step.observation}
-    return said | ({"actions": acted} if acted else {}) | unlearned(step)
+def _later(step: Step) -> JSONObject:
+    """Return a step after the last row: one without an action, or context only."""
+    actions = [{"name": action.name, "arguments": dict(action.arguments)} for action in step.actions]
+    texts = {"thought": step.thought, "observation": step.observation}
+    return texts | ({"actions": actions} if actions else {}) | context_mark(step)
 
 
-def items(index: int, step: Step) -> Iterator[dict[str, Any]]:
-    """A step as items; their ids say which step they belong to, so that no two steps run into each other."""
+def items(index: int, step: Step) -> Iterator[JSONObject]:
+    """Yield the items of a step. Their ids name the step, so that no two steps merge."""
     if step.thought or not step.actions:
         content = [{"type": "output_text", "text": step.thought, "annotations": []}]
         message = {"type": "message", "role": "assistant", "content": content}
         yield {**message, "id": f"msg_{index}", "status": "completed"}
-    for place, action in enumerate(step.actions):
-        yield {**_call(action), "call_id": f"call_{index}_{place}"}
-    for place in range(len(step.actions)):
+    for position, action in enumerate(step.actions):
+        yield {**_call(action), "call_id": f"call_{index}_{position}"}
+    for position in range(len(step.actions)):
         # Our record has one observation a turn: it answers the last call.
-        output = step.observation if place == len(step.actions) - 1 else ""
-        yield {"type": "function_call_output", "call_id": f"call_{index}_{place}", "output": output}
+        output = step.observation if position == len(step.actions) - 1 else ""
+        yield {"type": "function_call_output", "call_id": f"call_{index}_{position}", "output": output}
     if step.observation and not step.actions:
         yield {"type": "message", "role": "user", "content": step.observation}
 
 
-def _expected(actions: Sequence[Action]) -> dict[str, Any]:
+def _expected(actions: Sequence[Action]) -> JSONObject:
     if len(actions) == 1:
         return _call(actions[0])
     return {"type": "function_call_batch", "calls": [_call(action) for action in actions]}
 
 
-def _call(action: Action) -> dict[str, Any]:
+def _call(action: Action) -> JSONObject:
     return {"type": "function_call", "name": action.name, "arguments": json.dumps(dict(action.arguments))}

@@ -1,14 +1,12 @@
-"""The tools of a trajectory, as far as its own calls tell: names, arguments and the types of their values."""
+"""The tools of a trajectory, inferred from its own calls: names, arguments and the types of their values."""
 
-from typing import Any
-
-from trajectories.types import JSON, Trajectory
+from trajectories.types import JSON, JSONObject, Trajectory
 
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 
 
-def tools_of(trajectory: Trajectory) -> dict[str, dict[str, Any]]:
-    """JSON schema of the arguments by tool name, in the order of first use. Nothing is required.
+def tools_of(trajectory: Trajectory) -> dict[str, JSONObject]:
+    """Return the JSON schema of the arguments by tool name, in the order of first use. Nothing is required.
 
     >>> from trajectories.types import Action, Step
     >>> ls = Action(name="bash", arguments={"command": "ls"})
@@ -28,12 +26,20 @@ def tools_of(trajectory: Trajectory) -> dict[str, dict[str, Any]]:
     }
 
 
+def function_tools(trajectory: Trajectory) -> list[JSONObject]:
+    """Return the tools as chat APIs declare them."""
+    return [
+        {"type": "function", "function": {"name": name, "parameters": schema}}
+        for name, schema in tools_of(trajectory).items()
+    ]
+
+
 def _type(value: JSON) -> set[str]:
     return {_TYPES[type(value)]} if type(value) in _TYPES else set()
 
 
-def _schema(types: set[str]) -> dict[str, Any]:
-    """Any value fits where only nulls were seen."""
+def _schema(types: set[str]) -> JSONObject:
+    """Return a schema of these types; without one, as where only nulls were seen, it accepts any value."""
     if len(types) > 1:
         return {"type": sorted(types)}
     return {"type": next(iter(types))} if types else {}

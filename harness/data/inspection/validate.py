@@ -17,7 +17,7 @@ from srl_agent.steps import (
     window_start,
 )
 from trajectories import Step, Trajectory
-from trajectories.schema_check import check_record
+from trajectories.schema_check import check_schema
 from trajectories.store import Line, StoreError, parse_line, read_lines
 
 EXAMPLES = 5  # positions shown of each kind of violation
@@ -112,7 +112,7 @@ def _line(
 def wrong_fields(trajectory: Trajectory) -> list[str]:
     """What of a record is not of its type (the first one), or blank where it may not be."""
     try:
-        check_record(trajectory)
+        check_schema(trajectory)
     except (TypeError, ValueError) as error:
         return [str(error)]
     blank = [

@@ -3,7 +3,6 @@
 import json
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +14,7 @@ from harness.demo import expert_path
 from tests.trajectories.filters.test_filters import LS, edit, made, run
 from trajectories import Step, Trajectory
 from trajectories.store import dump_line, read_trajectories
+from trajectories.types import JSON
 
 
 def convert(*arguments: object) -> int:
@@ -26,7 +26,7 @@ def store(path: Path, *trajectories: Trajectory) -> Path:
     return path
 
 
-def ledger_of(folder: Path) -> Any:
+def ledger_of(folder: Path) -> JSON:
     return json.loads((folder / "ledger.json").read_text())
 
 
@@ -79,7 +79,7 @@ def test_without_filters_the_rows_are_as_they_were(tmp_path: Path) -> None:
     assert (tmp_path / "o.jsonl").read_bytes() == expert_path().read_bytes()
 
 
-def test_the_card_says_what_the_data_is(tmp_path: Path) -> None:
+def test_the_card_describes_the_data(tmp_path: Path) -> None:
     rows = [
         made(LS, run("a"), trajectory_id=f"t{n}", instance_id=f"acme__w{n}-1", model="m|x") for n in range(20)
     ]
@@ -101,7 +101,7 @@ def test_the_card_says_what_the_data_is(tmp_path: Path) -> None:
     assert "python -m harness.convert" in card
 
 
-def test_the_split_of_the_card_is_the_one_of_a_recipe(tmp_path: Path) -> None:
+def test_the_card_shows_the_split_of_a_recipe(tmp_path: Path) -> None:
     from harness.config.load import load_recipe
     from harness.data.step_data import load_step_data
 
@@ -115,7 +115,7 @@ def test_the_split_of_the_card_is_the_one_of_a_recipe(tmp_path: Path) -> None:
     assert f"{len(data.validation_trajectories)} for validation, of {', '.join(held_out)}." in card
 
 
-def test_the_card_can_be_left_out_and_is_never_overwritten_unasked(tmp_path: Path) -> None:
+def test_the_card_is_optional_and_overwritten_only_with_force(tmp_path: Path) -> None:
     out, card = tmp_path / "o.jsonl", tmp_path / "o.card.md"
     assert convert(expert_path(), "--out", out, "--no-card") == 0
     assert not card.exists()
@@ -136,7 +136,7 @@ def test_the_card_names_no_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "ann@acme.com" not in (tmp_path / "o.card.md").read_text()
 
 
-def test_nothing_left_says_which_filter_took_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_output_names_the_filter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = store(tmp_path / "in.jsonl", made(LS, resolved=False))
     assert convert(data, "--out", tmp_path / "o.jsonl", "--filters", "clean") == 1
     assert "unresolved: t" in capsys.readouterr().err
@@ -169,7 +169,7 @@ def test_mistakes_in_a_filters_file_are_named(
     assert "my.yaml" in error
 
 
-def test_a_name_that_is_no_file_lists_the_shipped_ones(
+def test_an_unknown_name_lists_the_shipped_filters(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert convert(expert_path(), "--out", tmp_path / "o.jsonl", "--filters", "cleaner") == 2

@@ -1,6 +1,6 @@
-"""How many steps a backtracking search takes: Python's own patterns, run by a matcher that counts.
+"""Steps of a backtracking search: Python's own patterns, run by a matcher that counts.
 
-Time says little on a busy machine; steps are the same everywhere.
+Timings vary on a busy machine; steps are the same everywhere.
 """
 
 import re
@@ -9,15 +9,16 @@ from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
+Node = Any  # of re._parser, which has no types
 Go = Callable[[int], bool]
 
 
 class Steps:
-    """Counts what ``finditer`` does with a text; ``anchored``: what ``match`` does."""
+    """A counter of the steps of ``finditer``, or with ``anchored`` of ``match``."""
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
         parsed = _parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
-        self.nodes: Sequence[Any] = list(parsed)
+        self.nodes: Sequence[Node] = list(parsed)
         self.flags = pattern.flags
         self.steps = 0
         self.text = ""
@@ -33,11 +34,11 @@ class Steps:
             at = at + 1 if end is None or end == at else end
         return self.steps
 
-    def _end(self, nodes: Sequence[Any], at: int) -> int | None:
+    def _end(self, nodes: Sequence[Node], at: int) -> int | None:
         ends: list[int] = []
         return ends[0] if self._go(nodes, 0, at, lambda end: ends.append(end) is None) else None
 
-    def _go(self, nodes: Sequence[Any], index: int, at: int, then: Go) -> bool:
+    def _go(self, nodes: Sequence[Node], index: int, at: int, then: Go) -> bool:
         self.steps += 1
         if index == len(nodes):
             return then(at)
@@ -71,7 +72,7 @@ class Steps:
             return self._repeat(kind, *value, at, following)
         raise NotImplementedError(kind)
 
-    def _repeat(self, kind: Any, least: int, most: Any, inner: Any, at: int, following: Go) -> bool:
+    def _repeat(self, kind: Node, least: int, most: Node, inner: Node, at: int, following: Go) -> bool:
         if kind is op.MAX_REPEAT and not (len(inner) == 1 and _single(inner[0][0])):
             return self._nested(0, least, int(most), inner, at, following)
         ends = [at]
@@ -81,38 +82,38 @@ class Steps:
             return len(ends) > least and following(ends[-1])
         return any(following(end) for end in reversed(ends[least:]))
 
-    def _nested(self, count: int, least: int, most: int, inner: Any, at: int, following: Go) -> bool:
-        """A repeat whose body may match in several ways: each is tried, as Python would."""
+    def _nested(self, count: int, least: int, most: int, inner: Node, at: int, following: Go) -> bool:
+        """Try each way in which the body of a repeat may match, as Python would."""
         again: Go = lambda end: end > at and self._nested(count + 1, least, most, inner, end, following)  # noqa: E731
         return (count < most and self._go(inner, 0, at, again)) or (count >= least and following(at))
 
-    def _one(self, kind: Any, value: Any, at: int) -> bool:
+    def _one(self, kind: Node, value: Node, at: int) -> bool:
         if at >= len(self.text):
             return False
         self.steps += 1
         return _matcher(kind, value, self.flags).match(self.text[at]) is not None
 
-    def _at(self, value: Any, at: int) -> bool:
+    def _at(self, value: Node, at: int) -> bool:
         probe = {op.AT_BOUNDARY: r"\b", op.AT_BEGINNING: "^", op.AT_END: "$", op.AT_END_STRING: r"\Z"}[value]
         return re.compile(probe).match(self.text, at) is not None
 
 
-def _single(kind: Any) -> bool:
+def _single(kind: Node) -> bool:
     return kind in (op.LITERAL, op.NOT_LITERAL, op.IN, op.ANY)
 
 
-_MATCHERS: dict[Any, re.Pattern[str]] = {}
+_MATCHERS: dict[Node, re.Pattern[str]] = {}
 
 
-def _matcher(kind: Any, value: Any, flags: int) -> re.Pattern[str]:
-    """Python's own pattern of one node."""
+def _matcher(kind: Node, value: Node, flags: int) -> re.Pattern[str]:
+    """Return Python's own pattern of one node."""
     key = (kind, str(value), flags)
     if key not in _MATCHERS:
         _MATCHERS[key] = re.compile(_source(kind, value), flags | re.DOTALL)
     return _MATCHERS[key]
 
 
-def _source(kind: Any, value: Any) -> str:
+def _source(kind: Node, value: Node) -> str:
     if kind is op.ANY:
         return "."
     if kind is op.IN:
@@ -120,7 +121,7 @@ def _source(kind: Any, value: Any) -> str:
     return ("[^" if kind is op.NOT_LITERAL else "[") + re.escape(chr(value)) + "]"
 
 
-def _member(kind: Any, value: Any) -> str:
+def _member(kind: Node, value: Node) -> str:
     if kind is op.NEGATE:
         return "^"
     if kind is op.RANGE:

@@ -1,9 +1,8 @@
-"""Each filter: what it finds, and what looks like it and stays. The account adds up whatever the order."""
+"""Each filter: what it finds, and similar steps that stay. The account adds up in any order of filters."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,34 +12,35 @@ from harness.data.filters import FILTERS
 from tests.trajectories.made import TRAJECTORIES
 from trajectories import Action, Step, Trajectory
 from trajectories.filters.actions import empty_actions, long_actions, made_up_submits
-from trajectories.filters.base import on_steps
+from trajectories.filters.base import Found, Then, on_steps
 from trajectories.filters.cheating import cheating
 from trajectories.filters.duplicates import Duplicates
 from trajectories.filters.failed import failed_actions
 from trajectories.filters.labels import labelled
 from trajectories.filters.loops import loops
-from trajectories.filters.pipeline import Hygiene
+from trajectories.filters.pipeline import FilterPipeline
 from trajectories.filters.verdicts import resolved_only
 from trajectories.ledger import FileLedger, Ledger
+from trajectories.types import JSON
 
 
-def run(command: str, observation: str = "ok", **arguments: Any) -> Step:
+def run(command: str, observation: str = "ok", **arguments: JSON) -> Step:
     action = Action(name="bash", arguments={"command": command, **arguments})
     return Step(thought="t", actions=(action,), observation=observation)
 
 
-def edit(observation: str = "edited", **arguments: Any) -> Step:
+def edit(observation: str = "edited", **arguments: JSON) -> Step:
     arguments = {"command": "str_replace", "path": "/w/a.py", "old_str": "a", "new_str": "b"} | arguments
     action = Action(name="str_replace_editor", arguments=arguments)
     return Step(thought="t", actions=(action,), observation=observation)
 
 
-def made(*steps: Step, **fields: Any) -> Trajectory:
+def made(*steps: Step, **fields: JSON) -> Trajectory:
     fields = {"trajectory_id": "t", "instance_id": "acme__widgets-1", "task": "Fix it."} | fields
     return Trajectory(steps=steps, source="x", **fields)
 
 
-def found(find: Callable[..., Any], *steps: Step, **options: Any) -> dict[int, str]:
+def found(find: Callable[..., Found], *steps: Step, **options: JSON) -> dict[int, str]:
     return dict(find(made(*steps), **options))
 
 
@@ -50,7 +50,7 @@ def account_of(trajectory: Trajectory) -> FileLedger:
     return account
 
 
-# What becomes of a step that is found.
+# Treatment of a found step.
 LS, CAT = run("ls"), run("cat a")
 
 
@@ -58,7 +58,7 @@ def first(trajectory: Trajectory) -> dict[int, str]:
     return {0: "why"} if trajectory.steps else {}
 
 
-def test_a_step_that_is_found_is_kept_marked_or_dropped() -> None:
+def test_a_found_step_is_kept_marked_or_dropped() -> None:
     trajectory = made(LS, CAT)
     kept = on_steps(first, "keep")(trajectory)
     assert (kept.trajectory, dict(kept.notes)) == (trajectory, {"found:why": 1})
@@ -73,11 +73,11 @@ def test_a_step_that_is_found_is_kept_marked_or_dropped() -> None:
     assert on_steps(first, "drop_trajectory")(trajectory).dropped == "why"
 
 
-def test_the_account_tells_which_turns_went_and_why() -> None:
+def test_the_account_lists_dropped_turns_with_reasons() -> None:
     trajectory = made(LS, CAT, run("pwd"))
     account = account_of(trajectory)
     filters = [on_steps(first, "drop_step"), on_steps(lambda t: {1: "other"}, "drop_step")]
-    left = Hygiene(filters).clean(trajectory, account)
+    left = FilterPipeline(filters).apply(trajectory, account)
     assert left is not None
     assert left.steps == (CAT,)
     assert account.steps.to_json() == {"read": 3, "kept": 1, "dropped": {"other": 1, "why": 1}}
@@ -87,10 +87,10 @@ def test_the_account_tells_which_turns_went_and_why() -> None:
 @pytest.mark.parametrize(
     ("then", "reason"), [("drop_step", "no_step_with_action"), ("context", "no_target_left")]
 )
-def test_a_trajectory_of_which_nothing_is_left_is_dropped(then: Any, reason: str) -> None:
+def test_a_trajectory_without_a_remaining_target_is_dropped(then: Then, reason: str) -> None:
     trajectory = made(LS, Step(thought="Done.", actions=(), observation=""))
     account = account_of(trajectory)
-    assert Hygiene([on_steps(first, then)]).clean(trajectory, account) is None
+    assert FilterPipeline([on_steps(first, then)]).apply(trajectory, account) is None
     assert account.trajectories.to_json() == {"read": 1, "kept": 0, "dropped": {reason: 1}}
     account.steps.check("steps")
     assert account.steps.kept == 0
@@ -99,7 +99,7 @@ def test_a_trajectory_of_which_nothing_is_left_is_dropped(then: Any, reason: str
 def test_without_filters_nothing_changes() -> None:
     trajectory = made(LS)
     account = account_of(trajectory)
-    assert Hygiene().clean(trajectory, account) == trajectory
+    assert FilterPipeline().apply(trajectory, account) == trajectory
     assert account.to_json() == account_of(trajectory).to_json()
 
 
@@ -112,7 +112,7 @@ def test_verdicts(resolved: bool | None, strict: bool, reason: str | None) -> No
     assert resolved_only(drop_unverified=strict)(made(LS, resolved=resolved)).dropped == reason
 
 
-def test_labels_name_the_licence_and_a_teacher_that_is_missing() -> None:
+def test_labels_add_the_licence_and_a_missing_teacher() -> None:
     label = labelled(licence="MIT", model="m")
     marked = label(made(LS, metadata={"a": 1})).trajectory
     assert (marked.metadata, marked.model) == ({"a": 1, "licence": "MIT"}, "m")
@@ -225,7 +225,7 @@ def test_failed_actions(step: Step) -> None:
         run("make", "error: a.c: no such option" + "\n" * 1200 + "built"),
     ],
 )
-def test_results_that_tell_something_are_no_failures(step: Step) -> None:
+def test_informative_results_are_no_failures(step: Step) -> None:
     assert found(FAILED, step) == {}
 
 
@@ -240,7 +240,7 @@ def test_loops() -> None:
     assert found(LOOPS, *timed) == {1: "loop", 2: "loop"}
 
 
-def test_repeats_that_show_something_new_are_no_loops() -> None:
+def test_repeats_with_new_results_are_no_loops() -> None:
     assert found(LOOPS, LS, LS) == {}
     assert found(LOOPS, run("scroll_down", "a"), run("scroll_down", "b"), run("scroll_down", "c")) == {}
     assert found(LOOPS, LS, CAT, run("pwd"), LS, CAT, run("pwd"), LS, CAT, run("pwd")) == {}
@@ -269,7 +269,7 @@ def test_duplicates() -> None:
     assert reasons(numbered, other) == [None, "near_duplicate"]
 
 
-def test_what_differs_is_no_duplicate() -> None:
+def test_different_trajectories_are_no_duplicates() -> None:
     one = long_trajectory()
     assert reasons(one, long_trajectory(changed=20)) == [None, None]
     assert reasons(one, long_trajectory(thought="said otherwise"), near=None) == [None, None]
@@ -277,7 +277,7 @@ def test_what_differs_is_no_duplicate() -> None:
 
 
 # Cheating.
-def cheats(*steps: Step, **fields: Any) -> list[str]:
+def cheats(*steps: Step, **fields: JSON) -> list[str]:
     return list(cheating(made(*steps, **fields)).values())
 
 
@@ -303,7 +303,7 @@ LOG = "1111111 one\n2222222 two\n3333333 three\n4444444 four"
         ("python3 -m pip install -U 'Widgets>=2'", "installs_a_release"),
     ],
 )
-def test_looking_the_solution_up(command: str, reason: str) -> None:
+def test_looking_up_the_solution_is_cheating(command: str, reason: str) -> None:
     assert cheats(LS, run(command, LOG)) == [reason]
 
 
@@ -328,7 +328,7 @@ def test_ordinary_work_is_no_cheating(command: str) -> None:
     assert cheats(run("git log", LOG), run(command, "fine")) == []
 
 
-def test_what_a_look_into_the_future_showed_is_no_past() -> None:
+def test_commits_shown_by_a_cheating_step_stay_unknown() -> None:
     assert cheats(
         run("git log --all | cat -n | head -90", f"{LOG}\n5555fff fix"), run("git show 5555fff")
     ) == [
@@ -337,14 +337,14 @@ def test_what_a_look_into_the_future_showed_is_no_past() -> None:
     ]
 
 
-def test_what_the_task_gives_may_be_read() -> None:
+def test_commits_and_addresses_of_the_task_may_be_read() -> None:
     url = "https://github.com/acme/widgets/issues/7"
     assert cheats(run(f"curl {url}"), task=f"See {url}.") == []
     assert cheats(run("git show 1234abc"), task="It broke in 1234abcd.") == []
     assert cheats(run("gh issue view 7"), task="Use gh to look.") == []
 
 
-def test_a_repository_without_a_future_shows_none() -> None:
+def test_a_repository_without_later_commits_shows_none() -> None:
     assert cheats(run("git log --oneline --all", "2222222 mine\n1111111 Initial state")) == []
     assert cheats(run("git log --oneline --all -2", "2222222 mine\n1111111 Initial state")) == [
         "reads_the_future"
@@ -353,7 +353,7 @@ def test_a_repository_without_a_future_shows_none() -> None:
     assert cheats(run("pip install widgets", "Requirement already satisfied: widgets in /w (1.0)")) == []
 
 
-def test_deleting_tests_that_were_there() -> None:
+def test_deleting_existing_tests() -> None:
     seen = run("ls tests", "test_a.py test_b.py")
     assert cheats(seen, run("rm tests/test_a.py")) == ["deletes_tests"]
     assert cheats(seen, run("git rm -q tests/test_b.py")) == ["deletes_tests"]
@@ -381,7 +381,7 @@ def test_weakening_tests() -> None:
     assert cheats(test(path="/w/tests/utils.py", old_str=two, new_str=one)) == []
 
 
-def test_only_the_rules_that_are_asked_for() -> None:
+def test_only_the_requested_rules_apply() -> None:
     trajectory = made(run("git fetch"), run("pip install widgets"))
     assert cheating(trajectory, rules=("installs_a_release",)) == {1: "installs_a_release"}
 
@@ -400,11 +400,11 @@ def test_the_account_adds_up(trajectories: list[Trajectory], names: list[str], t
     ]
     ledger = Ledger()
     account = ledger.file("f", "x")
-    hygiene = Hygiene([table.make() for table in tables])
+    pipeline = FilterPipeline([table.make() for table in tables])
     kept = []
     for trajectory in [*trajectories, *trajectories]:
         account.trajectory("t", len(trajectory.steps))
-        kept.append(hygiene.clean(trajectory, account))
+        kept.append(pipeline.apply(trajectory, account))
     ledger.check()
     left = [trajectory for trajectory in kept if trajectory is not None]
     assert account.trajectories.read == 2 * len(trajectories)

@@ -1,4 +1,4 @@
-"""The filters see anybody's text: no pattern may take more than linear time, no filter may choke."""
+"""The filters see untrusted text: every pattern must take linear time, and no filter may fail."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ from harness.data.filters import load_filters
 from tests.trajectories.filters.regex_steps import Steps
 from trajectories import Action, Step, Trajectory
 from trajectories.filters import cheating, failed, redaction, shell
-from trajectories.filters.pipeline import Hygiene
+from trajectories.filters.pipeline import FilterPipeline
 from trajectories.ledger import Ledger
 
 MODULES: tuple[ModuleType, ...] = (cheating, failed, redaction, shell)
@@ -48,7 +48,7 @@ def deep() -> object:
 
 
 @pytest.mark.usefixtures("deep")
-def test_the_counter_tells_linear_from_quadratic_and_exponential() -> None:
+def test_the_counter_distinguishes_linear_quadratic_and_exponential() -> None:
     def growth(pattern: str, text: str) -> float:
         steps = Steps(re.compile(pattern))
         return steps.count(text * 2) / steps.count(text)
@@ -68,7 +68,7 @@ def test_twice_the_text_takes_twice_the_steps(name: str) -> None:
 
 
 @pytest.mark.parametrize("piece", [*PIECES, "git show abcdef0; ", "pip install w; ", "rm tests/a.py; ", "\n"])
-def test_a_megabyte_of_anything_goes_through(piece: str) -> None:
+def test_the_filters_handle_a_megabyte_of_anything(piece: str) -> None:
     """A quadratic filter would take hours, and run into the time limit of the suite."""
     text = piece * (2**20 // len(piece))
     act = Action(name="bash", arguments={"command": text})
@@ -82,6 +82,6 @@ def test_a_megabyte_of_anything_goes_through(piece: str) -> None:
     )
     account = Ledger().file("f", "x")
     account.trajectory("t", 2)
-    Hygiene([table.make() for table in load_filters("clean")]).clean(hostile, account)
+    FilterPipeline([table.make() for table in load_filters("clean")]).apply(hostile, account)
     account.trajectories.check("trajectories")
     account.steps.check("steps")

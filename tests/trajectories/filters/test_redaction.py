@@ -1,4 +1,4 @@
-"""What is taken out of texts, what is left in, and that it is the same everywhere."""
+"""Redacted texts, texts that stay, and the same treatment of all fields."""
 
 from collections import Counter
 
@@ -60,11 +60,11 @@ def test_secrets_are_replaced_and_counted(rule: str, text: str, clean: str) -> N
         "Authorization: Bearer <token>",
     ],
 )
-def test_what_is_nobodys_stays(text: str) -> None:
+def test_examples_and_code_are_not_redacted(text: str) -> None:
     assert redact(text) == text
 
 
-def test_the_same_in_all_texts_and_ids_stay() -> None:
+def test_all_texts_are_redacted_and_ids_stay() -> None:
     mail = "ann@acme.com"
     step = Step(
         thought=mail, actions=(Action(name="bash", arguments={"command": mail, mail: [mail, {"a": mail}]}),),
@@ -90,7 +90,7 @@ def test_the_same_in_all_texts_and_ids_stay() -> None:
     assert outcome.notes == {"redacted:email": 8, "redacted:home": 1}
 
 
-def test_keys_that_become_the_same_lose_nothing() -> None:
+def test_keys_that_become_equal_lose_nothing() -> None:
     arguments = {"a@acme.com": 1, "b@acme.com": 2, "[EMAIL]": 3}
     trajectory = Trajectory(
         trajectory_id="t", instance_id="i", task="x", source="x",
@@ -101,7 +101,7 @@ def test_keys_that_become_the_same_lose_nothing() -> None:
     assert clean["[EMAIL]"] == 3
 
 
-def test_only_the_rules_that_are_asked_for() -> None:
+def test_only_the_requested_rules_apply() -> None:
     trajectory = Trajectory(
         trajectory_id="t", instance_id="i", task="ann@acme.com /home/ann/x", steps=(), source="x"
     )
@@ -112,7 +112,7 @@ def test_only_the_rules_that_are_asked_for() -> None:
     "text",
     ["/Users/bob/home/k", "a@acme.com+x@acme.com", f"-home-{'a' * 32}-home-b", "/home/a-home-b/home/c"],
 )
-def test_a_second_run_finds_nothing_behind_a_mark(text: str) -> None:
+def test_a_second_run_finds_nothing_after_a_mark(text: str) -> None:
     assert redact(redact(text)) == redact(text) != text
 
 
@@ -125,7 +125,7 @@ PIECES = st.sampled_from(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(PIECES, max_size=12).map("".join))
-def test_what_is_redacted_is_not_redacted_again(text: str) -> None:
+def test_redaction_is_idempotent(text: str) -> None:
     once = redact(text)
     counts = Counter[str]()
     assert redact(once, counts=counts) == once
@@ -134,7 +134,7 @@ def test_what_is_redacted_is_not_redacted_again(text: str) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TRAJECTORIES)
-def test_a_trajectory_without_secrets_is_the_same_one(trajectory: Trajectory) -> None:
+def test_a_trajectory_without_secrets_is_unchanged(trajectory: Trajectory) -> None:
     outcome = redacted()(trajectory)
     if not outcome.notes:
         assert outcome.trajectory is trajectory

@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.trajectories.seeds import SEEDS
 from trajectories.ledger import Ledger
 from trajectories.readers.pipeline import _GROUPED, read_trajectories_of
-from trajectories.schema_check import check_record
+from trajectories.schema_check import check_schema
 from trajectories.sources.documents import read_documents
 from trajectories.store import from_json, to_json
+from trajectories.types import JSON
 from trajectories.vocabulary import canonical, original
 from trajectories.writers import WRITERS
 
@@ -31,7 +31,7 @@ LIMIT = 200_000  # bytes of a document: small enough for huge ones to be over it
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A broken file, and the format that it is read as: told from the content, or named."""
+    """A broken file, and the format that it is read as: detected from the content, or named."""
 
     number: int
     content: bytes
@@ -39,7 +39,7 @@ class Case:
 
 
 def _deep(rng: random.Random) -> str:
-    """Stands for so many levels; put in as text, because nothing deep can be copied or dumped here either."""
+    """Return a placeholder for nested levels, replaced in the text, since deep values cannot be copied or dumped."""
     return f"@{rng.choice((50, 98, 150, 400, 900, 960))}@"
 
 
@@ -48,7 +48,7 @@ def _deepened(match: re.Match[bytes]) -> bytes:
     return b'[{"content": ' * pairs + b'"x"' + b"}]" * pairs
 
 
-_WRONG: tuple[Callable[[random.Random], Any], ...] = (
+_WRONG: tuple[Callable[[random.Random], JSON], ...] = (
     lambda rng: None,
     lambda rng: rng.choice((0, -1, 7, 1.5, 10**30, True, False)),
     lambda rng: rng.choice(("", " ", "\ud800", "\x00", "a\r\nb", "é\u2028😀", "</function>", "{}", "[1]", "x" * 9999)),
@@ -59,8 +59,8 @@ _WRONG: tuple[Callable[[random.Random], Any], ...] = (
 )  # fmt: skip
 
 
-def _places(value: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """(holder, key) of every value."""
+def _places(value: JSON, found: list[tuple[JSON, JSON]]) -> list[tuple[JSON, JSON]]:
+    """Return (holder, key) of every value."""
     keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
     for key in list(keys):
         found.append((value, key))
@@ -68,8 +68,8 @@ def _places(value: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     return found
 
 
-def _change(rng: random.Random, lines: list[Any]) -> None:
-    """One wrong value, a lost one, one twice, or one somewhere else."""
+def _change(rng: random.Random, lines: list[JSON]) -> None:
+    """Replace, delete, copy or move one value."""
     places = _places(lines, [])
     if not places:
         return
@@ -89,7 +89,7 @@ def _change(rng: random.Random, lines: list[Any]) -> None:
 
 
 def _damage(rng: random.Random, content: bytes) -> bytes:
-    """The bytes of a file, broken."""
+    """Break the bytes of a file."""
     at = rng.randrange(len(content) + 1)
     return rng.choice(
         (
@@ -109,7 +109,7 @@ def _damage(rng: random.Random, content: bytes) -> bytes:
 
 
 def make_case(number: int) -> Case:
-    """The same for the same number; the formats take turns."""
+    """Return the case of a number; the formats take turns."""
     rng = random.Random(number)
     name = FORMATS[number % len(FORMATS)]
     lines = json.loads(json.dumps(SEEDS[name]))
@@ -123,7 +123,7 @@ def make_case(number: int) -> Case:
 
 
 def check(case: Case, folder: Path) -> Counter[str]:
-    """What became of a case: kept, dropped or skipped. Raises whatever should not have been raised."""
+    """Count what is kept, dropped or skipped of a case. Raises any error that should not have been raised."""
     path = folder / "case.jsonl"
     path.write_bytes(case.content)
     ledger = Ledger()
@@ -135,11 +135,11 @@ def check(case: Case, folder: Path) -> Counter[str]:
     assert total.steps.kept == sum(len(trajectory.steps) for trajectory in found)
     items = len(list(read_documents(path, limit=LIMIT)))
     told = total.trajectories.read + total.skipped.total()
-    # Of a grouped format many lines are one trajectory; of a file of no known format only the first one is told.
+    # Of a grouped format many lines are one trajectory; of a file of no known format only the first one is reported.
     alone = case.named is not None and case.named not in _GROUPED
     assert told >= (items if alone else 1), f"{items} lines, and the ledger tells of {told}"
     for trajectory in found:
-        check_record(trajectory)
+        check_schema(trajectory)
         assert str(from_json(json.loads(json.dumps(to_json(trajectory))))) == str(trajectory)
         for writer in WRITERS.values():
             for row in writer(trajectory, Counter()):

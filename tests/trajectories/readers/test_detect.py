@@ -1,9 +1,8 @@
-from typing import Any
-
 import pytest
 
 from trajectories.readers import READERS
 from trajectories.readers.detect import FORMAT_NAMES, UnknownFormat, detect
+from trajectories.types import JSON
 
 
 def test_every_format_has_a_reader():
@@ -24,7 +23,7 @@ def test_every_format_has_a_reader():
         {"trajectory": 3},
     ],
 )
-def test_unknown_lists_the_formats(value: Any):
+def test_unknown_lists_the_formats(value: JSON):
     with pytest.raises(UnknownFormat, match=r"none of the formats anthropic, .*swe-smith, trae"):
         detect(value)
 

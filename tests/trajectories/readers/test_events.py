@@ -1,4 +1,4 @@
-from trajectories.readers.events import Call, Reply, Result, Said, fold, issue_text
+from trajectories.readers.events import Call, Reply, Result, UserMessage, fold, issue_text
 from trajectories.types import Action
 
 
@@ -9,7 +9,7 @@ def call(name: str, call_id: str | None = None) -> Call:
 def test_parallel_calls_stay_one_step_and_results_come_in_the_order_of_the_calls():
     folded = fold(
         [
-            Said(text="task"),
+            UserMessage(text="task"),
             Reply(thought="both", calls=(call("a", "1"), call("b", "2"))),
             Result(text="of b", call_ids=("2",)),
             Result(text="of a", call_ids=("1",)),
@@ -36,16 +36,16 @@ def test_missing_ids_answer_the_turn_before():
     assert folded.steps[0].observation == "x"
 
 
-def test_result_of_a_dropped_turn_goes_with_it_but_the_users_words_stay():
+def test_the_result_of_a_dropped_turn_is_dropped_but_user_messages_stay():
     folded = fold(
         [
-            Said(text="task"),
+            UserMessage(text="task"),
             Reply(thought="", calls=(call("a", "1"),)),
             Result(text="seen", call_ids=("1",)),
             Reply(thought="bad", problem="unparsable_call"),
             Result(text="Format error", call_ids=()),
             Reply(thought="Shall I?"),
-            Said(text="Yes."),
+            UserMessage(text="Yes."),
             Reply(thought="", calls=(call("b", "2"),)),
         ]
     )
@@ -56,21 +56,26 @@ def test_result_of_a_dropped_turn_goes_with_it_but_the_users_words_stay():
     assert folded.turns == 4
 
 
-def test_users_words_before_the_first_action_belong_to_the_prompt():
-    said = [Said(text="Hello"), Reply(thought="Hi. What?"), Said(text="Fix it"), Reply(thought="Done.")]
+def test_user_messages_before_the_first_action_belong_to_the_prompt():
+    said = [
+        UserMessage(text="Hello"),
+        Reply(thought="Hi. What?"),
+        UserMessage(text="Fix it"),
+        Reply(thought="Done."),
+    ]
     folded = fold(said)
     assert folded.prompt == "Hello\n\nFix it"
     assert [(step.thought, step.observation) for step in folded.steps] == [("Hi. What?", ""), ("Done.", "")]
     assert folded.notes == {"no_action": 1, "final_message": 1}
 
 
-def test_a_turn_with_nothing_in_it_is_dropped():
-    folded = fold([Reply(thought="", calls=(call("a"),)), Reply(thought=" "), Said(text="Go on.")])
+def test_an_empty_turn_is_dropped():
+    folded = fold([Reply(thought="", calls=(call("a"),)), Reply(thought=" "), UserMessage(text="Go on.")])
     assert folded.drops == (("empty_turn", 2),)
     assert [step.observation for step in folded.steps] == ["Go on."]
 
 
-def test_result_that_nobody_asked_for_is_noted():
+def test_a_result_without_a_call_is_noted():
     folded = fold([Reply(thought="", calls=(call("a", "1"),)), Result(text="x", call_ids=("2",))])
     assert folded.steps[0].observation == ""
     assert folded.notes == {"result_without_call": 1}

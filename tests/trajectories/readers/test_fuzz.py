@@ -14,7 +14,7 @@ from trajectories.readers.pipeline import read_trajectories_of
 CASES_PER_FORMAT = 64
 
 
-def test_every_format_has_a_seed_that_is_read_whole(tmp_path: Path) -> None:
+def test_every_format_has_a_seed_that_is_read_completely(tmp_path: Path) -> None:
     assert set(SEEDS) == set(READERS)
     for name, lines in SEEDS.items():
         ledger = Ledger()
@@ -26,7 +26,7 @@ def test_every_format_has_a_seed_that_is_read_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_broken_files_are_told_and_break_nothing(name: str, tmp_path: Path) -> None:
+def test_broken_files_are_reported_and_break_nothing(name: str, tmp_path: Path) -> None:
     first = FORMATS.index(name)
     for turn in range(CASES_PER_FORMAT):
         case = make_case(first + turn * len(FORMATS))

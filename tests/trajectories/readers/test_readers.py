@@ -1,38 +1,18 @@
 """Every format, small and by hand, with its traps."""
 
 import json
-from typing import Any
 
 import pytest
 
-from trajectories.ledger import FileLedger
+from tests.trajectories.reading import one, read
 from trajectories.readers import READERS
 from trajectories.readers.detect import detect
-from trajectories.sources.documents import Document
 from trajectories.store import to_json
-from trajectories.types import Action, Step, Trajectory
+from trajectories.types import JSON, Action, Step, Trajectory
 
 
-def read(
-    value: Any, name: str | None = None, origin: str = "acme__w-1.json"
-) -> tuple[list[Trajectory], FileLedger]:
-    """Through detection, unless the format is named; the numbers are checked."""
-    name = name or detect(value)
-    ledger = FileLedger(origin, name)
-    found = list(READERS[name](Document(value=value, origin=origin), ledger))
-    ledger.trajectories.check("trajectories")
-    ledger.steps.check("steps")
-    assert ledger.steps.kept == sum(len(trajectory.steps) for trajectory in found)
-    return found, ledger
-
-
-def one(value: Any, name: str | None = None, origin: str = "acme__w-1.json") -> Trajectory:
-    (trajectory,), _ = read(value, name, origin)
-    return trajectory
-
-
-def openai_call(name: str, arguments: Any, call_id: str | None = None) -> dict[str, Any]:
-    call: dict[str, Any] = {"type": "function", "function": {"name": name, "arguments": arguments}}
+def openai_call(name: str, arguments: JSON, call_id: str | None = None) -> dict[str, JSON]:
+    call: dict[str, JSON] = {"type": "function", "function": {"name": name, "arguments": arguments}}
     return call | ({"id": call_id} if call_id else {})
 
 
@@ -41,7 +21,7 @@ def openai_call(name: str, arguments: Any, call_id: str | None = None) -> dict[s
 USER = {"role": "user", "content": "<pr_description>\nIt crashes.\n</pr_description>\nFix it."}
 
 
-def smith(messages: list[dict[str, Any]] | str, **row: Any) -> dict[str, Any]:
+def smith(messages: list[dict[str, JSON]] | str, **row: JSON) -> dict[str, JSON]:
     row = {"instance_id": "acme__w.1a2b3c4d.pr_1", "model": "m", "resolved": True, "traj_id": "t.1"} | row
     return row | {"messages": messages}
 
@@ -85,7 +65,7 @@ def test_swe_smith_tool_rows():
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_swe_smith_patch_is_the_diff_and_not_what_the_review_says_about_it(end):
+def test_swe_smith_patch_is_the_diff_and_not_the_review_around_it(end):
     diff = end.join(["diff --git a/a.py b/a.py", "-x", "+y", " "])
     review = end.join(["1. Use below <diff> to find the files.", "", "<diff>", diff, "", "</diff>"])
     call = "<function=submit>\n</function>"
@@ -98,7 +78,7 @@ def test_swe_smith_patch_is_the_diff_and_not_what_the_review_says_about_it(end):
     assert one(smith(messages)).patch == "diff --git a/a.py b/a.py\n-x\n+y\n \n"
 
 
-def test_swe_smith_patch_column_alone_is_not_believed():
+def test_swe_smith_patch_column_alone_is_not_trusted():
     messages = [USER, {"role": "assistant", "content": "<function=submit>\n</function>"}]
     (trajectory,), ledger = read(smith(messages, patch="diff --git a/other b/other"))
     assert trajectory.patch is None
@@ -233,7 +213,7 @@ def test_swe_agent_retry_attempts_become_trajectories():
 # --- mini-swe-agent
 
 
-def mini(*messages: dict[str, Any], **top: Any) -> dict[str, Any]:
+def mini(*messages: dict[str, JSON], **top: JSON) -> dict[str, JSON]:
     info = {"exit_status": "Submitted", "submission": "diff --git a b", "mini_version": "2.4.6",
             "config": {"model": {"model_name": "claude"}}}  # fmt: skip
     first = [
@@ -352,7 +332,7 @@ def test_anthropic_body_and_bare_list():
     assert one(messages).steps == trajectory.steps
 
 
-def test_anthropic_input_that_is_no_object_spoils_the_turn():
+def test_anthropic_input_that_is_no_object_makes_the_turn_unusable():
     messages = [
         {"role": "user", "content": "Go"},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "bash", "input": "ls"}]},
@@ -415,7 +395,7 @@ def test_openai_chat_with_xml_calls_in_the_text():
 # --- TRAE
 
 
-def trae_step(content: str, call: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
+def trae_step(content: str, call: dict[str, JSON] | None, **more: JSON) -> dict[str, JSON]:
     calls = [call] if call else None
     return {"llm_response": {"content": content, "tool_calls": calls}, "tool_calls": calls} | more
 
@@ -461,7 +441,7 @@ def test_trae_bare_run_without_a_reply_is_dropped():
 
 # --- OpenHands, Moatless, Claude Code, our own
 
-SDK: list[dict[str, Any]] = [
+SDK: list[dict[str, JSON]] = [
     {"kind": "MessageEvent", "id": "m", "timestamp": "t", "source": "user",
      "llm_message": {"role": "user", "content": [{"type": "text", "text": "Go"}]}},
     {"kind": "ActionEvent", "id": "a", "timestamp": "t", "source": "agent", "thought": [], "tool_call_id": "c1",
@@ -496,7 +476,7 @@ def test_openhands_v0_events():
     assert one(row | {"instance": instance}).metadata == {"repo": "acme/w", "base_commit": "1a2b3c4"}
 
 
-def test_openhands_shell_results_say_how_the_command_ended():
+def test_openhands_shell_results_show_the_exit_code():
     suffix = "\n[The command completed with exit code 1.]"
     shell = {
         "exit_code": 1,
@@ -526,14 +506,14 @@ def test_openhands_shell_results_say_how_the_command_ended():
 
 
 def test_openhands_sdk_events_of_one_response_are_one_turn():
-    def action(number: int) -> dict[str, Any]:
+    def action(number: int) -> dict[str, JSON]:
         arguments = json.dumps({"command": f"c{number}", "security_risk": "LOW", "summary": "s"})
         return {"kind": "ActionEvent", "id": f"a{number}", "timestamp": "t", "source": "agent",
                 "thought": [{"type": "text", "text": "Both."}], "action": {"kind": "T", "command": "c"},
                 "tool_call_id": f"t{number}", "llm_response_id": "r",
                 "tool_call": {"id": f"t{number}", "name": "terminal", "arguments": arguments}}  # fmt: skip
 
-    def seen(number: int) -> dict[str, Any]:
+    def seen(number: int) -> dict[str, JSON]:
         return {"kind": "ObservationEvent", "id": f"o{number}", "timestamp": "t", "source": "environment",
                 "tool_call_id": f"t{number}",
                 "observation": {"content": [{"type": "text", "text": f"o{number}"}]}}  # fmt: skip
@@ -550,7 +530,7 @@ def test_openhands_sdk_events_of_one_response_are_one_turn():
 
 
 def test_moatless_tree_gives_a_trajectory_per_leaf():
-    def node(number: int, parent: int | None, command: str) -> dict[str, Any]:
+    def node(number: int, parent: int | None, command: str) -> dict[str, JSON]:
         content = [
             {"type": "text", "text": "t"},
             {"type": "tool_use", "id": "x", "name": "Find", "input": {"q": command}},
@@ -574,8 +554,8 @@ def test_moatless_tree_gives_a_trajectory_per_leaf():
     assert ledger.notes == {"turn_without_result": 1}
 
 
-def test_claude_code_prompts_of_commands_and_skills_are_said():
-    def line(uuid: str, parent: str | None, role: str, content: Any, **more: Any) -> dict[str, Any]:
+def test_claude_code_prompts_of_commands_and_skills_are_user_messages():
+    def line(uuid: str, parent: str | None, role: str, content: JSON, **more: JSON) -> dict[str, JSON]:
         message = {"role": role, "content": content, "id": uuid}
         return {"type": role, "uuid": uuid, "parentUuid": parent, "sessionId": "s", "message": message} | more
 
@@ -600,15 +580,15 @@ def test_claude_code_prompts_of_commands_and_skills_are_said():
 
 
 def test_claude_code_blocks_of_a_reply_on_several_lines_forks_and_meta():
-    def line(uuid: str, parent: str | None, role: str, content: Any, **more: Any) -> dict[str, Any]:
+    def line(uuid: str, parent: str | None, role: str, content: JSON, **more: JSON) -> dict[str, JSON]:
         message = {"role": role, "content": content} | more.pop("message", {})
         return {"type": role, "uuid": uuid, "parentUuid": parent, "sessionId": "s", "cwd": "/p", "version": "2",
                 "message": message} | more  # fmt: skip
 
-    def use(call_id: str) -> list[dict[str, Any]]:
+    def use(call_id: str) -> list[dict[str, JSON]]:
         return [{"type": "tool_use", "id": call_id, "name": "Bash", "input": {"command": call_id}}]
 
-    def result(call_id: str) -> list[dict[str, Any]]:
+    def result(call_id: str) -> list[dict[str, JSON]]:
         return [{"type": "tool_result", "tool_use_id": call_id, "content": f"saw {call_id}"}]
 
     reply = {"id": "m1", "model": "claude"}
@@ -649,7 +629,7 @@ def test_own_format_is_read_as_it_is():
 @pytest.mark.parametrize("name", sorted(READERS))
 def test_a_trajectory_of_prose_has_no_step_with_an_action(name):
     prose = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
-    values: dict[str, Any] = {
+    values: dict[str, JSON] = {
         "anthropic": prose,
         "openai": prose,
         "mini-swe-agent": prose,
@@ -666,12 +646,12 @@ def test_a_trajectory_of_prose_has_no_step_with_an_action(name):
 # --- OpenAI Responses API
 
 
-def responses_call(name: str, arguments: Any, call_id: str = "c1", **more: Any) -> dict[str, Any]:
+def responses_call(name: str, arguments: JSON, call_id: str = "c1", **more: JSON) -> dict[str, JSON]:
     call = {"type": "function_call", "name": name, "arguments": json.dumps(arguments), "call_id": call_id}
     return call | more
 
 
-def said(text: str, kind: str = "output_text") -> dict[str, Any]:
+def said(text: str, kind: str = "output_text") -> dict[str, JSON]:
     return {"type": "message", "role": "assistant", "content": [{"type": kind, "text": text}]}
 
 
@@ -762,7 +742,7 @@ def test_responses_items_with_traps():
 # --- NeMo Gym pivot rows of others
 
 
-def test_pivot_rows_of_others_are_a_trajectory_each():
+def test_each_foreign_pivot_row_is_a_trajectory():
     params = {
         "input": [
             {"role": "system", "content": "You are."},
@@ -798,17 +778,17 @@ def test_pivot_rows_of_others_are_a_trajectory_each():
 # --- ATIF of others
 
 
-def atif_call(call_id: str, **arguments: Any) -> dict[str, Any]:
+def atif_call(call_id: str, **arguments: JSON) -> dict[str, JSON]:
     return {"tool_call_id": call_id, "function_name": "bash", "arguments": arguments}
 
 
-def atif_document(*steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
+def atif_document(*steps: dict[str, JSON], **fields: JSON) -> dict[str, JSON]:
     numbered = [{"step_id": number, **step} for number, step in enumerate(steps, 1)]
     agent = {"name": "openhands", "version": "1.0", "model_name": "m"}
     return {"schema_version": "ATIF-v1.7", "agent": agent, "steps": numbered, "session_id": "s"} | fields
 
 
-def test_atif_of_others():
+def test_foreign_atif():
     document = atif_document(
         {"source": "system", "message": "You are."},
         {"source": "user", "message": [{"type": "text", "text": "Fix it."}]},

@@ -15,7 +15,7 @@ from trajectories.sources.documents import Document, Failure, find_files, read_d
 
 
 def positions(path: Path, **options: int) -> list[tuple[str, object]]:
-    """(position without the folder, value or reason)"""
+    """Return (position without the folder, value or reason) of each document."""
     return [
         (
             item.position.removeprefix(f"{path.parent}/").split(": ")[0],
@@ -25,7 +25,7 @@ def positions(path: Path, **options: int) -> list[tuple[str, object]]:
     ]
 
 
-def test_json_and_json_lines_are_told_by_content(tmp_path):
+def test_json_and_json_lines_are_detected_from_content(tmp_path):
     (tmp_path / "a.json").write_text('{\n "a": 1\n}\n')
     (tmp_path / "b.json").write_text('{"a": 1}\n\n{"a": 2}\n')
     (tmp_path / "c.jsonl").write_bytes(b'\xef\xbb\xbf{"a": 1}\nnonsense\n{"a": 2}')
@@ -48,7 +48,7 @@ def test_json_and_json_lines_are_told_by_content(tmp_path):
         (b"[" * 100_000, "not_json"),
     ],
 )
-def test_bad_files_come_as_failures(tmp_path, content, reason):
+def test_bad_files_become_failures(tmp_path, content, reason):
     path = tmp_path / "x.json"
     path.write_bytes(content)
     assert positions(path) == [("x.json", reason)]
@@ -60,7 +60,7 @@ def test_wrong_encoding_of_one_line_costs_one_line(tmp_path):
     assert positions(path) == [("x.jsonl:1", "not_utf8"), ("x.jsonl:2", {"a": 1})]
 
 
-def test_a_line_over_the_limit_is_passed_over(tmp_path):
+def test_a_line_over_the_limit_is_skipped(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text('{"a": 1}\n' + '"' + "x" * 5000 + '"\n' + '{"a": 2}\n')
     assert positions(path, limit=100) == [
@@ -95,8 +95,8 @@ def test_archives_are_streamed_member_by_member(tmp_path):
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
-def test_a_cut_off_archive_gives_what_stood_before_the_cut(tmp_path, pack):
-    path = tmp_path / "x.jsonl"  # compression is told by the first bytes, not by the name
+def test_a_truncated_archive_gives_the_members_before_the_cut(tmp_path, pack):
+    path = tmp_path / "x.jsonl"  # compression is detected from the first bytes, not by the name
     whole = "".join(json.dumps({"a": number, "pad": os.urandom(600).hex()}) + "\n" for number in range(200))
     packed = pack(whole.encode())
     path.write_bytes(packed[: len(packed) // 2])
@@ -106,7 +106,7 @@ def test_a_cut_off_archive_gives_what_stood_before_the_cut(tmp_path, pack):
     assert items[-1].reason == "damaged_archive"
 
 
-def test_folders_are_searched_sorted_and_no_file_comes_twice(tmp_path):
+def test_folders_are_searched_in_order_and_each_file_is_found_once(tmp_path):
     for name in ("b/2.json", "b/1.json", "a.json", ".hidden/x.json", "b/.x.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -196,7 +196,7 @@ def test_zip_bombs_end_at_the_limit(tmp_path):
 
 
 def test_zips_wrong_in_any_byte_end_in_failures(tmp_path):
-    """Never in another exception: every byte of the headers and of the list of members, and every length."""
+    """Break every byte of the headers and of the list of members, and cut at every length."""
     members = {"a.jsonl": b'{"a": 1}\n{"a": 2}\n', "b.json": b'{"b": 1}'}
     whole = zipped(tmp_path / "x.zip", members).read_bytes()
     path = tmp_path / "y.zip"
@@ -247,8 +247,31 @@ def test_a_data_set_is_streamed_split_by_split(tmp_path):
     assert (only.position, only.value) == (f"{name}@test!test:1", {"a": {"x": 3}})
 
 
+def test_a_bare_name_is_a_data_set_unless_there_is_a_local_path(tmp_path, monkeypatch):
+    asked = []
+
+    def load_dataset(name, config, *, split, streaming):
+        asked.append((name, config, split))
+        return [{"a": 1}]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    for name in ("acme/steps:small@train", "hf:acme/steps:small@train"):
+        assert find_files([Path(name)]) == [Path(name)]
+        (row,) = read_documents(Path(name))
+        assert isinstance(row, Document)
+        assert (row.position, row.value) == (f"{name}!train:1", {"a": 1})
+    assert asked == [("acme/steps", "small", "train")] * 2
+    for name in ("acme/steps.jsonl", "../steps", "steps", "a/b/c"):
+        with pytest.raises(FileNotFoundError):
+            find_files([Path(name)])
+    (tmp_path / "acme/steps").mkdir(parents=True)
+    (tmp_path / "acme/steps/b.json").write_text("{}")
+    assert find_files([Path("acme/steps")]) == [Path("acme/steps/b.json")]
+
+
 @pytest.mark.parametrize("name", ["hf:nobody/nothing", "hf:", "hf:nobody/nothing:x@train"])
-def test_a_data_set_that_cannot_be_had_is_a_failure(name):
+def test_a_data_set_that_cannot_be_loaded_is_a_failure(name):
     (item,) = read_documents(Path(name))
     assert isinstance(item, Failure)
     assert item.reason == "unreadable"

@@ -1,9 +1,8 @@
-"""What goes out comes back the same, and is what the format's own tools take."""
+"""Written formats read back the same, and the formats' own tools accept them."""
 
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import atif
 import pytest
@@ -19,13 +18,14 @@ from trajectories import Action, Step, Trajectory
 from trajectories.ledger import Ledger
 from trajectories.readers.pipeline import read_trajectories_of
 from trajectories.store import read_trajectories
+from trajectories.types import JSON
 from trajectories.writers import WRITERS
 
 LS = Action(name="bash", arguments={"command": "ls"})
 CAT = Action(name="bash", arguments={"command": "cat a", "timeout": 5})
 
 
-def made(*steps: Step, **fields: Any) -> Trajectory:
+def made(*steps: Step, **fields: JSON) -> Trajectory:
     fields = {"trajectory_id": "t", "instance_id": "acme__w-1", "task": "Fix it.", "source": "trae"} | fields
     return Trajectory(steps=steps, **fields)
 
@@ -40,13 +40,13 @@ TWO = made(
 )  # fmt: skip
 
 
-def rows(trajectory: Trajectory, name: str) -> list[Any]:
-    """As they stand in the file."""
+def rows(trajectory: Trajectory, name: str) -> list[JSON]:
+    """Return the rows as the file holds them."""
     return [json.loads(json.dumps(row)) for row in WRITERS[name](trajectory, Counter())]
 
 
-def back(lines: list[Any], folder: Path) -> tuple[list[Trajectory], Ledger]:
-    """Through a file, detection, grouping and the ledger."""
+def back(lines: list[JSON], folder: Path) -> tuple[list[Trajectory], Ledger]:
+    """Read rows back through a file, detection, grouping and the ledger."""
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     ledger = Ledger()
@@ -117,13 +117,13 @@ def test_pivot_rows_are_valid_by_the_types_of_the_api():
         tools.validate_python(row["responses_create_params"]["tools"])
 
 
-def test_the_rows_that_are_left_of_a_trajectory_are_its_beginning(tmp_path):
+def test_the_first_rows_of_a_trajectory_give_its_beginning(tmp_path):
     (found,), ledger = back(rows(TWO, "pivot")[:1], tmp_path)
     assert found.steps == TWO.steps[:1]
     assert ledger.total().notes == {"later_steps_not_in_the_rows": 4}
 
 
-def test_steps_that_nobody_is_to_learn_get_no_row_and_lost_marks_are_counted():
+def test_context_only_steps_get_no_row_and_lost_marks_are_counted():
     left_out = Counter[str]()
     found = list(WRITERS["pivot"](TWO, left_out))
     assert [row["srl_agent"]["step_index"] for row in found] == [0, 3]
@@ -136,13 +136,13 @@ def test_steps_that_nobody_is_to_learn_get_no_row_and_lost_marks_are_counted():
     assert left_out == {"mark_of_a_context_only_step": 1}
 
 
-def test_the_mark_stands_only_on_lines_that_need_it():
+def test_only_context_only_steps_are_marked():
     line = rows(TWO, "store")[0]
     assert [step.get("target") for step in line["steps"]] == [None, None, False, None, None]
 
 
 @pytest.mark.parametrize("step_index", [0, 2, -1, 10**30, None, "2"])
-def test_a_history_that_is_not_the_one_before_the_step_is_found(step_index, tmp_path):
+def test_a_history_of_another_length_is_an_error(step_index, tmp_path):
     row = rows(TWO, "pivot")[1]
     assert row["srl_agent"]["step_index"] == 3
     row["srl_agent"]["step_index"] = step_index
@@ -152,7 +152,7 @@ def test_a_history_that_is_not_the_one_before_the_step_is_found(step_index, tmp_
     assert f"3 steps in the input, and step_index is {step_index!r}" in position
 
 
-def test_items_that_are_lost_from_a_history_are_missed(tmp_path):
+def test_missing_items_of_a_history_are_an_error(tmp_path):
     row = rows(TWO, "pivot")[1]
     row["responses_create_params"]["input"][1:6] = []
     found, ledger = back([row], tmp_path)
@@ -161,7 +161,7 @@ def test_items_that_are_lost_from_a_history_are_missed(tmp_path):
     assert "'msg_1' is no id of step 0" in position
 
 
-def test_what_is_not_our_own_shape_any_more_is_read_as_anybodys(tmp_path):
+def test_an_edited_document_of_ours_is_read_as_a_foreign_one(tmp_path):
     (row,) = rows(TWO, "atif")
     row["steps"].insert(3, {"step_id": 99, "source": "user", "message": "Be quick."})
     (found,), _ = back([row], tmp_path)
@@ -170,7 +170,7 @@ def test_what_is_not_our_own_shape_any_more_is_read_as_anybodys(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["atif", "pivot", "store"])
-def test_a_field_of_a_wrong_type_is_found(name, tmp_path):
+def test_a_field_of_a_wrong_type_is_an_error(name, tmp_path):
     row = rows(TWO, name)[-1]
     holder = {
         "atif": lambda: row["extra"]["srl_agent"],
@@ -236,7 +236,7 @@ def test_prompts_and_completions_are_those_of_the_recipe(tmp_path, capsys):
     assert "became no row:" in capsys.readouterr().out
 
 
-def test_a_recipe_is_for_prompts_only_and_nothing_left_says_why(tmp_path, capsys):
+def test_a_recipe_is_for_prompts_only_and_an_empty_output_has_a_reason(tmp_path, capsys):
     assert convert(expert_path(), "--to", "atif", "--recipe", "demo", "--out", tmp_path / "a") == 2
     assert "--recipe is for --to trl-prompt-completion" in capsys.readouterr().err
     only_prose = made(Step(thought="Done.", actions=(), observation=""))
