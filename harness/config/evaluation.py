@@ -8,8 +8,11 @@ from pydantic import Field, model_validator
 from harness.config.load import read_recipe, shipped_recipes, validate
 from harness.config.tables import ActionsTable, ContaminationTable, LimitsTable, Table, TasksTable
 
-Source = Literal["gold", "noop", "predictions"]
-_CERTIFICATE: tuple[Source, ...] = ("gold", "noop")
+Source = Literal["gold", "noop", "predictions"]  # whose patch is verified
+GOLD: Source = "gold"
+NOOP: Source = "noop"
+PREDICTIONS: Source = "predictions"
+_SANITY_CHECK: tuple[Source, ...] = (GOLD, NOOP)
 
 
 class PolicyTable(Table):
@@ -69,7 +72,7 @@ class EvaluationRecipe(Table):
     greedy: bool = True  # math: one greedy answer
     temperature: float = Field(default=1.0, gt=0)  # math: of the sampled answers
     # What is judged: the reference patches, the empty patch (the two certify the images), the predictions.
-    judge: tuple[Source, ...] = Field(default=_CERTIFICATE, min_length=1)
+    judge: tuple[Source, ...] = Field(default=_SANITY_CHECK, min_length=1)
     workers: int = Field(default=2, ge=1)  # attempts and verdicts at once
     executor: Literal["threads", "ray"] = "threads"  # of this machine, or of a Ray cluster
     retries: int = Field(default=2, ge=0)  # of a verdict whose box broke
@@ -89,7 +92,7 @@ class EvaluationRecipe(Table):
                 raise ValueError(
                     "executor: threads in the domain math; a server spreads the work of its model itself"
                 )
-            if self.predictions is not None or self.judge != _CERTIFICATE:
+            if self.predictions is not None or self.judge != _SANITY_CHECK:
                 raise ValueError("judge and predictions are for the domain swe")
             if not (self.greedy or self.samples):
                 raise ValueError("greedy is false and samples is 0: nothing is asked for")

@@ -8,8 +8,6 @@ from typing import Any
 
 from harness.cli import UserError
 
-GOLD, NOOP, PREDICTIONS = "gold", "noop", "predictions"  # whose patch is judged
-
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -36,7 +34,7 @@ def read_predictions(path: Path, instance_ids: Iterable[str] | None = None) -> d
         prediction = _prediction(row, where)
         name = prediction.instance_id
         if name in found:
-            raise UserError(f"{where}: {name} is there twice; keep one prediction an instance", exit_code=2)
+            raise UserError(f"{where}: duplicate prediction for {name}; keep one per instance", exit_code=2)
         if known is not None and name not in known:
             raise UserError(f"{where}: {name} is none of the {len(known)} tasks", exit_code=2)
         found[name] = prediction

@@ -9,15 +9,15 @@ from environments.sandbox.engine import connect
 from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
 from harness.cli import UserError
+from harness.config.evaluation import PREDICTIONS
 from harness.config.tables import DataTable, OutcomesTable
 from harness.console import Teller
 from harness.data.selection import Choice
 from harness.data.split import evenly, split_groups
-from harness.evaluation.swe.attempts import Item, Worker
+from harness.evaluation.items import EvalItem
+from harness.evaluation.swe.attempts import Agent, sandbox_limits
+from harness.evaluation.swe.evaluator import SWEEvaluator
 from harness.evaluation.swe.images import provide_images
-from harness.evaluation.swe.predictions import PREDICTIONS
-from harness.evaluation.swe.runner import Verdicts
-from harness.evaluation.swe.worker import Attempt, box_limits
 from harness.evaluation.tasks import load_swe_tasks
 from harness.training.outcomes.base import Outcome, Sides, pivots
 from srl_agent.formats import Message
@@ -34,10 +34,9 @@ class SWEOutcomes:
     tasks: Mapping[str, SWETask]
     train: tuple[str, ...]
     validation: tuple[str, ...]
-    attempt: Attempt  # its policy is replaced
-    worker: Worker  # its attempt is replaced
+    agent: Agent  # its policy is replaced
+    evaluator: SWEEvaluator  # its agent is replaced
     workers: int
-    verdicts: Verdicts
     selection: tuple[Choice, ...]
     prompts: dict[str, list[Message]] = field(default_factory=dict)
 
@@ -65,12 +64,14 @@ class SWEOutcomes:
 
     def _judge(self, task_id: str, completion: str) -> Outcome:
         policy = ScriptedPolicy(lambda prompt: completion, name="sample")
-        worker = replace(self.worker, attempt=replace(self.attempt, policy=policy))
-        done = worker(Item(task=self.tasks[task_id], source=PREDICTIONS))
-        if done.verdict is not None:
-            self.verdicts.add(done.verdict)
-        solved = {"resolved": True, "infra_failure": None, "policy_failure": None}.get(done.bucket, False)
-        return Outcome(solved=solved, reason=done.bucket, answer=done.proposal.patch, detail=done.detail)
+        evaluator = replace(self.evaluator, agent=replace(self.agent, policy=policy))
+        attempted = evaluator.attempt(EvalItem(task=self.tasks[task_id], source=PREDICTIONS))
+        result = evaluator.verify(attempted)
+        (made,), (record,), (verdict,) = attempted.candidates, result.records, result.verdicts
+        if verdict is not None:
+            evaluator.verdicts.add(verdict)
+        solved = {"resolved": True, "infra_failure": None, "policy_failure": None}.get(record.bucket, False)
+        return Outcome(solved=solved, reason=record.bucket, answer=made.text, detail=record.detail)
 
     def _read_prompt(self, task_id: str) -> list[Message]:
         read: list[list[Message]] = []
@@ -79,15 +80,11 @@ class SWEOutcomes:
             read.append(list(prompt))
             raise PolicyError("the prompt is all that was wanted")
 
-        attempt = replace(self.attempt, policy=ScriptedPolicy(look))
-        for _ in range(self.worker.retries + 1):
-            try:
-                attempt(self.tasks[task_id], 0)
-            except PolicyError:
-                return read[0]
-            except EnvironmentFailure as error:
-                failure = error
-        raise failure
+        evaluator = replace(self.evaluator, agent=replace(self.agent, policy=ScriptedPolicy(look)))
+        (made,) = evaluator.attempt(EvalItem(task=self.tasks[task_id], source=PREDICTIONS)).candidates
+        if not read:
+            raise EnvironmentFailure(made.error)
+        return read[0]
 
 
 def swe_outcomes(table: OutcomesTable, data: DataTable, *, seed: int, teller: Teller) -> SWEOutcomes:
@@ -99,24 +96,22 @@ def swe_outcomes(table: OutcomesTable, data: DataTable, *, seed: int, teller: Te
         provide_images(table.tasks.source, wanted, teller)
     except EnvironmentFailure as error:
         raise UserError(str(error)) from error
-    limits, verdicts = box_limits(table.limits), Verdicts()
+    limits = sandbox_limits(table.limits)
     return SWEOutcomes(
         tasks={task.instance_id: task for task in wanted},
         train=tuple(task.instance_id for task in sides.train),
         validation=tuple(task.instance_id for task in sides.validation),
-        attempt=Attempt(
+        agent=Agent(
             policy=ScriptedPolicy(lambda prompt: ""),
             scaffold=OracleEdit(max_file_chars=table.max_file_chars),
             limits=limits,
             oracle=True,
         ),
-        worker=Worker(
+        evaluator=SWEEvaluator(
             verifier=ContainerVerifier(limits=limits, test_seconds=table.limits.test_seconds),
             retries=table.retries,
-            known=verdicts.get,
         ),
         workers=table.workers,
-        verdicts=verdicts,
         selection=sides.selection,
     )
 

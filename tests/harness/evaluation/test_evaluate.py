@@ -92,7 +92,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing_but_broken_boxes(
     folder.verdicts.unlink()
     done = command(tmp_path, "--resume", "outputs/run")
     assert done.returncode == 0, done.stderr
-    assert "2 of 3 patches to judge" in done.stderr
+    assert "2 of 3 verdicts to go" in done.stderr
     assert report_of(folder.path)["certificate"]["gold"]["resolved"] == 3
     again = read_rows(folder.verdicts)
     assert len(again) == 2
@@ -182,7 +182,7 @@ def test_a_missing_image_costs_its_task_and_is_counted_apart(tmp_path: Path, gol
         ('{"instance_id": "demo__calc-1"}\n', "has no model_patch"),
         ('{"instance_id": "demo__calc-1", "model_patch": 3}\n', "not text"),
         ('{"instance_id": "demo__calc-77", "model_patch": ""}\n', "demo__calc-77 is none of the 72 tasks"),
-        ('{"instance_id": "demo__calc-1", "model_patch": ""}\n' * 2, "demo__calc-1 is there twice"),
+        ('{"instance_id": "demo__calc-1", "model_patch": ""}\n' * 2, "duplicate prediction for demo__calc-1"),
         ("", "holds no prediction"),
     ],
 )
