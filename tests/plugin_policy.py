@@ -43,6 +43,12 @@ def reference_fix(*, scaffold: str) -> ScriptedPolicy:
     return ScriptedPolicy.in_turn(answers, name="reference fix")
 
 
+def look() -> ScriptedPolicy:
+    """Lists the repository, and never ends."""
+    call = "<function=bash>\n<parameter=command>ls</parameter>\n</function>"
+    return ScriptedPolicy(lambda prompt: f"<think>\nWhat is there?\n</think>\n\n{call}", name="look")
+
+
 def cheat() -> ScriptedPolicy:
     """Looks for the future of the repository, then gives up."""
     look = "<function=bash>\n<parameter=command>git log --all --oneline</parameter>\n</function>"
@@ -64,7 +70,7 @@ class Watched:
     log: str
     settings: dict[str, str] = field(default_factory=dict)  # of the function
     fail_on: int = 0  # the call that fails, and all after it
-    break_on: int = 0  # the call before which the containers of this process are removed
+    break_every: int = 0  # calls, before the last of which the containers of this process are removed
 
     def __post_init__(self) -> None:
         self.asked: ScriptedPolicy = globals()[self.policy](**self.settings)
@@ -77,7 +83,7 @@ class Watched:
             log.write(f"{self.calls}\n")
         if self.fail_on and self.calls >= self.fail_on:
             raise PolicyError(f"watched: call {self.calls} fails")
-        if self.calls == self.break_on:
+        if self.break_every and self.calls % self.break_every == 0:
             engine = connect().api
             for container in engine.containers(filters={"label": LABEL}):
                 if container["Labels"][LABEL].startswith(f"{os.getpid()}:"):

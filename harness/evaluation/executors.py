@@ -10,13 +10,11 @@ from types import ModuleType
 from environments.sandbox.engine import LIVE
 from harness.cli import UserError
 from harness.config.evaluation import EvaluationRecipe
-from harness.evaluation.items import Attempted, AttemptResult, EvalItem, Evaluator, TaskT, VerdictT, advance
+from harness.evaluation.items import Advanced, EvalItem, Evaluator, TaskT, VerdictT, advance
 
-Work = EvalItem[TaskT] | Attempted[TaskT]
-Advanced = Attempted[TaskT] | AttemptResult[TaskT, VerdictT]
-# Takes work from the left until none is left; yields each item one step further, in the order in which they come.
-# Whoever consumes it may add work meanwhile.
-Execute = Callable[[deque[Work[TaskT]]], Iterator[Advanced[TaskT, VerdictT]]]
+# Takes items from the left until none is left, and yields each one step further, in the order in which they come.
+# Its consumer may add items meanwhile.
+Execute = Callable[[deque[EvalItem[TaskT]]], Iterator[Advanced[TaskT, VerdictT]]]
 MakeEvaluator = Callable[[EvaluationRecipe], Evaluator[TaskT, VerdictT]]
 
 
@@ -37,7 +35,7 @@ def make_execute(
 
 
 def in_threads(
-    evaluator: Evaluator[TaskT, VerdictT], workers: int, queue: deque[Work[TaskT]]
+    evaluator: Evaluator[TaskT, VerdictT], workers: int, queue: deque[EvalItem[TaskT]]
 ) -> Iterator[Advanced[TaskT, VerdictT]]:
     """Work in threads. At an interrupt nothing new is started, and no sandbox is left."""
     waiting: set[Future[Advanced[TaskT, VerdictT]]] = set()
@@ -59,7 +57,7 @@ def _on_ray(
     ray: ModuleType,
     recipe: EvaluationRecipe,
     make: MakeEvaluator[TaskT, VerdictT],
-    queue: deque[Work[TaskT]],
+    queue: deque[EvalItem[TaskT]],
 ) -> Iterator[Advanced[TaskT, VerdictT]]:
     """Work on the cluster of RAY_ADDRESS, or on one that is started on this machine.
 
@@ -78,10 +76,10 @@ def _on_ray(
 
 
 def advance_remotely(
-    make: MakeEvaluator[TaskT, VerdictT], recipe_text: str, work: Work[TaskT]
+    make: MakeEvaluator[TaskT, VerdictT], recipe_text: str, item: EvalItem[TaskT]
 ) -> Advanced[TaskT, VerdictT]:
     """What a Ray task runs, with an evaluator that is made once in a process."""
-    return advance(_evaluator(make, recipe_text), work)
+    return advance(_evaluator(make, recipe_text), item)
 
 
 @functools.cache

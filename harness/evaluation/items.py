@@ -1,6 +1,6 @@
 """An evaluation, item by item: what is asked, what was attempted, and what the verifier said."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from harness.evaluation.records import FAILURES, AttemptRecord, Failure, Key
@@ -17,22 +17,6 @@ VerdictT = TypeVar("VerdictT")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalItem(Generic[TaskT]):
-    """A task, and whose answers to it are verified."""
-
-    task: TaskT
-    source: str  # gold, noop, predictions; math: greedy, sampled
-    sample: int = 0  # number of the first
-    samples: int = 1  # asked for at once
-
-    @property
-    def keys(self) -> tuple[Key, ...]:
-        """One for each sample."""
-        samples = range(self.sample, self.sample + self.samples)
-        return tuple((self.task.instance_id, self.source, sample) for sample in samples)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A patch, or the text of a solution, and how it was made."""
 
@@ -42,7 +26,7 @@ class Candidate:
 
     @property
     def failure(self) -> Failure | None:
-        """Why there is nothing to verify, if there is nothing."""
+        """Why there is nothing to verify, None if there is something."""
         return FAILURES.get(self.rollout.status) if self.rollout else None
 
     @property
@@ -51,11 +35,20 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempted(Generic[TaskT]):
-    """An item with one candidate for each of its samples, not yet verified."""
+class EvalItem(Generic[TaskT]):
+    """A task, and whose answers to it are verified."""
 
-    item: EvalItem[TaskT]
-    candidates: tuple[Candidate, ...]
+    task: TaskT
+    source: str  # gold, noop, predictions; math: greedy, sampled
+    sample: int = 0  # number of the first
+    samples: int = 1  # asked for at once
+    candidates: tuple[Candidate, ...] = ()  # one for each sample; empty: not yet attempted
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """One for each sample."""
+        samples = range(self.sample, self.sample + self.samples)
+        return tuple((self.task.instance_id, self.source, sample) for sample in samples)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +63,16 @@ class AttemptResult(Generic[TaskT, VerdictT]):
 class Evaluator(Protocol[TaskT, VerdictT]):
     """A domain's attempts and verdicts. Safe to use from several threads; failures are values."""
 
-    def attempt(self, item: EvalItem[TaskT]) -> Attempted[TaskT]:
-        """Let the policy attempt a task."""
+    def attempt(self, item: EvalItem[TaskT]) -> tuple[Candidate, ...]:
+        """Let the policy attempt a task, once for each sample."""
 
-    def verify(self, attempted: Attempted[TaskT]) -> AttemptResult[TaskT, VerdictT]:
-        """Verify what an attempt made."""
+    def verify(self, item: EvalItem[TaskT]) -> AttemptResult[TaskT, VerdictT]:
+        """Verify the candidates of an item."""
 
 
-def advance(
-    evaluator: Evaluator[TaskT, VerdictT], work: EvalItem[TaskT] | Attempted[TaskT]
-) -> Attempted[TaskT] | AttemptResult[TaskT, VerdictT]:
+Advanced = EvalItem[TaskT] | AttemptResult[TaskT, VerdictT]
+
+
+def advance(evaluator: Evaluator[TaskT, VerdictT], item: EvalItem[TaskT]) -> Advanced[TaskT, VerdictT]:
     """Take an item one step further: attempt it, or verify what its attempt made."""
-    return evaluator.verify(work) if isinstance(work, Attempted) else evaluator.attempt(work)
+    return evaluator.verify(item) if item.candidates else replace(item, candidates=evaluator.attempt(item))

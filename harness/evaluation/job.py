@@ -4,14 +4,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Protocol
 
-from harness.config.evaluation import EvaluationRecipe
+from harness.config.evaluation import PREDICTIONS, EvaluationRecipe
 from harness.console import Teller
-from harness.evaluation.executors import MakeEvaluator, Work, make_execute
+from harness.evaluation.executors import MakeEvaluator, make_execute
 from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.items import (
-    Attempted,
     AttemptResult,
     Candidate,
     EvalItem,
@@ -19,7 +19,14 @@ from harness.evaluation.items import (
     TaskT,
     VerdictT,
 )
-from harness.evaluation.records import FAILURES, AttemptRecord, Bucket, RolloutRecord, read_records
+from harness.evaluation.records import (
+    FAILURES,
+    AttemptRecord,
+    Bucket,
+    Prediction,
+    RolloutRecord,
+    read_records,
+)
 from harness.jsonl import mend_last_line
 from trajectories import Trajectory
 from trajectories.types import JSON
@@ -45,18 +52,14 @@ class Job(Protocol[TaskT, VerdictT]):
     def evaluator(self) -> Evaluator[TaskT, VerdictT]: ...
 
     @property
-    def again(self) -> frozenset[Bucket]:
-        """Buckets of samples that a resumed run does again."""
-
-    @property
     def make_evaluator(self) -> MakeEvaluator[TaskT, VerdictT]:
         """A module's function, which another process can call."""
 
     def describe(self) -> str:
         """Say how much of what is evaluated."""
 
-    def work(self) -> Sequence[Work[TaskT]]:
-        """All of it in order; what needs no policy comes with its candidates."""
+    def items(self) -> Sequence[EvalItem[TaskT]]:
+        """Return all that a run does, in order; what needs no policy has its candidates."""
 
     def ready(self, folder: EvaluationFolder, teller: Teller) -> AbstractContextManager[object]:
         """Hold what the verifier needs. Raises UserError."""
@@ -64,11 +67,8 @@ class Job(Protocol[TaskT, VerdictT]):
     def text_of(self, trajectory: Trajectory) -> str:
         """Return the text of a stored attempt that is verified."""
 
-    def save_predictions(self, attempted: Attempted[TaskT], folder: EvaluationFolder) -> None:
-        """Write what others read of an attempt, before it is verified."""
-
     def save_verdicts(self, result: AttemptResult[TaskT, VerdictT], folder: EvaluationFolder) -> None:
-        """Write the verdicts beyond the lines of attempts.jsonl."""
+        """Write what the lines of attempts.jsonl do not say of the verdicts."""
 
     def report(self, folder: EvaluationFolder) -> dict[str, JSON]:
         """Return the figures of all tasks asked for, whether they were done or not."""
@@ -80,14 +80,13 @@ def run_job(job: Job[TaskT, VerdictT], folder: EvaluationFolder, teller: Teller)
         mend_last_line(path)
     execute = make_execute(job.recipe, job.evaluator, job.make_evaluator)
     with job.ready(folder, teller):
-        everything = job.work()
-        queue = deque(unfinished(job, everything, folder))
-        left, total = (sum(_item(work).samples for work in some) for some in (queue, everything))
+        queue = deque(unfinished(job, folder))
+        left, total = (sum(item.samples for item in items) for items in (queue, job.items()))
         teller.say(f"{job.describe()}; {left} of {total} verdicts to go, {job.recipe.workers} workers")
         tell = Progress(left, teller.say)
         for done in execute(queue):
-            if isinstance(done, Attempted):
-                _save_attempt(job, done, folder)
+            if isinstance(done, EvalItem):
+                save_attempt(done, job.model_name or "", folder)
                 queue.appendleft(done)
             else:
                 job.save_verdicts(done, folder)
@@ -95,38 +94,36 @@ def run_job(job: Job[TaskT, VerdictT], folder: EvaluationFolder, teller: Teller)
                 tell(done)
 
 
-def _save_attempt(job: Job[TaskT, VerdictT], attempted: Attempted[TaskT], folder: EvaluationFolder) -> None:
-    """Write predictions first: an attempt with its rollouts on disk is not made again."""
-    job.save_predictions(attempted, folder)
-    rollouts = [
-        RolloutRecord.of(key, made.rollout, model_name=job.model_name or "", seconds=made.seconds).as_row()
-        for key, made in zip(attempted.item.keys, attempted.candidates, strict=True)
-        if made.rollout is not None
-    ]
-    folder.append(folder.rollouts, rollouts)
+def save_attempt(item: EvalItem[TaskT], model_name: str, folder: EvaluationFolder) -> None:
+    """Write what a policy made. Its rollouts are last: an item with all of them is not attempted again."""
+    predictions, rollouts = [], []
+    for key, made in zip(item.keys, item.candidates, strict=True):
+        name, source, sample = key
+        if source == PREDICTIONS:
+            predictions.append(
+                Prediction(
+                    instance_id=name, model_name_or_path=model_name, model_patch=made.text, sample=sample
+                )
+            )
+        if made.rollout is not None:
+            rollouts.append(RolloutRecord.of(key, made.rollout, model_name=model_name, seconds=made.seconds))
+    folder.append(folder.predictions, map(vars, predictions))
+    folder.append(folder.rollouts, [rollout.as_row() for rollout in rollouts])
 
 
-def unfinished(
-    job: Job[TaskT, VerdictT], everything: Sequence[Work[TaskT]], folder: EvaluationFolder
-) -> list[Work[TaskT]]:
-    """Return the work that is left; an attempt whose rollouts are on disk is only verified. Raises UserError."""
+def unfinished(job: Job[TaskT, VerdictT], folder: EvaluationFolder) -> list[EvalItem[TaskT]]:
+    """Return the items without verdicts. Those whose rollouts are on disk have their candidates. Raises UserError."""
     records = read_records(folder.attempts, AttemptRecord)
-    finished = {key for key, record in records.items() if record.bucket not in job.again}
-    left = [work for work in everything if not finished.issuperset(_item(work).keys)]
+    finished = {key for key, record in records.items() if record.bucket not in _BROKEN}
+    left = [item for item in job.items() if not finished.issuperset(item.keys)]
     rollouts = read_records(folder.rollouts, RolloutRecord) if left else {}
 
-    def resumed(work: Work[TaskT]) -> Work[TaskT]:
-        if isinstance(work, Attempted):
-            return work
-        stored = [rollouts[key].finished if key in rollouts else None for key in work.keys]
+    def resumed(item: EvalItem[TaskT]) -> EvalItem[TaskT]:
+        stored = [rollouts[key].finished if key in rollouts else None for key in item.keys]
         candidates = tuple(Candidate(text=job.text_of(made)) for made in stored if made is not None)
-        return Attempted(item=work, candidates=candidates) if len(candidates) == work.samples else work
+        return replace(item, candidates=candidates) if len(candidates) == item.samples else item
 
-    return [resumed(work) for work in left]
-
-
-def _item(work: Work[TaskT]) -> EvalItem[TaskT]:
-    return work.item if isinstance(work, Attempted) else work
+    return [resumed(item) for item in left]
 
 
 class Progress:

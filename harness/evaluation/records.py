@@ -35,7 +35,7 @@ class _Line:
         return self.instance_id, self.source, self.sample
 
     def as_row(self) -> dict[str, JSON]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return dict(vars(self))
 
     @classmethod
     def from_row(cls, row: Mapping[str, JSON]) -> Self:
@@ -88,6 +88,16 @@ class RolloutRecord(_Line):
         if self.trajectory is None or self.status in FAILURES:
             return None
         return from_json(self.trajectory)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A line of predictions.jsonl: a patch for an instance, with SWE-bench's own keys."""
+
+    instance_id: str
+    model_name_or_path: str
+    model_patch: str
+    sample: int = 0  # of several at a task
 
 
 LineT = TypeVar("LineT", bound=_Line)

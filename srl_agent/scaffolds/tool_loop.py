@@ -89,9 +89,11 @@ class ToolLoop:
             malformed = 0
             try:
                 observation, finished = execute(parsed.actions, environment)
-            except TimeoutError as error:
+            except Exception as error:  # the environment's time is over, or it broke
                 record.steps.append(replace(parsed, observation=str(error)))
-                return "time_limit", str(error)
+                if isinstance(error, TimeoutError):
+                    return "time_limit", str(error)
+                raise
             record.steps.append(replace(parsed, observation=observation))
             if finished:
                 return "submitted", None

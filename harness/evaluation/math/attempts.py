@@ -9,7 +9,7 @@ from environments.math.tasks import MathTask
 from environments.math.verifier import MathVerdict, MathVerifier
 from harness.cli import UserError
 from harness.config.evaluation import EvaluationRecipe
-from harness.evaluation.items import Attempted, AttemptResult, Candidate, EvalItem
+from harness.evaluation.items import AttemptResult, Candidate, EvalItem
 from harness.evaluation.records import AttemptRecord, Bucket, Key
 from srl_agent.formats import get_format
 from srl_agent.models.packaged import ModelError
@@ -45,28 +45,26 @@ class MathEvaluator:
     verifier: MathVerifier
     temperature: float  # of the sampled answers
 
-    def attempt(self, item: EvalItem[MathTask]) -> Attempted[MathTask]:
+    def attempt(self, item: EvalItem[MathTask]) -> tuple[Candidate, ...]:
         started = time.monotonic()
         task = ScaffoldTask(instance_id=item.task.instance_id, repo="", problem_statement=item.task.problem)
         temperature = 0.0 if item.source == GREEDY else self.temperature
         sampling = replace(self.scaffold.sampling, temperature=temperature)
         rollouts = self.scaffold.attempts(task, self.policy, n=item.samples, sampling=sampling)
         share = (time.monotonic() - started) / item.samples
-        made = [
+        return tuple(
             Candidate(text=str(rollout.trajectory.metadata[SOLUTION]), rollout=rollout, seconds=share)
             for rollout in rollouts
-        ]
-        return Attempted(item=item, candidates=tuple(made))
+        )
 
-    def verify(self, attempted: Attempted[MathTask]) -> AttemptResult[MathTask, MathVerdict]:
-        item, made = attempted.item, attempted.candidates
+    def verify(self, item: EvalItem[MathTask]) -> AttemptResult[MathTask, MathVerdict]:
         verdicts = tuple(
             None if candidate.failure else self.verifier.verify(candidate.text, item.task.answer)
-            for candidate in made
+            for candidate in item.candidates
         )
         records = [
             _record(item.task, key, candidate, verdict)
-            for key, candidate, verdict in zip(item.keys, made, verdicts, strict=True)
+            for key, candidate, verdict in zip(item.keys, item.candidates, verdicts, strict=True)
         ]
         return AttemptResult(item=item, records=tuple(records), verdicts=verdicts)
 

@@ -8,13 +8,12 @@ from environments.math.tasks import MathTask
 from environments.math.verifier import MathVerdict
 from harness.config.evaluation import EvaluationRecipe
 from harness.console import Teller
-from harness.evaluation.contamination import check_tasks
 from harness.evaluation.folder import EvaluationFolder
-from harness.evaluation.items import Attempted, AttemptResult, EvalItem
+from harness.evaluation.items import AttemptResult, EvalItem
 from harness.evaluation.math.attempts import AnswerRecord, MathEvaluator, make_evaluator, math_items
 from harness.evaluation.math.report import build_math_report
-from harness.evaluation.records import Bucket, RolloutRecord, read_records
-from harness.evaluation.tasks import math_tasks
+from harness.evaluation.records import RolloutRecord, read_records
+from harness.evaluation.tasks import check_tasks, math_tasks
 from srl_agent.scaffolds.math import SOLUTION
 from trajectories import Trajectory
 from trajectories.types import JSON
@@ -29,7 +28,6 @@ class MathJob:
     contamination: Mapping[str, JSON] | None
     evaluator: MathEvaluator
 
-    again: frozenset[Bucket] = frozenset({"policy_failure"})  # a verdict would be the same again
     make_evaluator = staticmethod(make_evaluator)
 
     @property
@@ -37,10 +35,10 @@ class MathJob:
         return self.evaluator.policy.name
 
     def describe(self) -> str:
-        answers = sum(item.samples for item in self.work())
+        answers = sum(item.samples for item in self.items())
         return f"{len(self.tasks)} problems of {self.recipe.tasks.source}, {answers} answers"
 
-    def work(self) -> Sequence[EvalItem[MathTask]]:
+    def items(self) -> Sequence[EvalItem[MathTask]]:
         return math_items(self.tasks, greedy=self.recipe.greedy, samples=self.recipe.samples)
 
     def ready(self, folder: EvaluationFolder, teller: Teller) -> AbstractContextManager[object]:
@@ -49,9 +47,6 @@ class MathJob:
 
     def text_of(self, trajectory: Trajectory) -> str:
         return str(trajectory.metadata[SOLUTION])
-
-    def save_predictions(self, attempted: Attempted[MathTask], folder: EvaluationFolder) -> None:
-        """Nothing: predictions are patches."""
 
     def save_verdicts(self, result: AttemptResult[MathTask, MathVerdict], folder: EvaluationFolder) -> None:
         """Nothing: attempts.jsonl has all of them."""

@@ -11,7 +11,7 @@ from environments.swe.patches import Stripped
 from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier, unjudged
 from harness.config.evaluation import NOOP, PREDICTIONS, EvaluationRecipe
-from harness.evaluation.items import Attempted, AttemptResult, Candidate, EvalItem
+from harness.evaluation.items import AttemptResult, Candidate, EvalItem
 from harness.evaluation.records import AttemptRecord, Bucket
 from harness.evaluation.swe.attempts import Agent, make_agent, sandbox_limits
 from trajectories.types import JSON
@@ -57,7 +57,7 @@ class SWEEvaluator:
     agent: Agent | None = None  # None: patches are given
     verdicts: Verdicts = field(default_factory=Verdicts)  # those known before
 
-    def attempt(self, item: EvalItem[SWETask]) -> Attempted[SWETask]:
+    def attempt(self, item: EvalItem[SWETask]) -> tuple[Candidate, ...]:
         """Attempt a task, again after a failure of the environment. The last try is the attempt."""
         assert self.agent is not None  # without one the items come with patches
         started = time.monotonic()
@@ -67,13 +67,11 @@ class SWEEvaluator:
                 break
             _wait(tried)
             rollout = self.agent.attempt(item.task, item.sample)
-        made = Candidate(
-            text=rollout.trajectory.patch or "", rollout=rollout, seconds=time.monotonic() - started
-        )
-        return Attempted(item=item, candidates=(made,))
+        seconds = time.monotonic() - started
+        return (Candidate(text=rollout.trajectory.patch or "", rollout=rollout, seconds=seconds),)
 
-    def verify(self, attempted: Attempted[SWETask]) -> AttemptResult[SWETask, Verdict]:
-        item, (made,) = attempted.item, attempted.candidates
+    def verify(self, item: EvalItem[SWETask]) -> AttemptResult[SWETask, Verdict]:
+        (made,) = item.candidates
         verdict = None if made.failure else self._verdict(item, made.text)
         record = PatchRecord(
             instance_id=item.task.instance_id,

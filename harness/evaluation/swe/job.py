@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from environments.failures import EnvironmentFailure
 from environments.sandbox.engine import connect
@@ -12,11 +13,9 @@ from harness.cli import UserError
 from harness.config.evaluation import GOLD, NOOP, PREDICTIONS, EvaluationRecipe, Source
 from harness.console import Teller
 from harness.demo import expert_path
-from harness.evaluation.contamination import check_tasks
-from harness.evaluation.executors import Work
 from harness.evaluation.folder import EvaluationFolder
-from harness.evaluation.items import Attempted, AttemptResult, Candidate, EvalItem
-from harness.evaluation.records import FAILURES, RolloutRecord, read_records
+from harness.evaluation.items import AttemptResult, Candidate, EvalItem
+from harness.evaluation.records import Prediction, RolloutRecord, read_records
 from harness.evaluation.swe.calls import expert_first_calls
 from harness.evaluation.swe.evaluator import (
     PatchRecord,
@@ -26,9 +25,9 @@ from harness.evaluation.swe.evaluator import (
     verdict_row,
 )
 from harness.evaluation.swe.images import provide_images
-from harness.evaluation.swe.predictions import Prediction, read_recipe_predictions
+from harness.evaluation.swe.predictions import read_predictions
 from harness.evaluation.swe.report import build_report
-from harness.evaluation.tasks import all_swe_tasks, filtered
+from harness.evaluation.tasks import all_swe_tasks, check_tasks, filtered
 from harness.jsonl import read_rows
 from trajectories import Trajectory
 from trajectories.store import read_trajectories
@@ -45,7 +44,6 @@ class SWEJob:
     contamination: Mapping[str, JSON] | None
     evaluator: SWEEvaluator
 
-    again = frozenset(FAILURES.values())
     make_evaluator = staticmethod(make_evaluator)
 
     @property
@@ -61,18 +59,17 @@ class SWEJob:
     def describe(self) -> str:
         return f"{len(self.tasks)} tasks of {len({task.repo for task in self.tasks})} repositories"
 
-    def work(self) -> list[Work[SWETask]]:
+    def items(self) -> list[EvalItem[SWETask]]:
         """All that a run does: the sanity check first, so that a broken image shows early."""
         sources = [source for source in (GOLD, NOOP, PREDICTIONS) if source in self.recipe.judge]
-        return [work for source in sources for task in self.tasks for work in self._work(task, source)]
+        return [item for source in sources for task in self.tasks for item in self._items(task, source)]
 
-    def _work(self, task: SWETask, source: Source) -> list[Work[SWETask]]:
+    def _items(self, task: SWETask, source: Source) -> list[EvalItem[SWETask]]:
         if source == PREDICTIONS and self.evaluator.agent:
             return [EvalItem(task=task, source=source, sample=sample) for sample in range(self.samples)]
         given = self.predictions.get(task.instance_id)
         patch = {GOLD: task.patch, NOOP: "", PREDICTIONS: given.model_patch if given else ""}[source]
-        item = EvalItem(task=task, source=source)
-        return [Attempted(item=item, candidates=(Candidate(text=patch),))]
+        return [EvalItem(task=task, source=source, candidates=(Candidate(text=patch),))]
 
     @contextmanager
     def ready(self, folder: EvaluationFolder, teller: Teller) -> Iterator[None]:
@@ -88,18 +85,6 @@ class SWEJob:
 
     def text_of(self, trajectory: Trajectory) -> str:
         return trajectory.patch or ""
-
-    def save_predictions(self, attempted: Attempted[SWETask], folder: EvaluationFolder) -> None:
-        made = [
-            Prediction(
-                instance_id=name,
-                model_name_or_path=self.model_name or "",
-                model_patch=candidate.text,
-                sample=sample,
-            )
-            for (name, _, sample), candidate in zip(attempted.item.keys, attempted.candidates, strict=True)
-        ]
-        folder.append(folder.predictions, map(vars, made))
 
     def save_verdicts(self, result: AttemptResult[SWETask, Verdict], folder: EvaluationFolder) -> None:
         new = [verdict for verdict in result.verdicts if verdict and self.evaluator.verdicts.add(verdict)]
@@ -122,8 +107,9 @@ def make_swe_job(recipe: EvaluationRecipe) -> SWEJob:
     """Load what a recipe names: tasks and predictions, and the policy last. Raises UserError."""
     try:
         tasks = all_swe_tasks(recipe.tasks)
-        named = recipe.predictions if PREDICTIONS in recipe.judge else None
-        predictions = read_recipe_predictions(named, [task.instance_id for task in tasks])
+        predictions: dict[str, Prediction] = {}
+        if recipe.predictions and PREDICTIONS in recipe.judge:
+            predictions = read_predictions(Path(recipe.predictions), [task.instance_id for task in tasks])
         tasks = filtered(tasks, recipe.tasks)
     except TaskError as error:
         raise UserError(str(error), exit_code=2) from error

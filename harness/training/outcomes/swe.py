@@ -65,9 +65,10 @@ class SWEOutcomes:
     def _judge(self, task_id: str, completion: str) -> Outcome:
         policy = ScriptedPolicy(lambda prompt: completion, name="sample")
         evaluator = replace(self.evaluator, agent=replace(self.agent, policy=policy))
-        attempted = evaluator.attempt(EvalItem(task=self.tasks[task_id], source=PREDICTIONS))
-        result = evaluator.verify(attempted)
-        (made,), (record,), (verdict,) = attempted.candidates, result.records, result.verdicts
+        item = EvalItem(task=self.tasks[task_id], source=PREDICTIONS)
+        (made,) = evaluator.attempt(item)
+        result = evaluator.verify(replace(item, candidates=(made,)))
+        (record,), (verdict,) = result.records, result.verdicts
         if verdict is not None:
             evaluator.verdicts.add(verdict)
         solved = {"resolved": True, "infra_failure": None, "policy_failure": None}.get(record.bucket, False)
@@ -81,7 +82,7 @@ class SWEOutcomes:
             raise PolicyError("the prompt is all that was wanted")
 
         evaluator = replace(self.evaluator, agent=replace(self.agent, policy=ScriptedPolicy(look)))
-        (made,) = evaluator.attempt(EvalItem(task=self.tasks[task_id], source=PREDICTIONS)).candidates
+        (made,) = evaluator.attempt(EvalItem(task=self.tasks[task_id], source=PREDICTIONS))
         if not read:
             raise EnvironmentFailure(made.error)
         return read[0]

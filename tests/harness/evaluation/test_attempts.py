@@ -264,19 +264,20 @@ def test_what_was_done_when_the_policy_failed_is_kept(tmp_path: Path, scaffold: 
 
 
 def test_what_was_done_when_the_sandbox_broke_is_kept_from_the_last_try(tmp_path: Path) -> None:
-    arguments = ["tasks.ids=[demo__calc-1]", "judge=[predictions]", "retries=0", "name=run"]
-    done = command(tmp_path, *arguments, *watched(tmp_path, "cheat", break_on=2))
+    arguments = ["tasks.ids=[demo__calc-1]", "judge=[predictions]", "retries=1", "name=run"]
+    done = command(tmp_path, *arguments, *watched(tmp_path, "look", break_every=3))
     assert done.returncode == 0, done.stderr
-    assert report_of(tmp_path / "outputs/run")["infra_failure_ids"] == ["demo__calc-1"]
     folder = EvaluationFolder(tmp_path / "outputs/run")
+    report = report_of(folder.path)
+    assert report["infra_failure_ids"] == ["demo__calc-1"]
     (row,) = read_rows(folder.rollouts)
     assert row["status"] == "environment_failure"
-    assert row["error"] == report_of(folder.path)["failure_reasons"]["demo__calc-1"] != ""
-    assert [step["actions"][0]["name"] for step in row["trajectory"]["steps"]] == ["bash"]
-    assert len(row["completions"]) == 2
-    assert asked(tmp_path) == 2
+    assert row["error"] == report["failure_reasons"]["demo__calc-1"]
+    steps = row["trajectory"]["steps"]
+    assert (len(row["completions"]), len(steps), asked(tmp_path)) == (3, 3, 6)
+    assert [step["observation"] == row["error"] for step in steps] == [False, False, True]
     assert command(tmp_path, "--resume", "outputs/run").returncode == 0
-    assert asked(tmp_path) > 2  # attempted again
+    assert asked(tmp_path) == 12  # attempted again
 
 
 def test_a_folder_of_an_earlier_release_is_resumed_and_reported(tmp_path: Path) -> None:
