@@ -66,8 +66,13 @@ class Evaluator(Protocol[TaskT, VerdictT]):
     def attempt(self, item: EvalItem[TaskT]) -> tuple[Candidate, ...]:
         """Let the policy attempt a task, once for each sample."""
 
-    def verify(self, item: EvalItem[TaskT]) -> AttemptResult[TaskT, VerdictT]:
-        """Verify the candidates of an item."""
+    def verify(self, item: EvalItem[TaskT], text: str) -> VerdictT:
+        """Verify a candidate's text."""
+
+    def record(
+        self, item: EvalItem[TaskT], key: Key, candidate: Candidate, verdict: VerdictT | None
+    ) -> AttemptRecord:
+        """Return the line of a candidate, whose verdict is None if a failure left nothing to verify."""
 
 
 Advanced = EvalItem[TaskT] | AttemptResult[TaskT, VerdictT]
@@ -75,4 +80,9 @@ Advanced = EvalItem[TaskT] | AttemptResult[TaskT, VerdictT]
 
 def advance(evaluator: Evaluator[TaskT, VerdictT], item: EvalItem[TaskT]) -> Advanced[TaskT, VerdictT]:
     """Take an item one step further: attempt it, or verify what its attempt made."""
-    return evaluator.verify(item) if item.candidates else replace(item, candidates=evaluator.attempt(item))
+    if not item.candidates:
+        return replace(item, candidates=evaluator.attempt(item))
+    verdicts = tuple(None if made.failure else evaluator.verify(item, made.text) for made in item.candidates)
+    outcomes = zip(item.keys, item.candidates, verdicts, strict=True)
+    records = tuple(evaluator.record(item, key, made, verdict) for key, made, verdict in outcomes)
+    return AttemptResult(item=item, records=records, verdicts=verdicts)

@@ -9,11 +9,11 @@ from environments.math.tasks import MathTask
 from environments.math.verifier import MathVerdict, MathVerifier
 from harness.cli import UserError
 from harness.config.evaluation import EvaluationRecipe
-from harness.evaluation.items import AttemptResult, Candidate, EvalItem
+from harness.evaluation.items import Candidate, EvalItem
+from harness.evaluation.parts import as_user_errors
 from harness.evaluation.records import AttemptRecord, Bucket, Key
 from srl_agent.formats import get_format
-from srl_agent.models.packaged import ModelError
-from srl_agent.policies import Policy, PolicyError, make_policy
+from srl_agent.policies import Policy, make_policy
 from srl_agent.scaffolds import ScaffoldTask, load_scaffold
 from srl_agent.scaffolds.math import SOLUTION, MathScaffold
 
@@ -57,29 +57,22 @@ class MathEvaluator:
             for rollout in rollouts
         )
 
-    def verify(self, item: EvalItem[MathTask]) -> AttemptResult[MathTask, MathVerdict]:
-        verdicts = tuple(
-            None if candidate.failure else self.verifier.verify(candidate.text, item.task.answer)
-            for candidate in item.candidates
+    def verify(self, item: EvalItem[MathTask], text: str) -> MathVerdict:
+        return self.verifier.verify(text, item.task.answer)
+
+    def record(
+        self, item: EvalItem[MathTask], key: Key, candidate: Candidate, verdict: MathVerdict | None
+    ) -> AnswerRecord:
+        name, source, sample = key
+        return AnswerRecord(
+            instance_id=name,
+            source=source,
+            sample=sample,
+            bucket=BUCKETS[verdict.reason] if verdict else candidate.failure or "infra_failure",
+            detail=verdict.detail if verdict else candidate.error,
+            answer=verdict.answer if verdict else "",
+            reference=item.task.answer,
         )
-        records = [
-            _record(item.task, key, candidate, verdict)
-            for key, candidate, verdict in zip(item.keys, item.candidates, verdicts, strict=True)
-        ]
-        return AttemptResult(item=item, records=tuple(records), verdicts=verdicts)
-
-
-def _record(task: MathTask, key: Key, candidate: Candidate, verdict: MathVerdict | None) -> AnswerRecord:
-    name, source, sample = key
-    return AnswerRecord(
-        instance_id=name,
-        source=source,
-        sample=sample,
-        bucket=BUCKETS[verdict.reason] if verdict else candidate.failure or "infra_failure",
-        detail=verdict.detail if verdict else candidate.error,
-        answer=verdict.answer if verdict else "",
-        reference=task.answer,
-    )
 
 
 def math_items(tasks: Sequence[MathTask], *, greedy: bool, samples: int) -> list[EvalItem[MathTask]]:
@@ -97,13 +90,9 @@ def make_evaluator(recipe: EvaluationRecipe) -> MathEvaluator:
     """Return the evaluator of a recipe. Raises UserError."""
     assert recipe.policy is not None  # the recipe is checked for it
     name = recipe.scaffold.name or "math"
-    try:
+    with as_user_errors():
         scaffold = load_scaffold(name, recipe.scaffold.settings, action_format=get_format("math-step"))
         policy = make_policy(recipe.policy.name, recipe.policy.settings)
-    except (PolicyError, ModelError) as error:
-        raise UserError(f"policy: {error}") from error
-    except ValueError as error:  # no such part, or no such setting of it
-        raise UserError(str(error), exit_code=2) from error
     if not isinstance(scaffold, MathScaffold):
         raise UserError(f"domain math: the scaffold is math, not {name} (scaffold.name=math)", exit_code=2)
     return MathEvaluator(

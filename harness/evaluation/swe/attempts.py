@@ -12,8 +12,8 @@ from harness.cli import UserError
 from harness.config.evaluation import EvaluationRecipe
 from harness.config.tables import LimitsTable
 from harness.demo import expert_path
+from harness.evaluation.parts import as_user_errors
 from srl_agent.formats import ActionFormat, Message, get_format
-from srl_agent.models.packaged import ModelError
 from srl_agent.policies import Completion, Policy, PolicyError, Sampling, make_policy
 from srl_agent.policies.scripted import ScriptedPolicy
 from srl_agent.scaffolds import Recorder, Rollout, Scaffold, ScaffoldTask, load_scaffold
@@ -99,17 +99,13 @@ def make_agent(recipe: EvaluationRecipe) -> Agent:
         raise UserError(
             "scaffold oracle-edit needs the reference patch's files: set scaffold.oracle=true", exit_code=2
         )
-    try:
+    with as_user_errors():
         action_format = get_format(recipe.actions.format, recipe.actions.tools)
         scaffold = load_scaffold(name, recipe.scaffold.settings, action_format=action_format)
         if recipe.policy.name == EXPERT:
             policy = _expert(action_format, scaffold)
         else:
             policy = make_policy(recipe.policy.name, recipe.policy.settings)
-    except (PolicyError, ModelError) as error:
-        raise UserError(f"policy: {error}") from error
-    except ValueError as error:  # no such part, or no such setting of it
-        raise UserError(str(error), exit_code=2) from error
     return Agent(
         policy=policy, scaffold=scaffold, limits=sandbox_limits(recipe.limits), oracle=recipe.scaffold.oracle
     )

@@ -80,14 +80,14 @@ class SWEJob:
         except EnvironmentFailure as error:
             raise UserError(str(error)) from error
         for row in read_rows(folder.verdicts):
-            self.evaluator.verdicts.add(verdict_from(row))
+            self.evaluator.remember(verdict_from(row))
         yield
 
     def text_of(self, trajectory: Trajectory) -> str:
         return trajectory.patch or ""
 
     def save_verdicts(self, result: AttemptResult[SWETask, Verdict], folder: EvaluationFolder) -> None:
-        new = [verdict for verdict in result.verdicts if verdict and self.evaluator.verdicts.add(verdict)]
+        new = [verdict for verdict in result.verdicts if verdict and self.evaluator.remember(verdict)]
         folder.append(folder.verdicts, map(verdict_row, new))
 
     def report(self, folder: EvaluationFolder) -> dict[str, JSON]:

@@ -16,7 +16,7 @@ from harness.data.selection import Choice
 from harness.data.split import evenly, split_groups
 from harness.evaluation.items import EvalItem
 from harness.evaluation.swe.attempts import Agent, sandbox_limits
-from harness.evaluation.swe.evaluator import SWEEvaluator
+from harness.evaluation.swe.evaluator import SWEEvaluator, bucket_of_verdict
 from harness.evaluation.swe.images import provide_images
 from harness.evaluation.tasks import load_swe_tasks
 from harness.training.outcomes.base import Outcome, Sides, pivots
@@ -67,12 +67,12 @@ class SWEOutcomes:
         evaluator = replace(self.evaluator, agent=replace(self.agent, policy=policy))
         item = EvalItem(task=self.tasks[task_id], source=PREDICTIONS)
         (made,) = evaluator.attempt(item)
-        result = evaluator.verify(replace(item, candidates=(made,)))
-        (record,), (verdict,) = result.records, result.verdicts
-        if verdict is not None:
-            evaluator.verdicts.add(verdict)
-        solved = {"resolved": True, "infra_failure": None, "policy_failure": None}.get(record.bucket, False)
-        return Outcome(solved=solved, reason=record.bucket, answer=made.text, detail=record.detail)
+        if made.failure:
+            return Outcome(solved=None, reason=made.failure, detail=made.error)
+        verdict = evaluator.verify(item, made.text)
+        evaluator.remember(verdict)
+        bucket = bucket_of_verdict(verdict)
+        return Outcome(solved=verdict.resolved, reason=bucket, answer=made.text, detail=verdict.detail)
 
     def _read_prompt(self, task_id: str) -> list[Message]:
         read: list[list[Message]] = []
