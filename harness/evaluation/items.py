@@ -39,7 +39,7 @@ class EvalItem(Generic[TaskT]):
     """A task, and whose answers to it are verified."""
 
     task: TaskT
-    source: str  # gold, noop, predictions; math: greedy, sampled
+    source: str  # as in Key
     sample: int = 0  # number of the first
     samples: int = 1  # asked for at once
     candidates: tuple[Candidate, ...] = ()  # one for each sample; empty: not yet attempted
@@ -48,7 +48,7 @@ class EvalItem(Generic[TaskT]):
     def keys(self) -> tuple[Key, ...]:
         """One for each sample."""
         samples = range(self.sample, self.sample + self.samples)
-        return tuple((self.task.instance_id, self.source, sample) for sample in samples)
+        return tuple(Key(self.task.instance_id, self.source, sample) for sample in samples)
 
 
 @dataclass(frozen=True, kw_only=True)

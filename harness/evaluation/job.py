@@ -96,17 +96,22 @@ def run_job(job: Job[TaskT, VerdictT], folder: EvaluationFolder, teller: Teller)
 
 def save_attempt(item: EvalItem[TaskT], model_name: str, folder: EvaluationFolder) -> None:
     """Write what a policy made. Its rollouts are last: an item with all of them is not attempted again."""
-    predictions, rollouts = [], []
-    for key, made in zip(item.keys, item.candidates, strict=True):
-        name, source, sample = key
-        if source == PREDICTIONS:
-            predictions.append(
-                Prediction(
-                    instance_id=name, model_name_or_path=model_name, model_patch=made.text, sample=sample
-                )
-            )
-        if made.rollout is not None:
-            rollouts.append(RolloutRecord.of(key, made.rollout, model_name=model_name, seconds=made.seconds))
+    attempts = list(zip(item.keys, item.candidates, strict=True))
+    predictions = [
+        Prediction(
+            instance_id=key.instance_id,
+            model_name_or_path=model_name,
+            model_patch=made.text,
+            sample=key.sample,
+        )
+        for key, made in attempts
+        if key.source == PREDICTIONS
+    ]
+    rollouts = [
+        RolloutRecord.of(key, made.rollout, model_name=model_name, seconds=made.seconds)
+        for key, made in attempts
+        if made.rollout is not None
+    ]
     folder.append(folder.predictions, map(vars, predictions))
     folder.append(folder.rollouts, [rollout.as_row() for rollout in rollouts])
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Literal, NamedTuple, Self, TypeVar
 
 from harness.jsonl import read_rows
 from srl_agent.scaffolds import Rollout, Status
@@ -14,12 +14,19 @@ from trajectories.types import JSON
 Failure = Literal["infra_failure", "policy_failure"]
 # The one bucket that a sample ends in.
 Bucket = Literal["resolved", "unresolved", "empty_patch", "no_answer", "error"] | Failure
-Key = tuple[str, str, int]  # instance id, source, sample
 # Status of a rollout that a failure ended -> the bucket of its attempt.
 FAILURES: Mapping[Status, Failure] = {
     "environment_failure": "infra_failure",
     "policy_failure": "policy_failure",
 }
+
+
+class Key(NamedTuple):
+    """What a line is about: a sample of an instance."""
+
+    instance_id: str
+    source: str  # gold, noop, predictions; math: greedy, sampled
+    sample: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +39,7 @@ class _Line:
 
     @property
     def key(self) -> Key:
-        return self.instance_id, self.source, self.sample
+        return Key(self.instance_id, self.source, self.sample)
 
     def as_row(self) -> dict[str, JSON]:
         return dict(vars(self))
@@ -66,12 +73,9 @@ class RolloutRecord(_Line):
 
     @classmethod
     def of(cls, key: Key, rollout: Rollout, *, model_name: str, seconds: float) -> Self:
-        name, source, sample = key
         nothing = rollout.status in FAILURES and not rollout.trajectory.steps
         return cls(
-            instance_id=name,
-            source=source,
-            sample=sample,
+            **key._asdict(),
             model_name_or_path=model_name,
             status=rollout.status,
             error=rollout.error or "",

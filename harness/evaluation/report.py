@@ -15,7 +15,7 @@ Records = Mapping[Key, AttemptRecord]  # the last ones
 
 def bucket_of(records: Records, instance_id: str, source: str, sample: int = 0) -> str:
     """Return the bucket of a sample, ``incomplete`` if it was not done."""
-    record = records.get((instance_id, source, sample))
+    record = records.get(Key(instance_id, source, sample))
     return record.bucket if record else INCOMPLETE
 
 

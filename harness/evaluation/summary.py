@@ -64,17 +64,9 @@ def _print_calls(console: Console, report: Mapping[str, JSON]) -> None:
     console.print(
         "attempts: " + ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in ends.items())
     )
-    shares = [
-        f"{words} {_share(calls[key])}"
-        for key, words in (
-            ("executed_without_error", "executed without an error"),
-            ("malformed", "malformed"),
-        )
-        if calls[key]
-    ]
-    console.print(
-        f"calls: {calls['steps']}; {', '.join(shares)}" if shares else "calls: none", soft_wrap=True
-    )
+    named = {"executed without an error": calls["executed_without_error"], "malformed": calls["malformed"]}
+    shares = ", ".join(f"{name} {_share(rate)}" for name, rate in named.items() if rate)
+    console.print(f"calls: {calls['steps']}; {shares}" if shares else "calls: none", soft_wrap=True)
     if first := calls["first_call"]:
         reward, exact = first["structured"], _share(first["exact"])
         console.print(

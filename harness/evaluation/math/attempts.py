@@ -63,11 +63,8 @@ class MathEvaluator:
     def record(
         self, item: EvalItem[MathTask], key: Key, candidate: Candidate, verdict: MathVerdict | None
     ) -> AnswerRecord:
-        name, source, sample = key
         return AnswerRecord(
-            instance_id=name,
-            source=source,
-            sample=sample,
+            **key._asdict(),
             bucket=BUCKETS[verdict.reason] if verdict else candidate.failure or "infra_failure",
             detail=verdict.detail if verdict else candidate.error,
             answer=verdict.answer if verdict else "",

@@ -63,11 +63,8 @@ class SWEEvaluator:
     def record(
         self, item: EvalItem[SWETask], key: Key, candidate: Candidate, verdict: Verdict | None
     ) -> PatchRecord:
-        name, source, sample = key
         return PatchRecord(
-            instance_id=name,
-            source=source,
-            sample=sample,
+            **key._asdict(),
             bucket=bucket_of_verdict(verdict) if verdict else candidate.failure or "infra_failure",
             detail=verdict.detail if verdict else candidate.error,
             patch_digest=verdict.patch_digest if verdict else None,

@@ -76,7 +76,7 @@ def _swebench_keys(ids: Sequence[str], report: Mapping[str, JSON], records: Reco
         "completed_instances": len(completed),
         "submitted_ids": submitted,
         "submitted_instances": len(submitted),
-        "failure_reasons": {name: records[name, PREDICTIONS, 0].detail for name in broken},
+        "failure_reasons": {name: records[Key(name, PREDICTIONS, 0)].detail for name in broken},
     }
 
 
