@@ -113,7 +113,7 @@ def print_comparison(comparison: Mapping[str, JSON], path: Path) -> None:
         console.print(
             f"{pair['second']} against {pair['first']}: {pair['verdict']} "
             f"({pair['only_second']} tasks solved by the former only, {pair['only_first']} by the latter only, of "
-            f"{pair['n']} that both judged; exact McNemar test, {p_words(pair['p_value'])})",
+            f"{pair['n']} that both verified; exact McNemar test, {p_words(pair['p_value'])})",
             markup=False,
             soft_wrap=True,
         )

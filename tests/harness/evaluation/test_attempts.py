@@ -65,7 +65,7 @@ def test_every_scaffold_solves_a_task_with_a_scripted_policy(
     assert report["cost"]["completion_tokens"] > 0
 
 
-def test_cheating_is_told_and_gains_nothing(tmp_path: Path) -> None:
+def test_cheating_is_reported_and_gains_nothing(tmp_path: Path) -> None:
     done = command(
         tmp_path,
         "tasks.ids=[demo__calc-1]",
@@ -112,7 +112,7 @@ def test_several_samples_give_pass_at_k(tmp_path: Path) -> None:
     ]
     assert (
         len(read_rows(EvaluationFolder(tmp_path / "outputs/run").verdicts)) == 1
-    )  # the same patch, judged once
+    )  # the same patch, verified once
 
 
 def report_command(folder: Path, *runs: str) -> subprocess.CompletedProcess[str]:
@@ -151,7 +151,7 @@ def test_evaluations_are_compared_task_by_task(tmp_path: Path) -> None:
     "name", [name for name in shipped_recipes("evaluate") if load_evaluation(name).domain == "swe"]
 )
 def test_every_shipped_recipe_names_what_there_is(tmp_path: Path, name: str) -> None:
-    # The published sets are not at hand, nor is a training run: test_trained_policy.py makes one.
+    # The published sets are not on this machine, nor is a training run: test_trained_policy.py makes one.
     words = ["tasks.source=demo"]
     if "trained_policy" in shipped_recipes("evaluate")[name].read_text(encoding="utf-8"):
         policy = "{name: tests.plugin_policy:reference_fix, settings: {scaffold: oracle-edit}}"

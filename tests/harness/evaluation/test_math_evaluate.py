@@ -66,7 +66,7 @@ def ten(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run over ten problems: one greedy answer and four samples each."""
     folder = tmp_path_factory.mktemp("ten")
     done = evaluate(folder, TEN, "workers=2", "policy.settings.thought='I add 1 and 2.'")
-    (folder / "told").write_text(done.stdout)
+    (folder / "printed").write_text(done.stdout)
     return folder
 
 
@@ -104,13 +104,13 @@ def test_the_figures_of_the_samples_are_exact(ten: Path) -> None:
 
 
 def test_the_terminal_says_the_same(ten: Path) -> None:
-    told = (ten / "told").read_text()
-    assert "known answers: greedy 70.0% (95 % interval 39.7% to 89.2%, 7 of 10 problems)" in told
-    assert "avg@4 60.0% (95 % interval over problems and samples" in told
-    assert "pass@1 60.0%, pass@2 66.7%, pass@4 70.0%" in told
-    assert "no answer: 1 of 10" in told
-    assert "policy failure: 1 of 10" in told
-    assert "policy failure, sampled: 4 of 40 answers" in told
+    printed = (ten / "printed").read_text()
+    assert "known answers: greedy 70.0% (95 % interval 39.7% to 89.2%, 7 of 10 problems)" in printed
+    assert "avg@4 60.0% (95 % interval over problems and samples" in printed
+    assert "pass@1 60.0%, pass@2 66.7%, pass@4 70.0%" in printed
+    assert "no answer: 1 of 10" in printed
+    assert "policy failure: 1 of 10" in printed
+    assert "policy failure, sampled: 4 of 40 answers" in printed
 
 
 def test_every_answer_has_its_rows(ten: Path) -> None:
@@ -183,7 +183,7 @@ def test_by_steps_as_in_training(tmp_path: Path) -> None:
     assert all(len(row["trajectory"]["steps"]) == 3 for row in rows)
 
 
-def test_an_answer_that_nobody_can_judge_counts_apart_and_as_not_right(tmp_path: Path) -> None:
+def test_an_answer_that_cannot_be_verified_counts_apart_and_as_not_right(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in problems_path().read_text().splitlines()[:2]]
     rows[1]["answer"] = "\\frac{"
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -203,7 +203,7 @@ def asked(folder: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
-def test_a_killed_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
+def test_a_killed_run_is_resumed_with_what_is_missing(tmp_path: Path) -> None:
     log = f"policy.settings.log={tmp_path / 'asked'}"
     slow = "policy.settings.seconds=0.15"
     process = subprocess.Popen(
@@ -433,9 +433,9 @@ def test_what_is_wrong_is_one_line_before_anything_is_made(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert here("math_demo", *KNOWN, *overrides) in (1, 2)
-    told = capsys.readouterr().err
-    assert message in told
-    assert len(told.strip().splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert len(printed.strip().splitlines()) == 1
     assert not (tmp_path / "outputs").exists()
 
 
@@ -490,7 +490,7 @@ def test_what_was_trained_on_is_named_where_it_is_allowed(tmp_path: Path) -> Non
 def test_the_report_of_one_run_again(ten: Path) -> None:
     done = report_command(ten, "outputs/run")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == (ten / "told").read_text()
+    assert done.stdout == (ten / "printed").read_text()
 
 
 def test_two_runs_problem_by_problem(ten: Path) -> None:
