@@ -48,14 +48,20 @@ def pass_at_k(resolved: Mapping[str, Sequence[bool]], samples: int) -> dict[str,
     return {str(k): mean_pass_at_k(counts, k) for k in sorted(powers)}
 
 
-def rollout_report(rollouts: Sequence[RolloutRecord]) -> dict[str, JSON]:
-    """Return how attempts ended and their cost: tokens, and seconds without the verifier's. Empty without any."""
+def rollout_report(rollouts: Sequence[RolloutRecord], *, per_resolved: int | None = None) -> dict[str, JSON]:
+    """Return how attempts ended and their cost: tokens, and seconds without the verifier's. Empty without any.
+
+    ``per_resolved``: the number of resolved instances, where the cost of one is a figure.
+    """
     if not rollouts:
         return {}
     keys = ("prompt_tokens", "completion_tokens", "seconds")
-    cost = {key: sum(getattr(rollout, key) for rollout in rollouts) for key in keys}
-    per_attempt = {key: value / len(rollouts) for key, value in cost.items()}
-    return {
-        "rollout_status": dict(Counter(rollout.status for rollout in rollouts)),
-        "cost": {**cost, "per_attempt": per_attempt},
-    }
+    total = {key: sum(getattr(rollout, key) for rollout in rollouts) for key in keys}
+    cost: dict[str, JSON] = {**total, "per_attempt": _shared(total, len(rollouts))}
+    if per_resolved is not None:
+        cost["per_resolved"] = _shared(total, per_resolved)
+    return {"rollout_status": dict(Counter(rollout.status for rollout in rollouts)), "cost": cost}
+
+
+def _shared(total: Mapping[str, float], count: int) -> dict[str, float] | None:
+    return {key: value / count for key, value in total.items()} if count else None

@@ -1,7 +1,7 @@
 """The report's figures of SWE tasks alone."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from environments.swe.grading import Verdict
@@ -39,7 +39,7 @@ Records = Mapping[Key, PatchRecord]
 def build_report(
     tasks: Sequence[SWETask],
     records: Records,
-    rollouts: Collection[RolloutRecord],
+    rollouts: Iterable[RolloutRecord],
     verdicts: Iterable[Verdict],
     *,
     samples: int,
@@ -61,7 +61,7 @@ def build_report(
             "by_repo": _by_repo(tasks, frozenset(report["resolved_ids"])),
             "samples": samples,
             "pass_at_k": pass_at_k(resolved, samples),
-            **_rollouts(list(rollouts), report["resolved_instances"], first_calls),
+            **_rollouts(sorted(rollouts, key=lambda one: one.key), report["resolved_instances"], first_calls),
             **_verdicts(verdicts, [record for record in records.values() if record.source == PREDICTIONS]),
         }
     return report | {"certificate": {source: _sanity_check(ids, records, source) for source in (GOLD, NOOP)}}
@@ -107,21 +107,14 @@ def _rollouts(
     """Return how a policy's attempts ended, their calls, their cost, and which looked for the solution elsewhere."""
     if not rollouts:
         return {}
-    found: dict[str, list[dict[str, JSON]]] = {}
-    for rollout in sorted(rollouts, key=lambda rollout: rollout.key):
-        if rollout.trajectory is not None:
-            for suspicion in suspicions(from_json(rollout.trajectory)):
-                found.setdefault(rollout.instance_id, []).append(
-                    {"sample": rollout.sample, **asdict(suspicion)}
-                )
+    found: dict[str, list[dict[str, JSON]]] = defaultdict(list)
+    for rollout in rollouts:
+        steps = from_json(rollout.trajectory) if rollout.trajectory else None
+        for suspicion in suspicions(steps) if steps else ():
+            found[rollout.instance_id].append({"sample": rollout.sample, **asdict(suspicion)})
     finished = [made for rollout in rollouts if (made := rollout.finished) is not None]
-    figures = rollout_report(rollouts)
-    cost = {key: value for key, value in figures["cost"].items() if key != "per_attempt"}
-    figures["cost"]["per_resolved"] = (
-        {key: value / resolved for key, value in cost.items()} if resolved else None
-    )
     return {
-        **figures,
+        **rollout_report(rollouts, per_resolved=resolved),
         "calls": call_figures(finished, first_calls),
         "suspected_exploit_ids": sorted(found),
         "suspected_exploits": found,
