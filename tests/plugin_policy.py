@@ -2,11 +2,13 @@
 
 import functools
 import json
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from environments.sandbox.engine import LABEL, connect
 from harness.demo import load_tasks
 from harness.demo.math import problems_path, solved_path
 from harness.demo.sources import load_sources
@@ -41,6 +43,12 @@ def reference_fix(*, scaffold: str) -> ScriptedPolicy:
     return ScriptedPolicy.in_turn(answers, name="reference fix")
 
 
+def look() -> ScriptedPolicy:
+    """Lists the repository, and never ends."""
+    call = "<function=bash>\n<parameter=command>ls</parameter>\n</function>"
+    return ScriptedPolicy(lambda prompt: f"<think>\nWhat is there?\n</think>\n\n{call}", name="look")
+
+
 def cheat() -> ScriptedPolicy:
     """Looks for the future of the repository, then gives up."""
     look = "<function=bash>\n<parameter=command>git log --all --oneline</parameter>\n</function>"
@@ -52,6 +60,35 @@ def cheat() -> ScriptedPolicy:
 def silent() -> ScriptedPolicy:
     """Has no answer to anything."""
     return ScriptedPolicy.in_turn({}, name="silent")
+
+
+@dataclass(kw_only=True)
+class Watched:
+    """One of the other policies, with a line in a file for each call; some call may fail."""
+
+    policy: str  # a function of this module
+    log: str
+    settings: dict[str, str] = field(default_factory=dict)  # of the function
+    fail_on: int = 0  # the call that fails, and all after it
+    break_every: int = 0  # calls, before the last of which the containers of this process are removed
+
+    def __post_init__(self) -> None:
+        self.asked: ScriptedPolicy = globals()[self.policy](**self.settings)
+        self.name = "watched"
+        self.calls = 0
+
+    def generate(self, prompt: Sequence[Message], *, n: int = 1, sampling: Sampling) -> list[Completion]:
+        self.calls += 1
+        with Path(self.log).open("a") as log:
+            log.write(f"{self.calls}\n")
+        if self.fail_on and self.calls >= self.fail_on:
+            raise PolicyError(f"watched: call {self.calls} fails")
+        if self.break_every and self.calls % self.break_every == 0:
+            engine = connect().api
+            for container in engine.containers(filters={"label": LABEL}):
+                if container["Labels"][LABEL].startswith(f"{os.getpid()}:"):
+                    engine.remove_container(container["Id"], force=True)
+        return self.asked.generate(prompt, n=n, sampling=sampling)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,47 +1,42 @@
-"""Evaluations side by side: which solved more of the same tasks, and whether that is more than chance."""
+"""Evaluations side by side: which resolved more of the same tasks, and whether the difference may be chance."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 from harness.cli import UserError
 from harness.evaluation.folder import EvaluationFolder
-from harness.evaluation.summary import print_comparison, print_math_report, print_report
+from harness.evaluation.summary import print_comparison, print_report
 from harness.statistics.binomial import compare
 from trajectories.store import atomic_write
+from trajectories.types import JSON
 
-_JUDGED = (
-    "resolved",
-    "unresolved",
-    "empty_patch",
-    "error",
-    "no_answer",
-)  # buckets that say something of a patch
+# Buckets that say something of an answer.
+_VERIFIED = ("resolved", "unresolved", "empty_patch", "error", "no_answer")
 
 
 def is_evaluation(run: Path) -> bool:
-    """Whether a run's folder was made by ``harness.evaluate``."""
+    """Return whether ``harness.evaluate`` made a run's folder."""
     return EvaluationFolder(run).attempts.exists()
 
 
-def read_report(run: Path) -> dict[str, Any]:
-    """The report of an evaluation. Raises UserError if it has none yet."""
+def read_report(run: Path) -> dict[str, JSON]:
+    """Read the report of an evaluation. Raises UserError if it has none yet."""
     path = EvaluationFolder(run).report
     if not path.exists():
         raise UserError(
             f"{run}: the evaluation has no report yet: finish it with `python -m harness.evaluate --resume {run}`"
         )
-    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    report: dict[str, JSON] = json.loads(path.read_text(encoding="utf-8"))
     return report
 
 
-def compare_evaluations(runs: Sequence[Path]) -> dict[str, Any]:
-    """Resolved rates of several evaluations, and for each pair the exact McNemar test on tasks that both judged.
+def compare_evaluations(runs: Sequence[Path]) -> dict[str, JSON]:
+    """Return the resolved rates of evaluations, and for each pair the exact McNemar test on tasks both verified.
 
-    Only the first answer to a task counts. Raises UserError if a run judged no predictions, or two have no task
+    Only the first answer to a task counts. Raises UserError if a run verified no predictions, or two have no task
     in common.
     """
     reports = {str(run): read_report(run) for run in runs}
@@ -49,11 +44,11 @@ def compare_evaluations(runs: Sequence[Path]) -> dict[str, Any]:
         raise UserError("the same run is named twice", exit_code=2)
     for name, report in reports.items():
         if "resolved_ids" not in report:
-            raise UserError(f"{name}: judged no predictions, only its certificate: nothing to compare")
+            raise UserError(f"{name}: verified no predictions, only the sanity check: nothing to compare")
     differences = []
     for first, second in combinations(reports, 2):
         try:
-            found = compare(_solved(reports[first]), _solved(reports[second]))
+            found = compare(_resolved(reports[first]), _resolved(reports[second]))
         except ValueError as error:
             raise UserError(f"{first} and {second}: {error}") from error
         differences.append({"first": first, "second": second, **asdict(found)})
@@ -64,9 +59,9 @@ def compare_evaluations(runs: Sequence[Path]) -> dict[str, Any]:
     return {"schema_version": 1, "runs": rates, "differences": differences}
 
 
-def _solved(report: dict[str, Any]) -> dict[str, bool]:
-    """Solved or not, of each task that was judged."""
-    return {name: bucket == "resolved" for bucket in _JUDGED for name in report.get(f"{bucket}_ids", ())}
+def _resolved(report: dict[str, JSON]) -> dict[str, bool]:
+    """Return for each task with a verdict whether it is resolved."""
+    return {name: bucket == "resolved" for bucket in _VERIFIED for name in report.get(f"{bucket}_ids", ())}
 
 
 def report_evaluations(runs: Sequence[Path], out: Path | None = None) -> None:
@@ -79,9 +74,7 @@ def report_evaluations(runs: Sequence[Path], out: Path | None = None) -> None:
                 "--out: an evaluation's report stays in its folder; --out is for runs and comparisons",
                 exit_code=2,
             )
-        report = read_report(runs[0])
-        show = print_math_report if report.get("domain") == "math" else print_report
-        show(report, EvaluationFolder(runs[0]).report)
+        print_report(read_report(runs[0]), EvaluationFolder(runs[0]).report)
         return
     comparison = compare_evaluations(runs)
     path = (out or runs[0].resolve().parent / "comparison") / "report.json"

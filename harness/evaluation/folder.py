@@ -1,4 +1,4 @@
-"""What an evaluation leaves on disk, line by line, and what a rerun finds there."""
+"""The files of an evaluation, from which a rerun resumes."""
 
 from pathlib import Path
 
@@ -18,12 +18,12 @@ class EvaluationFolder(RunFolder):
 
     @property
     def rollouts(self) -> Path:
-        """What the policy did, attempt by attempt."""
+        """Attempts of the policy, written before they are verified."""
         return self.path / "rollouts.jsonl"
 
     @property
     def predictions(self) -> Path:
-        """Patches that the policy made."""
+        """Patches of the policy, in SWE-bench's shape."""
         return self.path / "predictions.jsonl"
 
     @property
@@ -32,7 +32,7 @@ class EvaluationFolder(RunFolder):
 
     @property
     def attempts(self) -> Path:
-        """One line an item: what became of it."""
+        """How each sample of each item ended."""
         return self.path / "attempts.jsonl"
 
     @property

@@ -1,21 +1,33 @@
-"""What a person reads at the end of an evaluation."""
+"""The end of an evaluation, and comparisons, for a person."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from harness.evaluation.swe.predictions import GOLD, NOOP
+from harness.config.evaluation import GOLD, NOOP
 from harness.statistics.binomial import p_words
+from trajectories.types import JSON
 
 _ROWS = ("resolved", "unresolved", "empty_patch", "error", "infra_failure", "policy_failure", "incomplete")
 
 
-def print_report(report: Mapping[str, Any], path: Path) -> None:
-    """The report as a table, and the certificate beside it."""
+def print_report(report: Mapping[str, JSON], path: Path) -> None:
+    """Print the report of an evaluation of either domain."""
     console = Console(highlight=False)
+    (_print_math if report.get("domain") == "math" else _print_swe)(console, report)
+    if (found := report.get("contamination")) and found["matches"]:
+        names = list(dict.fromkeys(match["instance"] for match in found["matches"]))
+        console.print(
+            f"trained on: {len(names)} of {report['total_instances']} tasks ({', '.join(names[:10])})",
+            soft_wrap=True,
+        )
+    console.print(f"report: {path}", soft_wrap=True)
+
+
+def _print_swe(console: Console, report: Mapping[str, JSON]) -> None:
+    """Print the buckets as a table, and the sanity check beside it."""
     if "model_name_or_path" in report:
         table = Table(title=report["model_name_or_path"], title_justify="left")
         table.add_column("")
@@ -41,31 +53,20 @@ def print_report(report: Mapping[str, Any], path: Path) -> None:
         if found := report["certificate"][source]:
             line = f"{what}: {found['resolved']} of {found['total']} resolved"
             odd = ", ".join(f"{name} ({bucket})" for name, bucket in found["unexpected"].items())
-            told = f"{line}; not as it should be: {odd}" if odd else f"{line}, as it should be"
-            console.print(told, soft_wrap=True)
-    _print_contamination(console, report)
-    console.print(f"report: {path}", soft_wrap=True)
+            console.print(f"{line}; unexpected: {odd}" if odd else f"{line}, as expected", soft_wrap=True)
 
 
-def _print_calls(console: Console, report: Mapping[str, Any]) -> None:
-    """How the attempts ended, and what their calls were like."""
+def _print_calls(console: Console, report: Mapping[str, JSON]) -> None:
+    """Print how the attempts ended, and the shares of their calls."""
     if "calls" not in report:
         return
     calls, ends = report["calls"], report["rollout_status"]
     console.print(
         "attempts: " + ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in ends.items())
     )
-    shares = [
-        f"{words} {_share(calls[key])}"
-        for key, words in (
-            ("executed_without_error", "executed without an error"),
-            ("malformed", "malformed"),
-        )
-        if calls[key]
-    ]
-    console.print(
-        f"calls: {calls['steps']}; {', '.join(shares)}" if shares else "calls: none", soft_wrap=True
-    )
+    named = {"executed without an error": calls["executed_without_error"], "malformed": calls["malformed"]}
+    shares = ", ".join(f"{name} {_share(rate)}" for name, rate in named.items() if rate)
+    console.print(f"calls: {calls['steps']}; {shares}" if shares else "calls: none", soft_wrap=True)
     if first := calls["first_call"]:
         reward, exact = first["structured"], _share(first["exact"])
         console.print(
@@ -73,13 +74,12 @@ def _print_calls(console: Console, report: Mapping[str, Any]) -> None:
         )
 
 
-def _share(rate: Mapping[str, Any]) -> str:
+def _share(rate: Mapping[str, JSON]) -> str:
     return f"{rate['mean']:.1%} ({rate['low']:.1%} to {rate['high']:.1%})"
 
 
-def print_math_report(report: Mapping[str, Any], path: Path) -> None:
-    """Accuracy of the greedy answers, of the sampled ones, and what became of the rest."""
-    console = Console(highlight=False)
+def _print_math(console: Console, report: Mapping[str, JSON]) -> None:
+    """Print the accuracy of the greedy answers and of the sampled ones, and the other buckets."""
     rate, total = report["resolved_rate"], report["total_instances"]
     console.print(
         f"{report['model_name_or_path']}: {report['first_answer']} {rate['mean']:.1%} (95 % interval "
@@ -97,21 +97,10 @@ def print_math_report(report: Mapping[str, Any], path: Path) -> None:
             console.print(f"{key.replace('_', ' ')}: {count} of {total}")
         if count := report.get("sampled_buckets", {}).get(key):
             console.print(f"{key.replace('_', ' ')}, sampled: {count} of {total * report['samples']} answers")
-    _print_contamination(console, report)
-    console.print(f"report: {path}", soft_wrap=True)
 
 
-def _print_contamination(console: Console, report: Mapping[str, Any]) -> None:
-    if (found := report.get("contamination")) and found["matches"]:
-        names = list(dict.fromkeys(match["instance"] for match in found["matches"]))
-        console.print(
-            f"trained on: {len(names)} of {report['total_instances']} tasks ({', '.join(names[:10])})",
-            soft_wrap=True,
-        )
-
-
-def print_comparison(comparison: Mapping[str, Any], path: Path) -> None:
-    """Rates of several evaluations, and what each pair differs by."""
+def print_comparison(comparison: Mapping[str, JSON], path: Path) -> None:
+    """Print the rates of several evaluations, and the difference of each pair."""
     console = Console(highlight=False)
     for name, rate in comparison["runs"].items():
         console.print(
@@ -124,7 +113,7 @@ def print_comparison(comparison: Mapping[str, Any], path: Path) -> None:
         console.print(
             f"{pair['second']} against {pair['first']}: {pair['verdict']} "
             f"({pair['only_second']} tasks solved by the former only, {pair['only_first']} by the latter only, of "
-            f"{pair['n']} that both judged; exact McNemar test, {p_words(pair['p_value'])})",
+            f"{pair['n']} that both verified; exact McNemar test, {p_words(pair['p_value'])})",
             markup=False,
             soft_wrap=True,
         )

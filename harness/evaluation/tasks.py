@@ -1,4 +1,4 @@
-"""The tasks that a recipe names."""
+"""The tasks that a recipe names, and whether the policy was trained on them."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -16,30 +16,33 @@ from environments.swe.tasks import (
     select_tasks,
 )
 from harness.cli import UserError
+from harness.config.evaluation import TrainedTable
 from harness.config.tables import TasksTable
+from harness.data.contamination_gate import check_evaluation
 from harness.demo.instances import demo_instances
 from harness.demo.math import problems_path
+from trajectories.types import JSON
 
 
 def all_swe_tasks(table: TasksTable) -> tuple[SWETask, ...]:
-    """Every task of the source. Raises TaskError."""
+    """Load every task of the source. Raises TaskError."""
     if table.source == "demo":
         return demo_instances()
     return load_tasks(table.source, split=table.split, columns_from=table.columns_from)
 
 
 def filtered(tasks: tuple[SWETask, ...], table: TasksTable) -> tuple[SWETask, ...]:
-    """Those that pass the table's filters. Raises TaskError."""
+    """Return the tasks that pass the table's filters. Raises TaskError."""
     return select_tasks(tasks, ids=table.ids, repos=table.repos, regex=table.regex, span=table.slice)
 
 
 def load_swe_tasks(table: TasksTable) -> tuple[SWETask, ...]:
-    """Raises TaskError."""
+    """Load the tasks that pass the table's filters. Raises TaskError."""
     return filtered(all_swe_tasks(table), table)
 
 
 def math_tasks(table: TasksTable) -> tuple[MathTask, ...]:
-    """The problems that pass the table's filters. Raises UserError."""
+    """Load the problems that pass the table's filters. Raises UserError."""
     if table.repos or table.columns_from:
         raise UserError("tasks.repos and tasks.columns_from are for the domain swe", exit_code=2)
     source = str(problems_path()) if table.source == "demo" else table.source
@@ -51,9 +54,9 @@ def math_tasks(table: TasksTable) -> tuple[MathTask, ...]:
 
 
 def evaluation_set(source: str) -> Sequence[SWETask | Reference | MathTask]:
-    """All tasks of a set by its name alone: of SWE-bench's shape, or mathematical problems. Raises UserError.
+    """Load all tasks of a set by its name alone: SWE tasks, or mathematical problems. Raises UserError.
 
-    The rows of a file, or of a table on the hub, say which of the two they are.
+    The first row of a file, or of a table on the hub, says which of the two they are.
     """
     try:
         if source == "demo":
@@ -68,10 +71,24 @@ def evaluation_set(source: str) -> Sequence[SWETask | Reference | MathTask]:
 
 
 def _has_issues(source: str) -> bool:
-    """Whether the first row has an issue's text. Raises TaskError."""
+    """Return whether the first row has an issue's text. Raises TaskError."""
     if is_hub_name(source):
         rows = hub_rows(source, "test", error=TaskError)
     else:
         names = ("demo", "math-demo", *HUB_NAMES, *BENCHMARKS)
         rows = file_rows(Path(source).expanduser(), names=names, error=TaskError)
     return any("problem_statement" in row for row, _ in islice(rows, 1))
+
+
+def check_tasks(tasks: Sequence[SWETask] | Sequence[MathTask], table: TrainedTable) -> dict[str, JSON] | None:
+    """Return the report's table of what was trained on, None if that is not asked.
+
+    Raises UserError where the recipe does not allow what is found.
+    """
+    if not table.train:
+        return None
+    files = [Path(name).expanduser() for name in table.train]
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"contamination.train: no file {file}", exit_code=2)
+    return {**table.model_dump(mode="json"), **check_evaluation(tasks, files, table).as_table()}

@@ -1,17 +1,17 @@
-"""Evaluate what a training run made: a stage's weights, with the prompts and on the tasks that the run held out."""
+"""Evaluate a stage of a training run: its weights, with the run's prompts, on the tasks that the run held out."""
 
 from pathlib import Path
-from typing import Any
 
 from harness.cli import UserError
 from harness.config.evaluation import EvaluationRecipe, PolicyTable, TrainedPolicyTable
 from harness.config.stages import BASE, CONTROL, RL
 from harness.config.tables import Recipe
 from harness.run_folder import RunFolder
+from trajectories.types import JSON
 
 
 def with_trained_policy(recipe: EvaluationRecipe) -> EvaluationRecipe:
-    """The recipe with policy, actions, prompt settings and tasks of its ``trained_policy``, if it names one.
+    """Return the recipe with policy, actions, prompt settings and tasks of its ``trained_policy``, if it names one.
 
     Prompt settings and tasks that the recipe gives itself win. Raises UserError.
     """
@@ -33,7 +33,7 @@ def with_trained_policy(recipe: EvaluationRecipe) -> EvaluationRecipe:
         raise UserError(
             "policy and trained_policy: give one of them; trained_policy is for the domain swe", exit_code=2
         )
-    updates: dict[str, Any] = {"policy": policy, "actions": run.actions}
+    updates: dict[str, JSON] = {"policy": policy, "actions": run.actions}
     if (recipe.scaffold.name or "tool-loop") == "tool-loop":
         settings = {**_prompt_settings(run), **recipe.scaffold.settings}
         updates["scaffold"] = recipe.scaffold.model_copy(update={"settings": settings})
@@ -51,7 +51,7 @@ def _policy(table: TrainedPolicyTable, folder: RunFolder, run: Recipe) -> Policy
                 f"trained_policy: {folder.path} has not finished its stage {stage} (no {folder.best(stage)})"
             )
         checkpoint = best["checkpoint"]
-        if checkpoint is None:  # it ended with its start
+        if checkpoint is None:  # it ended with its initial policy
             continue
         if run.model.lora is None:
             model = checkpoint
@@ -68,7 +68,7 @@ def _policy(table: TrainedPolicyTable, folder: RunFolder, run: Recipe) -> Policy
 
 
 def _lineage(stage: str, run: Recipe) -> list[str]:
-    """The stages whose weights lead to those of a stage, itself last. Raises UserError."""
+    """Return the stages whose weights lead to those of a stage, itself last. Raises UserError."""
     if stage == BASE:
         return []
     if stage not in run.stages:
@@ -81,8 +81,8 @@ def _lineage(stage: str, run: Recipe) -> list[str]:
     return [*(name for name in before if name != CONTROL), stage]
 
 
-def _prompt_settings(run: Recipe) -> dict[str, Any]:
-    """Of the tool loop: what prompts showed in training, and completions as long as in validation."""
+def _prompt_settings(run: Recipe) -> dict[str, JSON]:
+    """Return settings of the tool loop: prompts as in training, completions as long as in validation."""
     steps = run.steps
     return {
         "context_window": None if steps.context_window == "full" else steps.context_window,

@@ -7,6 +7,7 @@ from srl_agent.generation.types import Sampling
 from srl_agent.plugins import PluginError, installed_plugins, load_named, load_path, make
 from srl_agent.scaffolds.base import (
     Environment,
+    Recorder,
     Rollout,
     Scaffold,
     ScaffoldTask,
@@ -54,6 +55,7 @@ __all__ = [
     "SCAFFOLDS",
     "Environment",
     "PluginError",
+    "Recorder",
     "Rollout",
     "Scaffold",
     "ScaffoldTask",

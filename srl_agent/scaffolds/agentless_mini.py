@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from srl_agent.formats import Message, prose, thinking, without_thinking
-from srl_agent.generation.types import Completion, Sampling
+from srl_agent.generation.types import Sampling
 from srl_agent.policies.base import ContextOverflowError, Policy
-from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, limit_of, make_rollout
+from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, Status, limit_of
 from srl_agent.scaffolds.majority import choose
 from srl_agent.scaffolds.repair import read_repair, repair_prompt, show_files, write_repair
 from srl_agent.scaffolds.tree import render_tree
@@ -67,40 +67,22 @@ class AgentlessMini:
         self.max_file_chars = max_file_chars
 
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
-        completions: list[Completion] = []
-        steps: list[Step] = []
+        record = Recorder.of(policy, scaffold="agentless-mini")
         status: Status = "submitted"
         error = None
         try:
-            chosen = self._localise(task, policy, environment, completions, steps)
+            chosen = self._localise(task, record, environment)
             if chosen:
-                self._repair(task, policy, environment, chosen, completions, steps)
+                self._repair(task, record, environment, chosen)
         except (ContextOverflowError, TimeoutError) as limit:
             status, error = limit_of(limit), str(limit)
-        return make_rollout(
-            task,
-            policy,
-            environment,
-            scaffold="agentless-mini",
-            steps=steps,
-            completions=completions,
-            status=status,
-            error=error,
-        )
+        return record.rollout(task, environment, status, error)
 
-    def _localise(
-        self,
-        task: ScaffoldTask,
-        policy: Policy,
-        environment: Environment,
-        completions: list[Completion],
-        steps: list[Step],
-    ) -> tuple[str, ...]:
+    def _localise(self, task: ScaffoldTask, record: Recorder, environment: Environment) -> tuple[str, ...]:
         tracked = list_files(environment)
-        (completion,) = policy.generate(self._localisation_prompt(task, tracked), sampling=self.sampling)
-        completions.append(completion)
+        (completion,) = record.generate(self._localisation_prompt(task, tracked), sampling=self.sampling)
         chosen = read_paths(completion.text, set(tracked))[: self.max_files]
-        steps.append(
+        record.steps.append(
             Step(
                 thought=thinking(completion.text) if chosen else prose(completion.text),
                 actions=(Action(name="choose_files", arguments={"paths": list(chosen)}),) if chosen else (),
@@ -131,21 +113,14 @@ class AgentlessMini:
         return self.tests_in_tree or not any(part.startswith("test") for part in path.split("/"))
 
     def _repair(
-        self,
-        task: ScaffoldTask,
-        policy: Policy,
-        environment: Environment,
-        chosen: Sequence[str],
-        completions: list[Completion],
-        steps: list[Step],
+        self, task: ScaffoldTask, record: Recorder, environment: Environment, chosen: Sequence[str]
     ) -> None:
         """Sample, vote, write the winner. Without a valid edit nothing is written."""
         prompt = repair_prompt(task, show_files(chosen, environment.read, self.max_file_chars))
-        sampled = policy.generate(prompt, sampling=self.sampling)
+        sampled = record.generate(prompt, sampling=self.sampling)
         if self.samples > 1:
             warm = replace(self.sampling, temperature=self.temperature)
-            sampled += policy.generate(prompt, n=self.samples - 1, sampling=warm)
-        completions += sampled
+            sampled += record.generate(prompt, n=self.samples - 1, sampling=warm)
         repairs = [read_repair(completion.text, environment) for completion in sampled]
         winner, votes = choose([repair.applied for repair in repairs])
         if winner is None:
@@ -155,7 +130,7 @@ class AgentlessMini:
             shown = repairs[winner]
             note = f"Answer {winner + 1} of {len(repairs)}: {votes} make this change."
         step = write_repair(shown, environment)
-        steps.append(replace(step, observation=f"{step.observation}\n[{note}]"))
+        record.steps.append(replace(step, observation=f"{step.observation}\n[{note}]"))
 
 
 def list_files(environment: Environment) -> list[str]:

@@ -1,10 +1,11 @@
 """Where a policy and an environment meet: a scaffold's control flow, and what it leaves behind."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self
 
-from srl_agent.generation.types import Completion
+from srl_agent.formats import Message
+from srl_agent.generation.types import Completion, Sampling
 from srl_agent.policies.base import ContextOverflowError, Policy
 from trajectories import Step, Trajectory
 
@@ -66,6 +67,60 @@ class Rollout:
     completions: tuple[Completion, ...]  # every one that was sampled, in order
     status: Status
     error: str | None = None  # what ended it, where the status does not say it all
+
+
+@dataclass(kw_only=True)
+class Recorder:
+    """A policy that keeps what it generated, and the steps that a scaffold makes of it.
+
+    A caller that passes one as the policy holds the partial attempt when a failure ends it.
+    """
+
+    policy: Policy
+    scaffold: str = ""
+    steps: list[Step] = field(default_factory=list)
+    completions: list[Completion] = field(default_factory=list)
+    metadata: dict[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, policy: Policy, *, scaffold: str, **metadata: object) -> Self:
+        """Return ``policy`` itself if its caller holds a record, otherwise a new record around it."""
+        record = policy if isinstance(policy, cls) else cls(policy=policy)
+        record.scaffold = scaffold
+        record.metadata |= metadata
+        return record
+
+    @property
+    def name(self) -> str:
+        return self.policy.name
+
+    def generate(self, prompt: Sequence[Message], *, n: int = 1, sampling: Sampling) -> list[Completion]:
+        made = self.policy.generate(prompt, n=n, sampling=sampling)
+        self.completions += made
+        return made
+
+    def rollout(
+        self,
+        task: ScaffoldTask,
+        environment: Environment | None,
+        status: Status,
+        error: str | None = None,
+        *,
+        patch: str | None = None,
+    ) -> Rollout:
+        """Return the rollout of all that was recorded; ``patch`` as in :func:`make_rollout`."""
+        return make_rollout(
+            task,
+            self.policy,
+            environment,
+            scaffold=self.scaffold,
+            steps=self.steps,
+            completions=self.completions,
+            status=status,
+            error=error,
+            metadata=self.metadata,
+            patch=patch,
+        )
 
 
 class Scaffold(Protocol):

@@ -7,8 +7,8 @@ from typing import Literal
 from srl_agent.formats import FormatError, Message, get_format, prose, thinking, without_thinking
 from srl_agent.formats.math_step import solution_prompt, solution_text
 from srl_agent.generation.types import Completion, Sampling
-from srl_agent.policies.base import ContextOverflowError, Policy
-from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, make_rollout
+from srl_agent.policies.base import ContextOverflowError, Policy, PolicyError
+from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, Status
 from srl_agent.steps import PromptSettings, render_next
 from trajectories import Action, Step
 
@@ -38,18 +38,35 @@ class MathScaffold:
 
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment | None = None) -> Rollout:
         """One attempt with the scaffold's own sampling; there is nothing to act on, so no environment."""
-        return self.attempts(task, policy, n=1, sampling=self.sampling)[0]
+        if self.mode == "steps":
+            return self._by_steps(task, Recorder.of(policy, scaffold="math"), self.sampling)
+        return self._answers(task, policy, 1, self.sampling)[0]
 
     def attempts(self, task: ScaffoldTask, policy: Policy, *, n: int, sampling: Sampling) -> list[Rollout]:
-        """``n`` attempts: of single answers all are asked for at once, so that a server shares their prompt."""
-        if self.mode == "steps":
-            shift = range(n)
-            seeds = [None if sampling.seed is None else sampling.seed + i for i in shift]
-            return [self._by_steps(task, policy, replace(sampling, seed=seed)) for seed in seeds]
+        """Return ``n`` attempts. Single answers are asked for at once, so that a server shares their prompt.
+
+        When the policy fails, its attempt ends as ``policy_failure`` with the steps so far, and so do the rest.
+        """
+        rollouts: list[Rollout] = []
+        record = _record(policy)
+        try:
+            if self.mode == "single":
+                return self._answers(task, policy, n, sampling)
+            for i in range(n):
+                record = _record(policy)
+                seed = None if sampling.seed is None else sampling.seed + i
+                rollouts.append(self._by_steps(task, record, replace(sampling, seed=seed)))
+        except PolicyError as error:
+            while len(rollouts) < n:
+                rollouts.append(_finish(task, record, "policy_failure", str(error)))
+                record = _record(policy)
+        return rollouts
+
+    def _answers(self, task: ScaffoldTask, policy: Policy, n: int, sampling: Sampling) -> list[Rollout]:
         try:
             completions = policy.generate(solution_prompt(task.problem_statement), n=n, sampling=sampling)
         except ContextOverflowError as error:
-            return [self._rollout(task, policy, [], [], "", "token_limit", str(error))] * n
+            return [_finish(task, _record(policy), "token_limit", str(error))] * n
         return [self._single(task, policy, completion) for completion in completions]
 
     def _single(self, task: ScaffoldTask, policy: Policy, completion: Completion) -> Rollout:
@@ -57,38 +74,30 @@ class MathScaffold:
         action = (Action(name=SOLUTION, arguments={"text": answer}),) if answer else ()
         thought = thinking(completion.text) if answer else prose(completion.text)
         status: Status = "token_limit" if completion.finish_reason == "length" else "submitted"
-        step = Step(thought=thought, actions=action, observation="")
-        return self._rollout(task, policy, [step], [completion], completion.text, status)
+        record = _record(policy)
+        record.completions.append(completion)
+        record.steps.append(Step(thought=thought, actions=action, observation=""))
+        record.metadata[SOLUTION] = completion.text
+        return _finish(task, record, status)
 
-    def _by_steps(self, task: ScaffoldTask, policy: Policy, sampling: Sampling) -> Rollout:
-        steps: list[Step] = []
-        completions: list[Completion] = []
-        status, error = self._work(task, policy, sampling, steps, completions)
-        text = solution_text([step for step in steps if step.actions])
-        return self._rollout(task, policy, steps, completions, text, status, error)
+    def _by_steps(self, task: ScaffoldTask, record: Recorder, sampling: Sampling) -> Rollout:
+        status, error = self._work(task, record, sampling)
+        return _finish(task, record, status, error)
 
-    def _work(
-        self,
-        task: ScaffoldTask,
-        policy: Policy,
-        sampling: Sampling,
-        steps: list[Step],
-        completions: list[Completion],
-    ) -> tuple[Status, str | None]:
+    def _work(self, task: ScaffoldTask, record: Recorder, sampling: Sampling) -> tuple[Status, str | None]:
         for _ in range(self.max_steps):
-            prompt = self._prompt(task, steps)
+            prompt = self._prompt(task, record.steps)
             try:
-                (completion,) = policy.generate(prompt, sampling=sampling)
+                (completion,) = record.generate(prompt, sampling=sampling)
             except ContextOverflowError as error:
                 return "token_limit", str(error)
-            completions.append(completion)
-            number, cut_off = len(steps) + 1, completion.finish_reason == "length"
+            number, cut_off = len(record.steps) + 1, completion.finish_reason == "length"
             cut = f"step {number} was cut off at {completion.completion_tokens} tokens"
             try:
                 step = self._read(completion.text)
             except FormatError as error:  # cut off in its thought, as often as not
                 return ("token_limit", cut) if cut_off else ("step_limit", f"step {number} is none: {error}")
-            steps.append(step)
+            record.steps.append(step)
             if any(_BOX in str(value) for value in step.actions[0].arguments.values()):
                 return "submitted", None
             if cut_off:
@@ -104,25 +113,13 @@ class MathScaffold:
         actions = self._format.syntax.parse(without_thinking(text))
         return Step(thought=thinking(text), actions=actions, observation="")
 
-    def _rollout(
-        self,
-        task: ScaffoldTask,
-        policy: Policy,
-        steps: Sequence[Step],
-        completions: Sequence[Completion],
-        text: str,
-        status: Status,
-        error: str | None = None,
-    ) -> Rollout:
-        return make_rollout(
-            task,
-            policy,
-            None,
-            scaffold="math",
-            steps=steps,
-            completions=completions,
-            status=status,
-            error=error,
-            metadata={SOLUTION: text},
-            patch="",
-        )
+
+def _record(policy: Policy) -> Recorder:
+    return Recorder(policy=policy, scaffold="math")
+
+
+def _finish(task: ScaffoldTask, record: Recorder, status: Status, error: str | None = None) -> Rollout:
+    """Return the rollout; without a text of its own, its steps are what is verified."""
+    if SOLUTION not in record.metadata:
+        record.metadata[SOLUTION] = solution_text([step for step in record.steps if step.actions])
+    return record.rollout(task, None, status, error, patch="")

@@ -20,10 +20,10 @@ from minisweagent.models.utils.actions_text import format_observation_messages, 
 
 from srl_agent.formats import without_thinking
 from srl_agent.formats.bash_block import SUBMISSION_MARK
-from srl_agent.generation.types import Completion, Sampling
+from srl_agent.generation.types import Sampling
 from srl_agent.plugins import PluginError
 from srl_agent.policies.base import ContextOverflowError, Policy
-from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, limit_of, make_rollout
+from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, Status, limit_of
 from trajectories.readers.events import fold
 from trajectories.readers.mini_swe_agent import events
 
@@ -65,7 +65,8 @@ class MiniSweAgent:
 
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
         """A submitted patch is the one the agent printed; whatever else it left in the repository is not in it."""
-        model = _Model(policy, self.sampling, self.model)
+        record = Recorder.of(policy, scaffold="mini-swe-agent")
+        model = _Model(record, self.sampling, self.model)
         agent = DefaultAgent(model, _Environment(environment, self.environment), **self.agent)
         error = None
         try:
@@ -74,21 +75,14 @@ class MiniSweAgent:
         except (ContextOverflowError, TimeoutError) as limit:
             info = {"exit_status": type(limit).__name__}
             status, error = limit_of(limit), str(limit)
+        finally:
+            record.steps += fold(events(agent.messages)).steps
         exit_status = info["exit_status"]
         if exit_status == "RepeatedFormatError":
             error = f"{agent.config.max_consecutive_format_errors} answers in a row had no action"
-        return make_rollout(
-            task,
-            policy,
-            environment,
-            scaffold="mini-swe-agent",
-            steps=fold(events(agent.messages)).steps,
-            completions=model.completions,
-            status=status,
-            error=error,
-            metadata={"exit_status": exit_status, "mini_version": agent.serialize()["info"]["mini_version"]},
-            patch=info.get("submission") or None,
-        )
+        mini_version = agent.serialize()["info"]["mini_version"]
+        record.metadata |= {"exit_status": exit_status, "mini_version": mini_version}
+        return record.rollout(task, environment, status, error, patch=info.get("submission") or None)
 
 
 class _Model:
@@ -96,7 +90,6 @@ class _Model:
 
     def __init__(self, policy: Policy, sampling: Sampling, config: Mapping[str, Any]) -> None:
         self.config = SimpleNamespace(model_name=policy.name)
-        self.completions: list[Completion] = []
         self._policy = policy
         self._sampling = sampling
         self._config = config
@@ -104,7 +97,6 @@ class _Model:
     def query(self, messages: Sequence[Mapping[str, Any]], **kwargs: Any) -> dict[str, Any]:
         prompt = [{"role": message["role"], "content": message["content"]} for message in messages]
         (completion,) = self._policy.generate(prompt, sampling=self._sampling)
-        self.completions.append(completion)
         # The thinking stays out, as where a server splits it off: commands in it are none.
         content = without_thinking(completion.text).strip()
         try:

@@ -1,10 +1,9 @@
 """Oracle-edit: the files that the reference patch touches are given, and one answer has to change them."""
 
-from srl_agent.generation.types import Completion, Sampling
+from srl_agent.generation.types import Sampling
 from srl_agent.policies.base import ContextOverflowError, Policy
-from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, limit_of, make_rollout
+from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, Status, limit_of
 from srl_agent.scaffolds.repair import read_repair, repair_prompt, show_files, write_repair
-from trajectories import Step
 
 
 class OracleEdit:
@@ -19,26 +18,14 @@ class OracleEdit:
         """Raises ValueError for a task without ``shown_files``."""
         if task.shown_files is None:
             raise ValueError(f"{task.instance_id}: oracle-edit needs the task's shown_files")
-        completions: list[Completion] = []
-        steps: list[Step] = []
-        metadata: dict[str, list[str]] = {}
+        record = Recorder.of(policy, scaffold="oracle-edit")
         status: Status = "submitted"
         error = None
         try:
             shown = show_files(task.shown_files, environment.read, self.max_file_chars)
-            metadata = {"shown_files": list(shown.paths), "left_out": list(shown.left_out)}
-            completions += policy.generate(repair_prompt(task, shown), sampling=self.sampling)
-            steps.append(write_repair(read_repair(completions[0].text, environment), environment))
+            record.metadata |= {"shown_files": list(shown.paths), "left_out": list(shown.left_out)}
+            (completion,) = record.generate(repair_prompt(task, shown), sampling=self.sampling)
+            record.steps.append(write_repair(read_repair(completion.text, environment), environment))
         except (ContextOverflowError, TimeoutError) as limit:
             status, error = limit_of(limit), str(limit)
-        return make_rollout(
-            task,
-            policy,
-            environment,
-            scaffold="oracle-edit",
-            steps=steps,
-            completions=completions,
-            status=status,
-            error=error,
-            metadata=metadata,
-        )
+        return record.rollout(task, environment, status, error)

@@ -11,7 +11,7 @@ from srl_agent.formats import ActionFormat, FormatError, prose
 from srl_agent.formats.bash_block import SUBMISSION_MARK
 from srl_agent.generation.types import Completion, Sampling
 from srl_agent.policies.base import ContextOverflowError, Policy
-from srl_agent.scaffolds.base import Environment, Rollout, ScaffoldTask, Status, make_rollout
+from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, Status
 from srl_agent.steps import PromptSettings, render_next, truncate_middle
 from trajectories import Action, Step
 
@@ -56,60 +56,45 @@ class ToolLoop:
         self.max_malformed = max_malformed
 
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
-        steps: list[Step] = []
-        completions: list[Completion] = []
-        status, error = self._work(task, policy, environment, steps, completions)
-        return make_rollout(
-            task,
-            policy,
-            environment,
-            scaffold="tool-loop",
-            steps=steps,
-            completions=completions,
-            status=status,
-            error=error,
-            metadata={"action_format": self.action_format.name},
-        )
+        record = Recorder.of(policy, scaffold="tool-loop", action_format=self.action_format.name)
+        status, error = self._work(task, record, environment)
+        return record.rollout(task, environment, status, error)
 
     def _work(
-        self,
-        task: ScaffoldTask,
-        policy: Policy,
-        environment: Environment,
-        steps: list[Step],
-        completions: list[Completion],
+        self, task: ScaffoldTask, record: Recorder, environment: Environment
     ) -> tuple[Status, str | None]:
         started = time.monotonic()
         malformed = 0
         for _ in range(self.max_steps):
             if self.max_seconds is not None and time.monotonic() - started >= self.max_seconds:
                 return "time_limit", None
-            tokens = self._tokens_left(completions)
+            tokens = self._tokens_left(record.completions)
             if tokens <= 0:
                 return "token_limit", None
             prompt = render_next(
-                task.problem_statement, steps, settings=self.prompt, action_format=self.action_format
+                task.problem_statement, record.steps, settings=self.prompt, action_format=self.action_format
             )
             try:
-                (completion,) = policy.generate(prompt, sampling=replace(self.sampling, max_tokens=tokens))
+                (completion,) = record.generate(prompt, sampling=replace(self.sampling, max_tokens=tokens))
             except ContextOverflowError as error:
                 return "token_limit", str(error)
-            completions.append(completion)
             try:
                 parsed = self.action_format.parse(completion.text)
             except FormatError as error:
                 malformed += 1
-                steps.append(self._refused(completion, error))
+                record.steps.append(self._refused(completion, error))
                 if malformed >= self.max_malformed:
                     return "step_limit", f"{malformed} answers in a row had no action; the last: {error}"
                 continue
             malformed = 0
             try:
                 observation, finished = execute(parsed.actions, environment)
-            except TimeoutError as error:
-                steps.append(replace(parsed, observation=str(error)))
-                return "time_limit", str(error)
-            steps.append(replace(parsed, observation=observation))
+            except Exception as error:  # the environment's time is over, or it broke
+                record.steps.append(replace(parsed, observation=str(error)))
+                if isinstance(error, TimeoutError):
+                    return "time_limit", str(error)
+                raise
+            record.steps.append(replace(parsed, observation=observation))
             if finished:
                 return "submitted", None
         return "step_limit", None

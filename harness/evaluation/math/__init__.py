@@ -1,1 +1,1 @@
-"""Evaluation on mathematical problems: greedy and sampled answers."""
+"""Evaluation on mathematical problems: greedy and sampled answers, compared with the reference."""

@@ -1,1 +1,1 @@
-"""Evaluation on software-engineering tasks: patches, judged by tests in containers."""
+"""Evaluation on software-engineering tasks: patches, verified by tests in containers."""

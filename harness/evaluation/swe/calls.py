@@ -1,12 +1,12 @@
-"""What a policy's calls were like, whether or not its patches resolve anything. Pure: from stored rollouts."""
+"""Figures of a policy's calls, whether or not its patches resolve anything. Pure: from stored rollouts."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from harness.statistics.binomial import Rate, wilson
 from srl_agent.rewards import structured_similarity
 from trajectories import Action, Trajectory
 from trajectories.filters.failed import failed_actions
+from trajectories.types import JSON
 
 _COULD_NOT_RUN = (126, 127)  # exit codes of a shell
 Shares = dict[str, float | int] | None
@@ -14,8 +14,8 @@ Shares = dict[str, float | int] | None
 
 def call_figures(
     attempts: Sequence[Trajectory], first_calls: Mapping[str, Sequence[Action]] | None = None
-) -> dict[str, Any]:
-    """Shares of the calls of turn-by-turn attempts, with Wilson intervals over calls or attempts.
+) -> dict[str, JSON]:
+    """Return shares of the calls of turn-by-turn attempts, with Wilson intervals over calls or attempts.
 
     A step without an action is a malformed call. A call fails if a tool refused it or a shell could not run it
     (:mod:`trajectories.filters.failed`); a failing test is no failed call. ``first_calls`` are an expert's, by
@@ -34,14 +34,14 @@ def call_figures(
 
 
 def expert_first_calls(trajectories: Iterable[Trajectory]) -> dict[str, tuple[Action, ...]]:
-    """The first actions of each instance's trajectory."""
+    """Return the first actions of each instance's trajectory."""
     return {t.instance_id: step.actions for t in trajectories for step in t.steps[:1] if step.actions}
 
 
 def _first_calls(
     attempts: Sequence[Trajectory], expert: Mapping[str, Sequence[Action]]
-) -> dict[str, Any] | None:
-    """Of the attempts at instances that an expert solved; None where there are none."""
+) -> dict[str, JSON] | None:
+    """Compare the attempts at instances that an expert attempted; None if there are none."""
     known = [attempt for attempt in attempts if attempt.instance_id in expert]
     if not known:
         return None
@@ -55,6 +55,6 @@ def _first_calls(
     }
 
 
-def _share(count: int, of: int) -> Shares:
-    rate: Rate | None = wilson(count, of) if of else None
+def _share(count: int, total: int) -> Shares:
+    rate: Rate | None = wilson(count, total) if total else None
     return rate.as_json() if rate else None

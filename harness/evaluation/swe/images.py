@@ -13,8 +13,8 @@ from harness.demo.instances import build_demo_images
 def provide_images(source: str, tasks: Sequence[SWETask], console: Console) -> None:
     """Build or pull what is not on this machine; ``source`` is that of the tasks.
 
-    An image that cannot be pulled costs its own task and no other: it is told here, and its attempts end as
-    infrastructure failures. Raises EnvironmentFailure if none of the images is to be had.
+    An image that cannot be pulled costs only its own task: a warning names it, and its attempts end as infrastructure
+    failures. Raises EnvironmentFailure if none of the images can be pulled.
     """
     if source == "demo":
         base_image(console.info)
@@ -32,6 +32,6 @@ def provide_images(source: str, tasks: Sequence[SWETask], console: Console) -> N
             console.info(f"warning: {error}")
     if missing and len(failures) == len({task.image for task in tasks}):
         raise EnvironmentFailure(
-            f"none of the {len(failures)} images is to be had: {next(iter(failures.values()))}; "
+            f"could not pull any of the {len(failures)} images: {next(iter(failures.values()))}; "
             "build them on this machine as docs/evaluation.md says"
         )

@@ -1,43 +1,30 @@
 """Predictions in SWE-bench's shape: read anyone's file, check it against the tasks."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
 from harness.cli import UserError
-
-GOLD, NOOP, PREDICTIONS = "gold", "noop", "predictions"  # whose patch is judged
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """A patch for an instance, with SWE-bench's own keys."""
-
-    instance_id: str
-    model_name_or_path: str
-    model_patch: str
-    sample: int = 0  # of several at a task
+from harness.evaluation.records import Prediction
+from trajectories.types import JSON
 
 
-def read_predictions(path: Path, instance_ids: Iterable[str] | None = None) -> dict[str, Prediction]:
-    """Anyone's predictions: ``.jsonl``, or ``.json`` as a list or as an object by instance.
+def read_predictions(path: Path, instance_ids: Collection[str]) -> dict[str, Prediction]:
+    """Read anyone's predictions: ``.jsonl``, or ``.json`` as a list or as an object by instance.
 
-    Raises UserError for what is malformed, for ids that are there twice, and for ids that are none of
-    ``instance_ids``.
+    Raises UserError for malformed rows, for duplicate ids, and for ids that are none of ``instance_ids``.
     """
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "no such file"
         raise UserError(f"--predictions {path}: {what}", exit_code=2)
-    known = None if instance_ids is None else set(instance_ids)
+    known = frozenset(instance_ids)
     found: dict[str, Prediction] = {}
     for where, row in _prediction_rows(path):
         prediction = _prediction(row, where)
         name = prediction.instance_id
         if name in found:
-            raise UserError(f"{where}: {name} is there twice; keep one prediction an instance", exit_code=2)
-        if known is not None and name not in known:
+            raise UserError(f"{where}: duplicate prediction for {name}; keep one per instance", exit_code=2)
+        if name not in known:
             raise UserError(f"{where}: {name} is none of the {len(known)} tasks", exit_code=2)
         found[name] = prediction
     if not found:
@@ -45,14 +32,7 @@ def read_predictions(path: Path, instance_ids: Iterable[str] | None = None) -> d
     return found
 
 
-def read_recipe_predictions(
-    path: str | None, instance_ids: Iterable[str] | None = None
-) -> dict[str, Prediction]:
-    """Those that a recipe names; none if it names none. Raises UserError."""
-    return {} if path is None else read_predictions(Path(path), instance_ids)
-
-
-def _prediction_rows(path: Path) -> Iterable[tuple[str, Any]]:
+def _prediction_rows(path: Path) -> Iterable[tuple[str, JSON]]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".jsonl":
@@ -81,7 +61,7 @@ def _prediction_rows(path: Path) -> Iterable[tuple[str, Any]]:
         )
 
 
-def _prediction(row: Any, where: str) -> Prediction:
+def _prediction(row: JSON, where: str) -> Prediction:
     if not isinstance(row, dict):
         raise UserError(f"{where}: a prediction is an object, this is {type(row).__name__}", exit_code=2)
     name, patch = row.get("instance_id"), row.get("model_patch")

@@ -1,103 +1,97 @@
-"""The figures of an evaluation: SWE-bench's own keys, and ours beside them."""
+"""The report's figures of SWE tasks alone."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
+from environments.swe.grading import Verdict
 from environments.swe.tasks import SWETask
+from harness.config.evaluation import GOLD, NOOP, PREDICTIONS, Source
+from harness.evaluation.records import FAILURES, Bucket, Key, RolloutRecord
+from harness.evaluation.report import (
+    INCOMPLETE,
+    SCHEMA_VERSION,
+    bucket_of,
+    core_report,
+    pass_at_k,
+    resolved_samples,
+    rollout_report,
+)
 from harness.evaluation.swe.calls import call_figures
+from harness.evaluation.swe.evaluator import PatchRecord
 from harness.evaluation.swe.exploits import suspicions
-from harness.evaluation.swe.predictions import GOLD, NOOP, PREDICTIONS
-from harness.statistics.binomial import mean_pass_at_k, wilson
 from trajectories import Action
 from trajectories.store import from_json
+from trajectories.types import JSON
 
-SCHEMA_VERSION = 2  # of SWE-bench's report
+_BUCKETS: tuple[Bucket, ...] = (
+    "resolved",
+    "unresolved",
+    "empty_patch",
+    "error",
+    "infra_failure",
+    "policy_failure",
+)
 
-# Bucket of an item -> the key of the report that counts it; every instance is in exactly one.
-BUCKETS: Mapping[str, str] = {
-    "resolved": "resolved",
-    "unresolved": "unresolved",
-    "empty_patch": "empty_patch",
-    "error": "error",
-    "infra_failure": "infra_failure",
-    "policy_failure": "policy_failure",
-    "not_run": "incomplete",
-}
-
-Row = Mapping[str, Any]
-Last = Mapping[tuple[str, str, int], Row]  # the last line about an item
+Records = Mapping[Key, PatchRecord]
 
 
 def build_report(
     tasks: Sequence[SWETask],
-    attempts: Iterable[Row],
-    rollouts: Iterable[Row],
-    verdicts: Iterable[Row],
+    records: Records,
+    rollouts: Iterable[RolloutRecord],
+    verdicts: Iterable[Verdict],
     *,
     samples: int,
     model_name: str | None,
     first_calls: Mapping[str, Sequence[Action]] | None = None,
-) -> dict[str, Any]:
-    """The report over all tasks asked for, whether they were done or not.
+) -> dict[str, JSON]:
+    """Return the report over all tasks asked for, whether they were done or not.
 
-    ``attempts``, ``rollouts`` and ``verdicts`` are the lines of a run's files; of several lines about the same
-    item the last one counts. SWE-bench's keys are of the first sample. ``model_name`` is None where no
-    predictions were judged: then only the certificate is filled. ``first_calls``: an expert's, by instance.
+    SWE-bench's keys are of the first sample. ``model_name`` is None where no predictions were verified: then only
+    the sanity check is filled. ``first_calls``: an expert's, by instance.
     """
-    last = {(row["instance_id"], row["source"], row["sample"]): row for row in attempts}
     ids = [task.instance_id for task in tasks]
-    report: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "total_instances": len(ids)}
+    report: dict[str, JSON] = {"schema_version": SCHEMA_VERSION, "total_instances": len(ids)}
     if model_name is not None:
-        own = {name: [_bucket(last, name, PREDICTIONS, sample) for sample in range(samples)] for name in ids}
-        buckets = {name: of_samples[0] for name, of_samples in own.items()}
-        report |= _swebench_keys(ids, buckets, last)
+        report |= core_report(ids, records, source=PREDICTIONS, buckets=_BUCKETS, model_name=model_name)
+        report |= _swebench_keys(ids, report, records)
+        resolved = resolved_samples(ids, records, source=PREDICTIONS, samples=samples)
         report |= {
-            "model_name_or_path": model_name,
-            "resolved_rate": wilson(sum(b == "resolved" for b in buckets.values()), len(ids)).as_json(),
-            "by_repo": _by_repo(tasks, buckets),
+            "by_repo": _by_repo(tasks, frozenset(report["resolved_ids"])),
             "samples": samples,
-            "pass_at_k": _pass_at_k(list(own.values()), samples),
-            **_of_rollouts(list(rollouts), report["resolved_instances"], first_calls),
-            **_of_verdicts(
-                list(verdicts), [row for (_, source, _), row in last.items() if source == PREDICTIONS]
-            ),
+            "pass_at_k": pass_at_k(resolved, samples),
+            **_rollouts(sorted(rollouts, key=lambda one: one.key), report["resolved_instances"], first_calls),
+            **_verdicts(verdicts, [record for record in records.values() if record.source == PREDICTIONS]),
         }
-    return report | {"certificate": {source: _certificate(ids, last, source) for source in (GOLD, NOOP)}}
+    return report | {"certificate": {source: _sanity_check(ids, records, source) for source in (GOLD, NOOP)}}
 
 
-def _bucket(last: Last, name: str, source: str, sample: int = 0) -> str:
-    row = last.get((name, source, sample))
-    return str(row["bucket"]) if row else "not_run"
+def _swebench_keys(ids: Sequence[str], report: Mapping[str, JSON], records: Records) -> dict[str, JSON]:
+    completed = sorted([*report["resolved_ids"], *report["unresolved_ids"]])
+    submitted = sorted(set(ids) - set(report[f"{INCOMPLETE}_ids"]))
+    broken = [name for bucket in ("error", *FAILURES.values()) for name in report[f"{bucket}_ids"]]
+    return {
+        "completed_ids": completed,
+        "completed_instances": len(completed),
+        "submitted_ids": submitted,
+        "submitted_instances": len(submitted),
+        "failure_reasons": {name: records[Key(name, PREDICTIONS, 0)].detail for name in broken},
+    }
 
 
-def _swebench_keys(ids: Sequence[str], buckets: Mapping[str, str], last: Last) -> dict[str, Any]:
-    by_bucket: dict[str, list[str]] = {bucket: [] for bucket in BUCKETS}
-    for name in sorted(ids):
-        by_bucket[buckets[name]].append(name)
-    groups = {key: by_bucket[bucket] for bucket, key in BUCKETS.items()}
-    groups["completed"] = sorted(by_bucket["resolved"] + by_bucket["unresolved"])
-    groups["submitted"] = sorted(name for name in ids if buckets[name] != "not_run")
-    keys: dict[str, Any] = {f"{key}_instances": len(names) for key, names in groups.items()}
-    keys |= {f"{key}_ids": names for key, names in groups.items()}
-    broken = [*by_bucket["error"], *by_bucket["infra_failure"], *by_bucket["policy_failure"]]
-    keys["failure_reasons"] = {name: last[name, PREDICTIONS, 0]["detail"] for name in broken}
-    return keys
-
-
-def _by_repo(tasks: Sequence[SWETask], buckets: Mapping[str, str]) -> dict[str, dict[str, int]]:
+def _by_repo(tasks: Sequence[SWETask], resolved: frozenset[str]) -> dict[str, dict[str, int]]:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for task in tasks:
         counts[task.repo]["total"] += 1
-        counts[task.repo]["resolved"] += buckets[task.instance_id] == "resolved"
+        counts[task.repo]["resolved"] += task.instance_id in resolved
     return {repo: dict(count) for repo, count in sorted(counts.items())}
 
 
-def _certificate(ids: Sequence[str], last: Last, source: str) -> dict[str, Any] | None:
-    """What the reference patch, or the empty one, got on the same images; None if it was not judged."""
-    buckets = {name: _bucket(last, name, source) for name in ids}
-    if set(buckets.values()) == {"not_run"}:
+def _sanity_check(ids: Sequence[str], records: Records, source: Source) -> dict[str, JSON] | None:
+    """Return what the reference patch, or the empty one, got on the same images; None if it was not verified."""
+    buckets = {name: bucket_of(records, name, source) for name in ids}
+    if set(buckets.values()) == {INCOMPLETE}:
         return None
     wanted = "resolved" if source == GOLD else "unresolved"
     return {
@@ -107,48 +101,37 @@ def _certificate(ids: Sequence[str], last: Last, source: str) -> dict[str, Any] 
     }
 
 
-def _pass_at_k(buckets: Sequence[Sequence[str]], samples: int) -> dict[str, float]:
-    """For k = 1, 2, 4, … and all samples."""
-    correct = [(samples, sum(bucket == "resolved" for bucket in of_samples)) for of_samples in buckets]
-    powers = {2**i for i in range(samples.bit_length()) if 2**i <= samples} | {samples}
-    return {str(k): mean_pass_at_k(correct, k) for k in sorted(powers)}
-
-
-def _of_rollouts(
-    rows: Sequence[Row], resolved: int, first_calls: Mapping[str, Sequence[Action]] | None
-) -> dict[str, Any]:
-    """Of a policy's attempts: how they ended, their calls, their cost, which looked for the solution elsewhere."""
-    last = {(row["instance_id"], row["sample"]): row for row in rows}
-    if not last:
+def _rollouts(
+    rollouts: Sequence[RolloutRecord], resolved: int, first_calls: Mapping[str, Sequence[Action]] | None
+) -> dict[str, JSON]:
+    """Return how a policy's attempts ended, their calls, their cost, and which looked for the solution elsewhere."""
+    if not rollouts:
         return {}
-    found: dict[str, list[dict[str, Any]]] = {}
-    attempts = {key: from_json(row["trajectory"]) for key, row in sorted(last.items()) if row["trajectory"]}
-    for (name, sample), attempt in attempts.items():
-        for suspicion in suspicions(attempt):
-            found.setdefault(name, []).append({"sample": sample, **asdict(suspicion)})
-    cost = {
-        key: sum(row[key] for row in last.values())
-        for key in ("prompt_tokens", "completion_tokens", "seconds")
-    }
+    found: dict[str, list[dict[str, JSON]]] = defaultdict(list)
+    for rollout in rollouts:
+        steps = from_json(rollout.trajectory) if rollout.trajectory else None
+        for suspicion in suspicions(steps) if steps else ():
+            found[rollout.instance_id].append({"sample": rollout.sample, **asdict(suspicion)})
+    finished = [made for rollout in rollouts if (made := rollout.finished) is not None]
     return {
-        "rollout_status": dict(Counter(row["status"] for row in last.values())),
-        "calls": call_figures(list(attempts.values()), first_calls),
+        **rollout_report(rollouts, per_resolved=resolved),
+        "calls": call_figures(finished, first_calls),
         "suspected_exploit_ids": sorted(found),
         "suspected_exploits": found,
-        "cost": {
-            **cost,
-            "per_attempt": {key: value / len(last) for key, value in cost.items()},
-            "per_resolved": {key: value / resolved for key, value in cost.items()} if resolved else None,
-        },
     }
 
 
-def _of_verdicts(verdicts: Sequence[Row], own: Sequence[Row]) -> dict[str, Any]:
-    by_key = {(row["instance_id"], row["patch_digest"]): row for row in verdicts}
-    judged = [by_key[key] for row in own if (key := (row["instance_id"], row["patch_digest"])) in by_key]
+def _verdicts(verdicts: Iterable[Verdict], own: Sequence[PatchRecord]) -> dict[str, JSON]:
+    by_key = {(verdict.instance_id, verdict.patch_digest): verdict for verdict in verdicts}
+    keys = [(record.instance_id, record.patch_digest or "") for record in own]
+    given = [by_key[key] for key in keys if key in by_key]
     return {
-        "stripped_from_patches": {row["instance_id"]: row["stripped"] for row in judged if row["stripped"]},
-        "forged_results_ids": sorted(r["instance_id"] for r in judged if r["reason"] == "forged_results"),
-        "test_seconds": round(sum(row["test_seconds"] for row in judged), 1),
-        "verdict_seconds": round(sum(row["seconds"] for row in judged), 1),
+        "stripped_from_patches": {
+            verdict.instance_id: [asdict(part) for part in verdict.stripped]
+            for verdict in given
+            if verdict.stripped
+        },
+        "forged_results_ids": sorted(v.instance_id for v in given if v.reason == "forged_results"),
+        "test_seconds": round(sum(verdict.test_seconds for verdict in given), 1),
+        "verdict_seconds": round(sum(verdict.seconds for verdict in given), 1),
     }

@@ -9,18 +9,17 @@ from environments.sandbox.engine import connect
 from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
 from harness.cli import UserError
+from harness.config.evaluation import PREDICTIONS
 from harness.config.tables import DataTable, OutcomesTable
 from harness.console import Console
 from harness.data.split import split_groups
-from harness.evaluation.swe.attempts import Item, Worker
+from harness.evaluation.items import EvalItem
+from harness.evaluation.swe.attempts import Agent, sandbox_limits
+from harness.evaluation.swe.evaluator import SWEEvaluator
 from harness.evaluation.swe.images import provide_images
-from harness.evaluation.swe.predictions import PREDICTIONS
-from harness.evaluation.swe.runner import Verdicts
-from harness.evaluation.swe.worker import Attempt, sandbox_limits
 from harness.evaluation.tasks import load_swe_tasks
 from harness.training.outcomes.base import Grade, TaskSplit, thin
 from srl_agent.formats import Message
-from srl_agent.policies import PolicyError
 from srl_agent.policies.scripted import ScriptedPolicy
 from srl_agent.scaffolds.oracle_edit import OracleEdit
 from srl_agent.scaffolds.search_replace import parse_edits
@@ -33,10 +32,10 @@ class SWETasks:
     split: TaskSplit[SWETask]
     tasks: Mapping[str, SWETask]
     source: str  # of the tasks, as the recipe names it
-    attempt: Attempt  # its policy is replaced
-    worker: Worker  # its attempt is replaced
+    scaffold: OracleEdit
+    agent: Agent  # its policy is replaced by one that gives the answer
+    evaluator: SWEEvaluator
     workers: int
-    verdicts: Verdicts
     prompts: dict[str, list[Message]] = field(default_factory=dict)
 
     def start(self, console: Console) -> None:
@@ -48,13 +47,20 @@ class SWETasks:
             raise UserError(str(error)) from error
 
     def prompt(self, task_id: str) -> list[Message]:
-        """Read the files from a sandbox at first use. Raises UserError."""
+        """Read the task's files from a sandbox at first use. Raises UserError."""
         if task_id not in self.prompts:
-            try:
-                self.prompts[task_id] = self._read_prompt(task_id)
-            except EnvironmentFailure as error:
-                raise UserError(f"outcomes: the prompt of {task_id}: {error}") from error
+            self.prompts[task_id] = self._read_prompt(self.tasks[task_id])
         return self.prompts[task_id]
+
+    def _read_prompt(self, task: SWETask) -> list[Message]:
+        for left in reversed(range(self.evaluator.retries + 1)):
+            try:
+                with self.agent.sandbox(task, {}) as sandbox:
+                    return self.scaffold.prompt(self.agent.shown(task), sandbox).messages
+            except EnvironmentFailure as error:
+                if not left:
+                    raise UserError(f"outcomes: the prompt of {task.instance_id}: {error}") from error
+        raise AssertionError("the last try returns or raises")
 
     def reference(self, task_id: str) -> str:
         return self.tasks[task_id].patch
@@ -63,37 +69,23 @@ class SWETasks:
         with ThreadPoolExecutor(self.workers, thread_name_prefix="verifier") as pool:
             return list(pool.map(self._grade, task_ids, completions))
 
+    def _grade(self, task_id: str, completion: str) -> Grade:
+        agent = replace(self.agent, policy=ScriptedPolicy(lambda prompt: completion, name="sample"))
+        evaluator = replace(self.evaluator, agent=agent)
+        item = EvalItem(task=self.tasks[task_id], source=PREDICTIONS)
+        (candidate,) = evaluator.attempt(item)
+        verdict = None if candidate.failure else evaluator.verify(item, candidate.text)
+        if verdict is not None:
+            evaluator.remember(verdict)
+        record = evaluator.record(item, item.keys[0], candidate, verdict)
+        solved = {"resolved": True, "infra_failure": None, "policy_failure": None}.get(record.bucket, False)
+        return Grade(solved=solved, reason=record.bucket, answer=candidate.text, detail=record.detail)
+
     def format_error(self, completion: str) -> str | None:
         return None if parse_edits(completion).edits else "no edit"
 
     def close(self) -> None:
         """Do nothing: each sandbox is closed where it was opened."""
-
-    def _grade(self, task_id: str, completion: str) -> Grade:
-        policy = ScriptedPolicy(lambda prompt: completion, name="sample")
-        worker = replace(self.worker, attempt=replace(self.attempt, policy=policy))
-        done = worker(Item(task=self.tasks[task_id], source=PREDICTIONS))
-        if done.verdict is not None:
-            self.verdicts.add(done.verdict)
-        solved = {"resolved": True, "infra_failure": None, "policy_failure": None}.get(done.bucket, False)
-        return Grade(solved=solved, reason=done.bucket, answer=done.proposal.patch, detail=done.detail)
-
-    def _read_prompt(self, task_id: str) -> list[Message]:
-        read: list[list[Message]] = []
-
-        def look(prompt: Sequence[Message]) -> str:
-            read.append(list(prompt))
-            raise PolicyError("the prompt is all that was wanted")
-
-        attempt = replace(self.attempt, policy=ScriptedPolicy(look))
-        for _ in range(self.worker.retries + 1):
-            try:
-                attempt(self.tasks[task_id], 0)
-            except PolicyError:
-                return read[0]
-            except EnvironmentFailure as error:
-                failure = error
-        raise failure
 
 
 def load_swe(table: OutcomesTable, data: DataTable, *, seed: int) -> SWETasks:
@@ -111,22 +103,17 @@ def load_swe(table: OutcomesTable, data: DataTable, *, seed: int) -> SWETasks:
     except ValueError as error:
         raise UserError(f"outcomes: {error}") from error
     split = thin([tasks[i] for i in sides.train], [tasks[i] for i in sides.validation], table)
-    limits, verdicts = sandbox_limits(table.limits), Verdicts()
+    limits = sandbox_limits(table.limits)
+    scaffold = OracleEdit(max_file_chars=table.max_file_chars)
     return SWETasks(
         split=split,
         tasks={task.instance_id: task for task in (*split.train, *split.validation)},
         source=table.tasks.source,
-        attempt=Attempt(
-            policy=ScriptedPolicy(lambda prompt: ""),
-            scaffold=OracleEdit(max_file_chars=table.max_file_chars),
-            limits=limits,
-            oracle=True,
-        ),
-        worker=Worker(
+        scaffold=scaffold,
+        agent=Agent(policy=ScriptedPolicy(lambda prompt: ""), scaffold=scaffold, limits=limits, oracle=True),
+        evaluator=SWEEvaluator(
             verifier=ContainerVerifier(limits=limits, test_seconds=table.limits.test_seconds),
             retries=table.retries,
-            known=verdicts.get,
         ),
         workers=table.workers,
-        verdicts=verdicts,
     )

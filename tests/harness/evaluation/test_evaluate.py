@@ -56,7 +56,7 @@ def gold(image: str) -> dict[str, str]:
     return {task.instance_id: task.patch for task in demo_instances()}
 
 
-def test_predictions_are_judged_and_certified(tmp_path: Path, gold: dict[str, str]) -> None:
+def test_predictions_are_verified_beside_the_sanity_check(tmp_path: Path, gold: dict[str, str]) -> None:
     patches = {"demo_calc_N1": gold["demo__calc-1"], "demo_calc_N2": gold["demo__calc-1"]}
     file = write_predictions(tmp_path / "preds.jsonl", **patches)
     done = command(tmp_path, "--predictions", file, IDS, "name=one")
@@ -79,9 +79,7 @@ def test_predictions_are_judged_and_certified(tmp_path: Path, gold: dict[str, st
     assert len(verdicts) == 3 + 3 + 1
 
 
-def test_a_killed_run_goes_on_and_repeats_nothing_but_broken_boxes(
-    tmp_path: Path, gold: dict[str, str]
-) -> None:
+def test_a_killed_run_is_resumed_and_repeats_only_what_broke(tmp_path: Path, gold: dict[str, str]) -> None:
     assert command(tmp_path, "--gold", IDS, "name=run").returncode == 0
     folder = EvaluationFolder(tmp_path / "outputs/run")
     first, *others = read_rows(folder.attempts)
@@ -92,7 +90,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing_but_broken_boxes(
     folder.verdicts.unlink()
     done = command(tmp_path, "--resume", "outputs/run")
     assert done.returncode == 0, done.stderr
-    assert "2 of 3 patches to judge" in done.stderr
+    assert "2 of 3 verdicts to go" in done.stderr
     assert report_of(folder.path)["certificate"]["gold"]["resolved"] == 3
     again = read_rows(folder.verdicts)
     assert len(again) == 2
@@ -100,7 +98,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing_but_broken_boxes(
     assert command(tmp_path, "--gold", IDS, "name=run").returncode == 1  # a run is never overwritten
 
 
-def test_ctrl_c_says_how_to_go_on_and_leaves_no_container(tmp_path: Path, gold: dict[str, str]) -> None:
+def test_ctrl_c_says_how_to_resume_and_leaves_no_container(tmp_path: Path, gold: dict[str, str]) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "harness.evaluate", "name=run"],
         cwd=tmp_path,
@@ -113,10 +111,10 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_no_container(tmp_path: Path, gold: 
     while not attempts.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, printed = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "python -m harness.evaluate --resume outputs/run" in told
-    assert "Traceback" not in told
+    assert "python -m harness.evaluate --resume outputs/run" in printed
+    assert "Traceback" not in printed
     left = connect().api.containers(all=True, filters={"label": LABEL})
     assert not [c for c in left if c["Labels"][LABEL].startswith(f"{process.pid}:")]
 
@@ -149,13 +147,13 @@ def test_an_engine_that_is_gone_for_a_while_costs_no_verdict(tmp_path: Path, gol
     assert evaluation.poll() is None, "the run was over before its engine was gone"
     time.sleep(2)
     again = proxy(way)
-    _, told = evaluation.communicate(timeout=200)
+    _, printed = evaluation.communicate(timeout=200)
     again.kill()
     again.wait()
-    assert evaluation.returncode == 0, told
-    certificate = report_of(tmp_path / "outputs/run")["certificate"]
-    assert certificate["gold"] == {"total": 3, "resolved": 3, "unexpected": {}}
-    assert certificate["noop"] == {"total": 3, "resolved": 0, "unexpected": {}}
+    assert evaluation.returncode == 0, printed
+    sanity_check = report_of(tmp_path / "outputs/run")["certificate"]
+    assert sanity_check["gold"] == {"total": 3, "resolved": 3, "unexpected": {}}
+    assert sanity_check["noop"] == {"total": 3, "resolved": 0, "unexpected": {}}
     left = connect().api.containers(all=True, filters={"label": LABEL})
     assert not [c for c in left if c["Labels"][LABEL].startswith(f"{evaluation.pid}:")]
 
@@ -182,7 +180,7 @@ def test_a_missing_image_costs_its_task_and_is_counted_apart(tmp_path: Path, gol
         ('{"instance_id": "demo__calc-1"}\n', "has no model_patch"),
         ('{"instance_id": "demo__calc-1", "model_patch": 3}\n', "not text"),
         ('{"instance_id": "demo__calc-77", "model_patch": ""}\n', "demo__calc-77 is none of the 72 tasks"),
-        ('{"instance_id": "demo__calc-1", "model_patch": ""}\n' * 2, "demo__calc-1 is there twice"),
+        ('{"instance_id": "demo__calc-1", "model_patch": ""}\n' * 2, "duplicate prediction for demo__calc-1"),
         ("", "holds no prediction"),
     ],
 )
@@ -227,7 +225,7 @@ def test_bad_input_is_named_without_a_traceback(tmp_path: Path, arguments: list[
     assert "Traceback" not in done.stderr
 
 
-def test_no_engine_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_no_engine_is_an_error_with_what_to_do(tmp_path: Path) -> None:
     done = command(tmp_path, DOCKER_HOST="unix:///no/such.sock")
     assert done.returncode == 1
     assert "harness.doctor" in done.stderr

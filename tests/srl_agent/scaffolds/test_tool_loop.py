@@ -12,7 +12,7 @@ from harness.demo.sources import load_sources
 from srl_agent.formats import Message, get_format
 from srl_agent.policies import Completion, ContextOverflowError, PolicyError, Sampling
 from srl_agent.policies.scripted import ScriptedPolicy
-from srl_agent.scaffolds import Rollout, ScaffoldTask
+from srl_agent.scaffolds import Recorder, Rollout, ScaffoldTask
 from srl_agent.scaffolds.tool_loop import ToolLoop
 from srl_agent.steps import StepSettings, render_example
 from tests.local_environment import LocalEnvironment, demo_task, resolves
@@ -201,6 +201,31 @@ def test_a_box_whose_time_is_over_is_a_limit_of_time() -> None:
 def test_what_breaks_the_policy_or_the_sandbox_passes() -> None:
     with pytest.raises(PolicyError, match="ends after 1 answers"):
         attempt(call("ls"))
+
+
+def test_a_record_holds_what_was_done_when_something_broke() -> None:
+    class Broken(Exception):
+        """An environment's own failure, which scaffolds do not know."""
+
+    def execute(name: str, arguments: Mapping[str, Any]) -> str:
+        raise Broken("the box is gone")
+
+    loop = ToolLoop(action_format=XML)
+    with LocalEnvironment(FILES) as environment:
+        record = Recorder(policy=ScriptedPolicy.in_turn({"Fix it.": [call("ls"), call("cat a.py")]}))
+        with pytest.raises(PolicyError, match="ends after 2 answers"):
+            loop.run(TASK, record, environment)
+        assert [step.observation.strip() for step in record.steps] == ["a.py", "x = 1"]
+        assert len(record.completions) == 2
+        partial = record.rollout(TASK, environment, "policy_failure", "gone")
+        assert (partial.trajectory.source, partial.trajectory.model) == ("tool-loop", "scripted")
+        assert partial.trajectory.metadata["action_format"] == "xml"
+
+        environment.execute = execute  # type: ignore[method-assign]
+        record = Recorder(policy=ScriptedPolicy.in_turn({"Fix it.": [call("ls")]}))
+        with pytest.raises(Broken):
+            loop.run(TASK, record, environment)
+        assert [step.observation for step in record.steps] == ["the box is gone"]
 
 
 def test_a_completion_cut_off_is_told_so() -> None:
