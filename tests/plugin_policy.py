@@ -13,8 +13,8 @@ from harness.demo.sources import load_sources
 from srl_agent.formats import Message, get_format
 from srl_agent.policies import Completion, PolicyError, Sampling
 from srl_agent.policies.scripted import ScriptedPolicy
-from srl_agent.scaffolds.search_replace import render_edits
 from srl_agent.steps import PromptSettings
+from tests.scripted_answers import answers_in_turn, render_edits
 from trajectories.store import read_trajectories
 
 _SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
@@ -38,7 +38,7 @@ def reference_fix(*, scaffold: str) -> ScriptedPolicy:
             "mini-swe-agent": _commands(patches[source.instance_id]),
             "one-script": [f"Apply it.\n```bash\ngit apply <<'EOF'\n{patches[source.instance_id]}EOF\n```"],
         }[scaffold]
-    return ScriptedPolicy.in_turn(answers, name="reference fix")
+    return answers_in_turn(answers, name="reference fix")
 
 
 def cheat() -> ScriptedPolicy:
@@ -46,12 +46,12 @@ def cheat() -> ScriptedPolicy:
     look = "<function=bash>\n<parameter=command>git log --all --oneline</parameter>\n</function>"
     done = "<function=submit>\n</function>"
     turns = [f"<think>\nWhere is it?\n</think>\n\n{call}" for call in (look, done)]
-    return ScriptedPolicy.in_turn({source.statement: turns for source in load_sources()}, name="cheat")
+    return answers_in_turn({source.statement: turns for source in load_sources()}, name="cheat")
 
 
 def silent() -> ScriptedPolicy:
     """Has no answer to anything."""
-    return ScriptedPolicy.in_turn({}, name="silent")
+    return answers_in_turn({}, name="silent")
 
 
 @dataclass(frozen=True, kw_only=True)

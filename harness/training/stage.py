@@ -18,7 +18,7 @@ from harness.training.outcomes.base import verified_rewards
 from harness.training.rows import sft_targets, stage_datasets, write_groups
 from harness.training.trl_args import stage_arguments
 from srl_agent.models.load import load_policy
-from srl_agent.training.dynamic_sampling import NoSpreadError, SamplingSettings
+from srl_agent.training.dynamic_sampling import DynamicSampling, NoSpreadError
 from srl_agent.training.memory import return_free_memory
 from srl_agent.training.sft import StepSFTTrainer
 from srl_agent.training.srl import SRLTrainer
@@ -125,7 +125,7 @@ def _make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> An
         verified = context.outcomes if stage == "rlvr" else None
         return SRLTrainer(
             rewards=verified_rewards(verified) if verified else context.rewards,
-            sampling=SamplingSettings(**table.sampling.model_dump(), seed=recipe.seed),
+            sampling=DynamicSampling(**table.sampling.model_dump(), seed=recipe.seed),
             trajectories=None if verified else [str(ref.trajectory) for ref in context.data.train],
             format_error=verified.malformed if verified else context.validator.format_error,
             on_groups=lambda step, groups: write_groups(stage, context, step, groups),

@@ -12,7 +12,6 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 from srl_agent.formats import without_thinking
 from srl_agent.scaffolds.python_source import syntax_error
@@ -276,57 +275,3 @@ def _reason_to_reject(changed: Mapping[str, str], before: Mapping[str, str | Non
 
 def _without_blank(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
-
-
-# --- writing edits -------------------------------------------------------------------------------------------------
-
-
-def render_edits(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """An answer whose edits make the texts ``after`` of the texts ``before``; the inverse of reading and applying.
-
-    Files that ``after`` does not name stay. Raises ValueError for what edits cannot say: lines that look like
-    markers, a newline at the end of a file added or taken away, and what is refused when it is applied.
-    """
-    blocks = []
-    for path, new in after.items():
-        old = before.get(path, "")
-        if old != new:
-            edits = _edits_between(path, old, new)
-            body = "\n".join(f"<<<<<<< SEARCH\n{e.search}=======\n{e.replace}>>>>>>> REPLACE" for e in edits)
-            blocks.append(f"```python\n### {path}\n{body}\n```")
-    answer = "\n\n".join(blocks)
-    read_back = apply_edits(parse_edits(answer).edits, before.get)
-    if {**before, **read_back.files} != {**before, **after}:
-        raise ValueError(f"no SEARCH/REPLACE edits make this change: {read_back.rejected or 'not read back'}")
-    return answer
-
-
-def _edits_between(path: str, old: str, new: str) -> list[Edit]:
-    """One edit a change, each with as many lines around it as make its SEARCH the only one in the text."""
-    a, b = (_as_lines(text.replace("\r\n", "\n")) for text in (old, new))
-    if not a:
-        return [Edit(path=path, search="", replace="".join(b))]
-    changes = [op for op in SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes() if op[0] != "equal"]
-    edits: list[Edit] = []
-    lines = list(a)
-    shift = 0  # lines that earlier edits have added
-    for _, a1, a2, b1, b2 in changes:
-        begin, end = a1 + shift, a2 + shift
-        first, stop = begin, end
-        while first == stop or _occurrences(lines, lines[first:stop]) > 1:
-            first, stop = max(first - 1, 0), min(stop + 1, len(lines))
-        new_lines = [*lines[first:begin], *b[b1:b2], *lines[end:stop]]
-        edits.append(Edit(path=path, search="".join(lines[first:stop]), replace="".join(new_lines)))
-        lines[begin:end] = b[b1:b2]
-        shift += (b2 - b1) - (a2 - a1)
-    return edits
-
-
-def _occurrences(lines: list[str], part: list[str]) -> int:
-    """Overlapping ones too: only the first of these would be replaced."""
-    return sum(lines[at : at + len(part)] == part for at in range(len(lines) - len(part) + 1))
-
-
-def _as_lines(text: str) -> list[str]:
-    lines = text.split("\n")
-    return [f"{line}\n" for line in (lines[:-1] if text.endswith("\n") or not text else lines)]

@@ -16,12 +16,12 @@ from transformers import (
 
 from srl_agent.generation.cpu_weights import sampling_weights
 from srl_agent.generation.shared_prefix_decoding import (
-    _DRAWN_TOGETHER,
+    _ROWS_PER_DRAW,
     add_decoding,
-    chooser,
+    compute_prompts,
     decode,
     draw_tokens,
-    read_prompts,
+    token_selector,
 )
 from srl_agent.models.load import load_policy, load_tokenizer
 
@@ -112,8 +112,8 @@ def test_an_unlikely_word_behind_many_is_drawn_as_often_as_it_should_be() -> Non
 
 
 def test_rows_that_are_drawn_in_parts_get_the_tokens_of_all_at_once() -> None:
-    logits = torch.randn(3 * _DRAWN_TOGETHER + 1, 50, generator=torch.Generator().manual_seed(0))
-    draw = chooser(GenerationConfig(do_sample=True, temperature=0.7, top_k=0, top_p=1.0), "cpu")
+    logits = torch.randn(3 * _ROWS_PER_DRAW + 1, 50, generator=torch.Generator().manual_seed(0))
+    draw = token_selector(GenerationConfig(do_sample=True, temperature=0.7, top_k=0, top_p=1.0), "cpu")
     torch.manual_seed(5)
     drawn = draw(logits)
     torch.manual_seed(5)
@@ -154,12 +154,12 @@ def test_what_prompts_have_in_common_is_read_once_and_a_row_that_ended_no_more()
         model,
         prompts,
         max_new_tokens=9,
-        ends=lambda ids: ids[:, -1] == END,
-        choose=lambda logits: next(tokens),
+        is_finished=lambda ids: ids[:, -1] == END,
+        select=lambda logits: next(tokens),
     )
     assert calls == [149, 12, 8, 7]
     assert [len(row) for row in new] == [1] * 4 + [2] + [3] * 7
-    lengths = [keys[0][0].shape[2] for keys, _ in read_prompts(model, prompts)]
+    lengths = [keys[0][0].shape[2] for keys, _ in compute_prompts(model, prompts)]
     assert lengths == [49, 98, 149]
 
 
@@ -229,7 +229,7 @@ def test_the_model_is_left_as_it_was() -> None:
     model = make()
     before = model.config._attn_implementation
     with pytest.raises(RuntimeError, match="now"):
-        decode(model, [[9] * 50], max_new_tokens=2, ends=lambda ids: ids[:, -1] < 0, choose=fail)
+        decode(model, [[9] * 50], max_new_tokens=2, is_finished=lambda ids: ids[:, -1] < 0, select=fail)
     assert model.config._attn_implementation == before
 
 

@@ -95,7 +95,9 @@ def test_nobody_listens() -> None:
 
 def test_too_slow() -> None:
     with serve(Reply(chat("Hi"), after=1.0)) as server:
-        with pytest.raises(PolicyError, match=r"no answer in time \(tried 2 times\); raise `timeout`"):
+        with pytest.raises(
+            PolicyError, match=r"no answer within the timeout \(tried 2 times\); raise `timeout`"
+        ):
             ask(server, timeout=0.2, retries=1)
         assert len(server.requests) == 2
 

@@ -21,11 +21,11 @@ from transformers import (
 from trl.trainer.utils import add_fused_lm_head
 
 from srl_agent.prefix_sharing import packed_attention
-from srl_agent.prefix_sharing.kv_cache import why_not
+from srl_agent.prefix_sharing.kv_cache import unsupported_reason
 from srl_agent.prefix_sharing.logprobs import Scores, add_shared_prefix
 from srl_agent.prefix_sharing.packed_attention import Packing, packed_mask_fn
 from srl_agent.prefix_sharing.prefix_tree import Node, Row, build_trees, count_tokens, rows_of
-from srl_agent.prefix_sharing.sft_labels import add_shared_labels, is_worth_it, rows_of_labels
+from srl_agent.prefix_sharing.sft_labels import add_shared_labels, rows_from_labels, sharing_pays
 from srl_agent.training.lm_head import fit_lm_head_to_cpu
 
 VOCABULARY = 200
@@ -59,7 +59,7 @@ def make(
     fit_lm_head_to_cpu()
     torch.manual_seed(0)
     base = AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation=attention).to(device, dtype)
-    assert why_not(base) is None
+    assert unsupported_reason(base) is None
     add_fused_lm_head(base, temperature=0.7, outputs=outputs)
     model = base
     if lora:
@@ -152,7 +152,7 @@ def test_flex_attention_sees_what_the_mask_in_memory_shows(monkeypatch: pytest.M
 
 
 def test_a_completion_sees_its_prompt_and_itself() -> None:
-    sees = packed_mask_fn(Packing(prompts=[3, 5], completions=[2, 1], kept=5), device="cpu")
+    sees = packed_mask_fn(Packing(prompt_lengths=[3, 5], completion_lengths=[2, 1], cached=5), device="cpu")
     seen = sees(None, None, torch.arange(3)[:, None], torch.arange(8))
     assert [row.nonzero()[:, 0].tolist() for row in seen] == [
         [0, 1, 2, 5],
@@ -259,9 +259,9 @@ def test_a_call_without_rows_is_the_models_own() -> None:
 
 def test_who_cannot_share_is_told_why() -> None:
     tiny = {"n_embd": 32, "n_layer": 1, "n_head": 2, "vocab_size": 50}
-    assert "gpt2 is none of" in str(why_not(AutoModelForCausalLM.from_config(GPT2Config(**tiny))))
+    assert "gpt2 is none of" in str(unsupported_reason(AutoModelForCausalLM.from_config(GPT2Config(**tiny))))
     sliding = Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=8, max_window_layers=1)
-    assert "sliding window" in str(why_not(AutoModelForCausalLM.from_config(sliding)))
+    assert "sliding window" in str(unsupported_reason(AutoModelForCausalLM.from_config(sliding)))
 
 
 # --- trees ------------------------------------------------------------------------------------------
@@ -373,10 +373,10 @@ def test_supervised_rows_of_a_trajectory_give_the_plain_loss_and_gradient(lora: 
 
 def test_supervised_rows_that_share_too_little_or_have_gaps_go_the_plain_way() -> None:
     alone = [nested(seed)[0] for seed in range(4)]
-    assert is_worth_it(nested(0))
-    assert not is_worth_it(alone)
+    assert sharing_pays(nested(0))
+    assert not sharing_pays(alone)
     batch = labelled(nested(0))
-    assert rows_of_labels(**batch) == nested(0)
+    assert rows_from_labels(**batch) == nested(0)
     gap = batch["labels"].clone()
     gap[0, int((gap[0] != -100).int().argmax()) + 1] = -100
     model = make(outputs=("log_probs", "entropy", "is_top1"))

@@ -7,15 +7,15 @@ import pytest
 from harness.demo.sources import Source, load_sources
 from srl_agent.formats import Message
 from srl_agent.policies import Completion, ContextOverflowError, Sampling
-from srl_agent.policies.scripted import ScriptedPolicy
 from srl_agent.scaffolds import ScaffoldTask
 from srl_agent.scaffolds.agentless_mini import AgentlessMini, list_files, read_paths
 from srl_agent.scaffolds.majority import choose, normal_form
 from srl_agent.scaffolds.oracle_edit import OracleEdit
 from srl_agent.scaffolds.repair import show_files
-from srl_agent.scaffolds.search_replace import Applied, apply_edits, parse_edits, render_edits
+from srl_agent.scaffolds.search_replace import Applied, apply_edits, parse_edits
 from srl_agent.scaffolds.tree import render_tree
 from tests.local_environment import LocalEnvironment, demo_task, resolves
+from tests.scripted_answers import answers_in_turn, render_edits
 
 SOURCES = load_sources()
 CALC = next(source for source in SOURCES if source.instance_id == "demo__calc-1")
@@ -69,7 +69,7 @@ class Overflowing:
 
 @pytest.mark.parametrize("source", SOURCES[::7], ids=lambda source: source.instance_id)
 def test_oracle_edit_solves_a_task_by_its_reference_fix(source: Source) -> None:
-    policy = ScriptedPolicy.in_turn({source.statement: [fix(source)]})
+    policy = answers_in_turn({source.statement: [fix(source)]})
     with LocalEnvironment(source.buggy()) as environment:
         rollout = OracleEdit().run(demo_task(source), policy, environment)
     assert rollout.status == "submitted"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from srl_agent.scaffolds.search_replace import FORM, Edit, apply_edits, parse_edits, render_edits
+from srl_agent.scaffolds.search_replace import FORM, Edit, apply_edits, parse_edits
+from tests.scripted_answers import render_edits
 
 EDIT = "<<<<<<< SEARCH\nx = 1\n=======\nx = 2\n>>>>>>> REPLACE"
 FILES = {"pkg/a.py": "x = 1\ny = 1\n", "b.py": "x = 1\n", "notes.txt": "x = 1\n"}

@@ -4,26 +4,22 @@ from random import Random
 
 import pytest
 
-from srl_agent.training.dynamic_sampling import (
-    RefillStream,
-    Sample,
-    carries_only_format,
-    reason_to_drop,
-    rows_for_refill,
-    shuffled_rows,
-)
+from srl_agent.training.dynamic_sampling import Sample, reason_to_drop, variance_from_format_only
+from srl_agent.training.row_order import RefillStream, rows_for_refill, shuffled_rows
 
 
 @pytest.mark.parametrize(
     ("rewards", "dropped"),
     [
-        ([0.5, 0.5, 0.5 + 1e-9, 0.5], "reward std <= epsilon"),  # float noise is no signal
+        ([0.5, 0.5, 0.5 + 1e-9, 0.5], "reward std <= epsilon"),  # floating-point noise
         ([0.1, 0.9, 0.1, 0.9], None),
         ([None, 0.5, None, None], "fewer than two judged completions"),
         ([None, 0.1, 0.9, None], None),
     ],
 )
-def test_groups_without_signal_are_dropped(rewards: list[float | None], dropped: str | None) -> None:
+def test_groups_whose_advantages_are_zero_are_dropped(
+    rewards: list[float | None], dropped: str | None
+) -> None:
     assert reason_to_drop(rewards, 1e-3) == dropped
     assert reason_to_drop(rewards, -1.0) is None
 
@@ -34,8 +30,8 @@ def test_groups_that_carry_only_format_are_told_apart() -> None:
             text="", token_ids=[], logprobs=None, parts=(reward,), reward=reward, format_error=error
         )
 
-    assert carries_only_format([sample(-1.0, "bad"), sample(0.5, None), sample(0.5, None)], 1e-3)
-    assert not carries_only_format([sample(-1.0, "bad"), sample(0.5, None), sample(0.9, None)], 1e-3)
+    assert variance_from_format_only([sample(-1.0, "bad"), sample(0.5, None), sample(0.5, None)], 1e-3)
+    assert not variance_from_format_only([sample(-1.0, "bad"), sample(0.5, None), sample(0.9, None)], 1e-3)
 
 
 def test_the_stream_visits_all_before_it_repeats_and_resumes_by_its_position() -> None:

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from srl_agent.rewards import WeightedRewards
-from srl_agent.training.dynamic_sampling import Group, NoSpreadError, SamplingSettings
+from srl_agent.training.dynamic_sampling import DynamicSampling, Group, NoSpreadError
 from srl_agent.training.srl import SRLTrainer
 from tests.plugin_rewards import letters, letters_of_even_steps, unjudged_on_odd_steps
 from tests.tiny_runs import launched
@@ -65,7 +65,7 @@ def make(
         args=config(folder, **settings),
         train_dataset=dataset(),
         rewards=WeightedRewards(functions={"r": reward}, weights={"r": 1.0}),
-        sampling=SamplingSettings(epsilon=epsilon, max_rounds=max_rounds, steps_per_trajectory=together),
+        sampling=DynamicSampling(epsilon=epsilon, max_rounds=max_rounds, steps_per_trajectory=together),
         trajectories=list("aaaabbbb"),
         format_error=lambda text: None,
         on_groups=on_groups,
@@ -158,7 +158,7 @@ def test_a_model_that_cannot_share_trains_all_the_same_and_says_why(
     monkeypatch.setattr("srl_agent.prefix_sharing.kv_cache.FAMILIES", frozenset({"llama"}))
     trainer = make(tiny_model, tmp_path, letters, epsilon=-1.0)
     trainer.train()
-    assert "prompts are not shared: the model cannot, its family qwen2 is none of llama" in caplog.text
+    assert "this model cannot share prefixes: its family qwen2 is none of llama" in caplog.text
 
 
 def test_a_resumed_run_finds_the_order_of_a_later_epoch_again(tiny_model: Path, tmp_path: Path) -> None:
@@ -321,8 +321,8 @@ def test_at_the_cap_it_warns_and_goes_on(
     trainer = make(tiny_model, tmp_path, constant, epsilon=1e-6, max_rounds=2, max_steps=1)
     before = weights(trainer)
     trainer.train()
-    assert "0 of 2 groups carry a signal after 2 rounds" in caplog.text
-    assert "the weights are those of the start: none of 4 sampled groups has a spread" in caplog.text
+    assert "0 of 2 groups have nonzero advantages after 2 rounds" in caplog.text
+    assert "the weights did not change: none of 4 sampled groups has a spread" in caplog.text
     assert all(torch.equal(before[name], value) for name, value in weights(trainer).items())
 
 
