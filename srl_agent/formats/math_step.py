@@ -95,7 +95,7 @@ def solution_prompt(problem: str) -> list[Message]:
 
 
 def solution_text(steps: Sequence[Step]) -> str:
-    """Return the whole solution in the form that :func:`solution_prompt` asks for. Raises UnrepresentableActionError."""
+    """Return the whole solution in the form of :func:`solution_prompt`. Raises UnrepresentableActionError."""
     return join_steps([solution_step(action) for step in steps for action in step.actions])
 
 

@@ -1,4 +1,4 @@
-"""Control flows: how a policy works on a task in an environment."""
+"""Scaffolds: control flows of a policy that works on a task in an environment."""
 
 from collections.abc import Mapping
 

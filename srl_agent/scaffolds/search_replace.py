@@ -1,11 +1,11 @@
-"""SEARCH/REPLACE edits: read from an answer, applied to texts. No I/O of its own.
+"""SEARCH/REPLACE edits: read from an answer, applied to texts. Pure.
 
-An answer holds blocks as in FORM, with one edit or several under a path.
+An answer holds blocks as in FORM, with one or more edits under a path.
 
-The rules are those of Agentless-mini (SWE-RL, arXiv 2502.18449), the scaffold that the paper's figures come from:
-SEARCH has to occur in the file and **every** occurrence is replaced; edits that do not fit are left out and the
-others count; a syntax error, or a change of blank lines only, leaves nothing of the answer. Where it reads SEARCH
-as any part of the text, here whole lines come first, and parts of lines only if no whole lines fit.
+The rules are those of Agentless-mini (SWE-RL, arXiv 2502.18449), the scaffold of the paper's figures: SEARCH must occur
+in the file, and **every** occurrence is replaced; edits that do not apply are skipped and the others count; a syntax
+error, or a change of blank lines only, rejects the whole answer. Agentless-mini matches SEARCH anywhere in the text;
+here whole lines are matched first, and parts of lines only if no whole lines match.
 """
 
 import posixpath
@@ -30,27 +30,29 @@ the lines in their place
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """Both texts are whole lines, each with its newline; empty means no line."""
+    """Both texts are whole lines with their newlines; empty means no line."""
 
-    path: str  # as the answer wrote it
+    path: str  # as written in the answer
     search: str  # empty: the file is new
     replace: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedAnswer:
+    """The edits of an answer, and what looked like edits but could not be read."""
+
     edits: tuple[Edit, ...]
-    problems: tuple[str, ...]  # what looked like an edit and could not be read as one
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EditOutcome:
-    """What became of an edit."""
+    """The result of applying an edit."""
 
     edit: Edit
-    path: str | None  # the file in the repository; None: there is none
-    occurrences: int = 0  # that were replaced; a new file counts as one
-    refused: str | None = None  # why it does not count
+    path: str | None  # the file in the repository, None if there is none
+    occurrences: int = 0  # replaced ones; 1 for a new file
+    refused: str | None = None  # why it was not applied
 
     def __str__(self) -> str:
         where = self.path or self.edit.path
@@ -63,12 +65,10 @@ class EditOutcome:
 class Applied:
     """The texts after the edits."""
 
-    files: Mapping[
-        str, str
-    ]  # new text by path, of the files that change; empty: nothing of the answer counts
-    before: Mapping[str, str]  # their old texts; new files are not among them
+    files: Mapping[str, str]  # new texts of changed files, by path; empty if the answer is rejected
+    before: Mapping[str, str]  # their old texts, without new files
     outcomes: tuple[EditOutcome, ...]
-    rejected: str | None = None  # why nothing counts although edits fit
+    rejected: str | None = None  # why the answer is rejected although edits apply
 
 
 # --- reading an answer ---------------------------------------------------------------------------------------------
@@ -82,10 +82,10 @@ _DECORATION = "`*\"':"
 
 
 def parse_edits(answer: str) -> ParsedAnswer:
-    """The edits of an answer in order, the same one once; what stands inside ``<think>`` never counts.
+    """Return the edits of an answer in order, without duplicates; text inside ``<think>`` is ignored.
 
-    Fences may be missing. The path stands in a heading inside the fence or before it, in the fence's own line, or
-    alone on the line before the fence. It holds to the end of the fence; an edit without one is a problem.
+    Fences are optional. The path is in a heading inside the fence or before it, in the line of the fence, or alone on
+    the line before the fence. It applies to the end of the fence; an edit without a path is a problem.
     """
     lines = without_thinking(answer.replace("\r\n", "\n")).split("\n")
     edits: list[Edit] = []
@@ -104,7 +104,7 @@ def parse_edits(answer: str) -> ParsedAnswer:
             else:
                 problems.append(found)
         elif fence := _FENCE.fullmatch(line):
-            fenced = bool(fence["info"].strip()) or not fenced  # a fence that closes has nothing behind it
+            fenced = bool(fence["info"].strip()) or not fenced  # a closing fence has nothing after it
             path = (_path_of_fence(fence["info"], last) or path) if fenced else None
         elif heading := _HEADING.fullmatch(line):
             path = _path_of_heading(heading["marks"], heading["text"]) or (path if fenced else None)
@@ -114,7 +114,7 @@ def parse_edits(answer: str) -> ParsedAnswer:
 
 
 def _read_edit(lines: list[str], number: int, path: str | None, *, divider: str) -> tuple[Edit | str, int]:
-    """The edit whose first line is ``number``, or what is wrong with it, and the line after it."""
+    """Return the edit that starts at line ``number``, or what is wrong with it, and the number of the next line."""
     first = number
     dividers: list[int] = []
     while number < len(lines) and not _END.fullmatch(lines[number]):
@@ -138,13 +138,13 @@ def _joined(lines: list[str]) -> str:
 
 
 def _path_of_heading(marks: str, text: str) -> str | None:
-    """``### path``; with other marks (a comment in the code, say) only what cannot be a word."""
+    """Return the path in ``### path``; after other marks (a comment in the code?) only text that cannot be a word."""
     path = text.strip(_DECORATION)
     return path if not re.search(r"\s", path) and (marks == "###" or "/" in path or "." in path) else None
 
 
 def _path_of_fence(info: str, line_before: str) -> str | None:
-    """The path in a fence's own line (after the language, if any), or alone on the line before it."""
+    """Return the path in the line of a fence (after the language, if any), or alone on the line before it."""
     words = info.replace(":", " ").split()
     if words and _BARE_PATH.fullmatch(words[-1].strip(_DECORATION)):
         return words[-1].strip(_DECORATION)
@@ -156,9 +156,9 @@ def _path_of_fence(info: str, line_before: str) -> str | None:
 
 
 def apply_edits(edits: Iterable[Edit], read: Callable[[str], str | None]) -> Applied:
-    """Apply edits in order, each to what the ones before it left.
+    """Apply edits in order, each to the result of the previous ones.
 
-    ``read`` gives a file's text by its path in the repository, None where there is no such text file.
+    ``read`` returns a file's text by its path in the repository, None if there is no such text file.
 
     >>> edit = Edit(path="a/one.py", search="x = 1\\n", replace="x = 2\\n")
     >>> applied = apply_edits([edit], {"one.py": "x = 1\\ny = 1\\n"}.get)
@@ -166,7 +166,7 @@ def apply_edits(edits: Iterable[Edit], read: Callable[[str], str | None]) -> App
     ({'one.py': 'x = 2\\ny = 1\\n'}, 'one.py: applied')
     """
     before: dict[str, str | None] = {}
-    now: dict[str, str] = {}  # line ends are plain newlines while edits are applied
+    now: dict[str, str] = {}  # with plain newlines while edits are applied
     outcomes: list[EditOutcome] = []
 
     def current(path: str) -> str | None:
@@ -196,12 +196,12 @@ def apply_edits(edits: Iterable[Edit], read: Callable[[str], str | None]) -> App
 
 
 def _has_dos_ends(text: str) -> bool:
-    """Every line ends with CR LF."""
+    """Return whether every line ends with CR LF."""
     return "\r\n" in text and "\n" not in text.replace("\r\n", "")
 
 
 def _apply(edit: Edit, current: Callable[[str], str | None]) -> tuple[EditOutcome, str]:
-    """What becomes of an edit, and the file's new text."""
+    """Return the result of an edit, and the file's new text."""
     path = _locate(edit.path, current)
     if path is None:
         return EditOutcome(edit=edit, path=None, refused="not a path inside the repository"), ""
@@ -223,7 +223,7 @@ def _apply(edit: Edit, current: Callable[[str], str | None]) -> tuple[EditOutcom
 
 
 def _locate(written: str, current: Callable[[str], str | None]) -> str | None:
-    """The path in the repository that an answer means: as it is, without ``a/`` or ``b/`` if only that is a file."""
+    """Return the path in the repository: as written, or without ``a/`` or ``b/`` if only that is a file."""
     path = posixpath.normpath(written.removeprefix(f"{ROOT}/"))
     parts = path.split("/")
     if path.startswith("/") or parts[0] == ".." or ".git" in parts or path == ".":
@@ -236,11 +236,11 @@ def _locate(written: str, current: Callable[[str], str | None]) -> str | None:
 
 
 def _replace(text: str, edit: Edit) -> tuple[str, int]:
-    """The text with every occurrence replaced, and how many there were."""
+    """Return the text with every occurrence replaced, and their number."""
     if not text:
         return text, 0
     open_end = not text.endswith("\n")
-    whole = "\n" + text + ("\n" if open_end else "")  # every line between two newlines
+    whole = "\n" + text + ("\n" if open_end else "")  # every line is between two newlines
     pieces = _split_at_lines(whole, edit.search)
     if len(pieces) > 1:
         new = edit.replace.join(pieces)[1:]
@@ -250,7 +250,7 @@ def _replace(text: str, edit: Edit) -> tuple[str, int]:
 
 
 def _split_at_lines(text: str, search: str) -> list[str]:
-    """``text.split(search)``, but only where ``search`` starts a line."""
+    """Split like ``text.split(search)``, but only where ``search`` starts a line."""
     pieces, start = [], 0
     at = text.find("\n" + search)
     while at != -1:
@@ -263,7 +263,7 @@ def _split_at_lines(text: str, search: str) -> list[str]:
 def _reason_to_reject(changed: Mapping[str, str], before: Mapping[str, str | None]) -> str | None:
     for path, text in changed.items():
         error = syntax_error(text) if path.endswith(".py") else None
-        # A file that Python could not read before (another version's syntax, a template) is not judged.
+        # A file that Python could not parse before (another version's syntax, a template) is not checked.
         if error and not syntax_error(before[path] or ""):
             return f"{path} would have a syntax error: {error}"
     if changed and all(

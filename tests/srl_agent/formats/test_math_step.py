@@ -485,7 +485,7 @@ def test_a_model_that_cannot_be_asked_is_the_callers_business(mode: str) -> None
     ("make", "told"),
     [
         (lambda: MathScaffold(mode="both"), "single or steps, not 'both'"),  # type: ignore[arg-type]
-        (lambda: MathScaffold(max_steps=0), "max_steps is a whole number from 1 up, not 0"),
+        (lambda: MathScaffold(max_steps=0), "max_steps must be a whole number of at least 1, not 0"),
         (lambda: load_scaffold("math", {"max_step": 3}), "has no setting max_step"),
     ],
 )

@@ -120,7 +120,7 @@ def test_garbage_is_retried_and_then_named(body: Any) -> None:
     with serve(Reply(body), Reply(chat("Hi"))) as server:
         assert ask(server) == ["Hi"]
     with serve(Reply(body)) as server:
-        with pytest.raises(PolicyError, match=rf"{server.url}.*something else than a chat completion"):
+        with pytest.raises(PolicyError, match=rf"{server.url}.*the answer is not a chat completion"):
             ask(server)
         assert len(server.requests) == 3
 
@@ -195,7 +195,7 @@ def test_what_is_wrong_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("NO_KEY", raising=False)
     with pytest.raises(PolicyError, match="NO_KEY is not set"):
         policy("http://localhost/v1", api_key_env="NO_KEY")
-    with pytest.raises(PolicyError, match="'localhost:8000' is no http"):
+    with pytest.raises(PolicyError, match="'localhost:8000' must start with http"):
         policy("localhost:8000")
     with pytest.raises(PluginError, match=r"policy endpoint has no setting url: it takes .*base_url"):
         make_policy("endpoint", {"url": "x"})

@@ -157,7 +157,7 @@ def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (
             {"target_modules": "all-linear", "last_layers": 1},
-            "all-linear would leave them out; name the modules",
+            "all-linear would skip them; name the modules",
         ),
         (
             {"target_modules": ("q_proj", "gate_proj", "up_proj"), "last_layers": 1},

@@ -1,6 +1,7 @@
 """Oracle-edit and agentless-mini on the demo's tasks, the tree, the vote."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -141,7 +142,7 @@ def test_a_context_that_overflows() -> None:
 
 
 @pytest.mark.parametrize("calls", range(4))
-def test_a_box_whose_time_is_over(calls: int) -> None:
+def test_a_sandbox_after_its_time_limit(calls: int) -> None:
     answer = "a.py\n" + edit("x = 1", "x = 2")
     for scaffold in (OracleEdit(), AgentlessMini()):
         with LocalEnvironment(FILES, calls=calls) as environment:
@@ -156,6 +157,32 @@ def test_a_task_that_does_not_say_which_files_to_show() -> None:
         pytest.raises(ValueError, match="needs the task's shown_files"),
     ):
         OracleEdit().run(task, Asked(), environment)
+
+
+def test_prompt_and_answer_apart_are_the_run() -> None:
+    answer = edit("x = 1", "x = 2")
+    asked = Asked(answer)
+    with LocalEnvironment(FILES) as environment:
+        rollout = OracleEdit().run(TASK, asked, environment)
+    with LocalEnvironment(FILES) as environment:
+        prompt = OracleEdit().prompt(TASK, environment)
+        assert environment.submission() == ""
+        step = OracleEdit().apply(answer, environment)
+        assert environment.submission() == rollout.trajectory.patch != ""
+    assert prompt.messages[-1]["content"] == asked.prompts[0]
+    assert (step,) == rollout.trajectory.steps
+    assert prompt.metadata.items() <= rollout.trajectory.metadata.items()
+
+
+def test_the_rollout_names_the_files_that_its_prompt_does_not_show() -> None:
+    task = replace(TASK, shown_files=("a.py", "b.py", "none.py"))
+    with LocalEnvironment(FILES) as environment:
+        rollout = OracleEdit(max_file_chars=8).run(task, Asked(edit("x = 1", "x = 2")), environment)
+    assert {key: value for key, value in rollout.trajectory.metadata.items() if key != "repo"} == {
+        "shown_files": ["a.py"],
+        "left_out": ["b.py"],
+        "unreadable": ["none.py"],
+    }
 
 
 def test_a_fix_of_new_files_only_shows_none() -> None:

@@ -65,7 +65,7 @@ def test_an_installed_package_adds_a_name(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_plug_in_of_the_page_solves_a_demo_task() -> None:
-    page = (Path(__file__).parents[2] / "docs/scaffolds.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs/scaffolds.md").read_text(encoding="utf-8")
     assert Path(plugin_scaffold.__file__).read_text(encoding="utf-8") in page
     source, task = load_sources()[0], load_tasks()[0]
     answer = f"<think>Hm.</think>I apply the fix.\n```bash\ngit apply <<'EOF'\n{task.patch}EOF\n```"
