@@ -3,8 +3,7 @@
 TRL generates, scores and trains on every group. Here a batch is sampled first: groups without a spread in their rewards
 are dropped and the batch is refilled with fresh steps, for a limited number of rounds. TRL then receives the kept
 groups as if it had generated them, so that its advantages, losses and metrics are those of these groups.
-Log-probabilities are computed over unique tokens: shared prefixes only once. The order of the rows is a function of the
-epoch, so that a resumed run has the same order.
+The order of the rows is a function of the epoch, so that a resumed run has the same order.
 """
 
 import json
@@ -20,16 +19,13 @@ from torch import nn
 from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import TrainOutput
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 from trl.trainer.utils import RepeatSampler
 
-from srl_agent.prefix_sharing.logprobs import Scores, padded, prepare_sharing
-from srl_agent.prefix_sharing.prefix_tree import rows_of
 from srl_agent.rewards import WeightedRewards
 from srl_agent.training.batches import (
     Batch,
     EpochSampler,
-    as_generated,
     check_boundaries,
     check_together,
     epoch_order,
@@ -44,6 +40,7 @@ from srl_agent.training.dynamic_sampling import (
     sampling_metrics,
 )
 from srl_agent.training.memory import return_free_memory
+from srl_agent.training.prefix_sharing_grpo import PrefixSharingGRPOTrainer
 from srl_agent.training.row_order import RefillStream, rows_for_refill
 from srl_agent.training.trainer_mixin import COMPLETE, CheckpointMixin, Validate
 from trajectories.types import JSON
@@ -66,13 +63,13 @@ def _has_rows_only(inputs: Batch, rows: int) -> bool:
     )
 
 
-class SRLTrainer(CheckpointMixin, GRPOTrainer):
-    """TRL's ``GRPOTrainer`` with dynamic sampling.
+class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
+    """TRL's ``GRPOTrainer`` with dynamic sampling, over shared prefixes.
 
     ``train_dataset`` rows hold ``prompt`` and the columns that the rewards use; ``trajectories`` names each row's
     trajectory, needed if ``sampling.steps_per_trajectory`` > 1. ``validate`` is called with the trainer in place of an
     evaluation loop and returns metrics. ``on_groups`` is called with the update's number and every group of its batch,
-    kept or dropped, on the main process. All of ``GRPOTrainer``'s other arguments pass through.
+    kept or dropped, on the main process. All other arguments pass through.
 
     Raises ValueError if the settings would make a resumed run differ from an uninterrupted one; ``train`` raises
     NoSpreadError if every group of the whole training set was dropped.
@@ -81,7 +78,6 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
     args: GRPOConfig
     processing_class: PreTrainedTokenizerBase
     train_dataset: Sequence[Row]
-    _buffered_inputs: list[Batch] | None
 
     def __init__(
         self,
@@ -92,8 +88,6 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         validate: Validate | None = None,
         on_groups: Callable[[int, Sequence[Group]], None] | None = None,
         trajectories: Sequence[str] | None = None,
-        share_prefixes: bool = True,
-        tokens_per_call: int | None = None,
         args: GRPOConfig,
         **kwargs: Any,
     ) -> None:
@@ -113,8 +107,6 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         self._trajectories = trajectories or [str(row) for row in range(len(self.train_dataset))]
         self._tally = SpreadTally()
         self._refill = RefillStream(self._trajectories, sampling.steps_per_trajectory, sampling.seed)
-        models = [m for m in (self.accelerator.unwrap_model(self.model), self.ref_model) if m is not None]
-        self._shares = share_prefixes and prepare_sharing(self, *models, tokens_per_call=tokens_per_call)
 
     # --- sampling -----------------------------------------------------------------------------------------------
 
@@ -299,63 +291,6 @@ class SRLTrainer(CheckpointMixin, GRPOTrainer):
         rows = {key: value[live] if value.ndim else value for key, value in inputs.items()}
         loss = super()._compute_loss(model, rows)
         return loss * self._loss_scale * share
-
-    # --- shared prefixes ---------------------------------------------------------------------------------------
-
-    def _prepare_inputs(self, generation_batch: Batch) -> Batch:
-        """Return TRL's inputs, with the rows of a group in the same micro-batch: TRL shuffles before it splits."""
-        before = self._buffered_inputs
-        inputs: Batch = super()._prepare_inputs(generation_batch)
-        if not self._shares or self._buffered_inputs is None or self._buffered_inputs is before:
-            return inputs
-        mixed, size = self._buffered_inputs, self.args.gradient_accumulation_steps
-        updates = [mixed[start : start + size] for start in range(0, len(mixed), size)]
-        self._buffered_inputs = [batch for update in updates for batch in as_generated(update)]
-        current: int = self._step % self.args.steps_per_generation
-        return self._buffered_inputs[current]
-
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: nn.Module,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        logits_to_keep: int,
-        batch_size: int | None = None,
-        compute_entropy: bool = False,
-        compute_aux_loss: bool = False,
-        **more: object,
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """Return log-probabilities, entropies and auxiliary loss as TRL does, computed over unique tokens.
-
-        The first two are (B, logits_to_keep), zero at padding.
-        """
-        completions = attention_mask[:, -logits_to_keep:].bool()
-        if not self._shares or compute_aux_loss or not bool(completions.any()):
-            plain: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
-            plain = super()._get_per_token_logps_and_entropies(
-                model,
-                input_ids,
-                attention_mask,
-                logits_to_keep,
-                batch_size,
-                compute_entropy,
-                compute_aux_loss,
-                **more,
-            )
-            return plain
-        rows = rows_of(input_ids, attention_mask, logits_to_keep)
-        # A chunk holds whole groups, whose completions share a prompt.
-        groups = -(-(batch_size or len(rows)) // self.num_generations)
-        size = groups * self.num_generations
-        scores: list[Scores] = []
-        with self.accelerator.autocast():
-            for start in range(0, len(rows), size):
-                scores += model(shared_rows=rows[start : start + size])
-        log_probs = padded([score.log_probs for score in scores], completions)
-        if not compute_entropy:
-            return log_probs, None, None
-        entropies = [score.entropy for score in scores if score.entropy is not None]
-        return log_probs, padded(entropies, completions), None
 
     # --- resuming -----------------------------------------------------------------------------------------------
 

@@ -189,7 +189,7 @@ def test_adapters_on_a_mixture_of_experts(experts: Path) -> None:
     assert any(".layers.0.mlp.experts." in name for name in trained)
 
 
-def test_a_model_that_is_not_there() -> None:
+def test_a_missing_model() -> None:
     with pytest.raises(ModelError, match="no such folder"):
         make_policy("transformers", {"model": "./nowhere"})
 

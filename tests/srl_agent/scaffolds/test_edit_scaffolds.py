@@ -39,7 +39,7 @@ def edit(old: str, new: str, path: str = "a.py") -> str:
 
 
 class Asked:
-    """A policy that gives prepared answers and keeps the prompts and the sampling."""
+    """A policy with prepared answers that records prompts and sampling."""
 
     name = "asked"
 
@@ -83,7 +83,7 @@ def test_oracle_edit_solves_a_task_by_its_reference_fix(source: Source) -> None:
 
 
 def oracle(answer: str, files: Mapping[str, str] = FILES) -> tuple[str, str]:
-    """The patch, and what the step says."""
+    """Return the patch and the step's observation."""
     with LocalEnvironment(files) as environment:
         rollout = OracleEdit().run(TASK, Asked(answer), environment)
     return rollout.trajectory.patch or "", rollout.trajectory.steps[0].observation

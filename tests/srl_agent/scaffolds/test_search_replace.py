@@ -1,4 +1,4 @@
-"""SEARCH/REPLACE edits: what is read from an answer, and what becomes of it."""
+"""SEARCH/REPLACE edits: reading and applying."""
 
 import pytest
 from hypothesis import assume, given, settings
@@ -19,7 +19,7 @@ def paths(answer: str) -> list[str]:
 
 
 def outcome(search: str, new: str, text: str | None, path: str = "a.txt") -> tuple[str | None, str]:
-    """The text after one edit (None: it stays as it is), and what is said of the edit."""
+    """Return the text after one edit (None if unchanged), and the report on the edit."""
     applied = apply_edits([Edit(path=path, search=search, replace=new)], {path: text}.get)
     return applied.files.get(path), str(applied.outcomes[0])
 

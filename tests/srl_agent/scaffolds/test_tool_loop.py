@@ -42,7 +42,7 @@ def attempt(
 
 
 class Watched:
-    """A policy that keeps what it was asked, and may be made to do something first."""
+    """A policy that records its prompts and calls a function before each answer."""
 
     def __init__(self, inner: ScriptedPolicy, before: Callable[[int], None] = lambda count: None) -> None:
         self.inner, self.before = inner, before

@@ -1,4 +1,4 @@
-"""Which groups are kept, and the refill stream."""
+"""The selection of groups, the order of rows, the refill stream."""
 
 from random import Random
 
@@ -24,7 +24,7 @@ def test_groups_whose_advantages_are_zero_are_dropped(
     assert reason_to_drop(rewards, -1.0) is None
 
 
-def test_groups_that_carry_only_format_are_told_apart() -> None:
+def test_variance_from_format_only() -> None:
     def sample(reward: float, error: str | None) -> Sample:
         return Sample(
             text="", token_ids=[], logprobs=None, parts=(reward,), reward=reward, format_error=error
@@ -55,7 +55,7 @@ def test_refills_divide_over_the_processes(
 
 @pytest.mark.parametrize("together", [1, 2, 4])
 @pytest.mark.parametrize("seed", range(5))
-def test_steps_of_a_trajectory_stand_together_and_every_row_once(together: int, seed: int) -> None:
+def test_steps_of_a_trajectory_are_adjacent_and_every_row_occurs_once(together: int, seed: int) -> None:
     random = Random(seed)
     trajectories = [name for name in "abcdefg" for _ in range(random.randrange(1, 11))]
     order = shuffled_rows(trajectories, together, lambda n: random.sample(range(n), n))
