@@ -34,7 +34,7 @@ from harness.convert import main as convert
 from harness.data.lazy_dataset import lazy_dataset
 from harness.data.step_data import load_step_data
 from srl_agent.formats import UnrepresentableActionError, get_format
-from srl_agent.steps import StepSettings, render_example, target_indices
+from srl_agent.steps import StepSettings, render_example
 from trajectories.store import from_json
 
 MAX_ACTION_CHARS, MAX_PROMPT_CHARS, MAX_OBSERVATION_CHARS = 2000, 16000, 2000  # of swe_srl_small_gpu
@@ -77,7 +77,10 @@ def stock(store: Path, window: str) -> tuple[int, Mapping[str, Any]]:
 
 def _rendered(text: str, settings: StepSettings) -> Iterator[dict[str, Any]]:
     trajectory, action_format = from_json(json.loads(text)), get_format("xml", "trae")
-    for index in target_indices(trajectory, settings):
+    acting = [index for index, step in enumerate(trajectory.steps) if step.actions]
+    for index in acting[:-1]:  # the last one is never a target
+        if not trajectory.steps[index].target:
+            continue
         try:
             row = _row(render_example(trajectory, index, settings=settings, action_format=action_format))
         except UnrepresentableActionError:

@@ -31,8 +31,8 @@ from srl_agent.models.load import load_policy, load_tokenizer
 from srl_agent.models.packaged import resolve_model
 from srl_agent.prefix_sharing.prefix_tree import Row, build_trees, count_tokens
 from srl_agent.rewards import WeightedRewards
-from srl_agent.steps import StepSettings, render_example, target_indices
-from srl_agent.training.dynamic_sampling import SamplingSettings
+from srl_agent.steps import StepSettings, render_example, select_steps
+from srl_agent.training.dynamic_sampling import DynamicSampling
 from srl_agent.training.srl import SRLTrainer
 from trajectories.store import read_trajectories
 
@@ -48,8 +48,9 @@ def make_rows(options: argparse.Namespace, tokenizer: Any) -> list[Row]:
     torch.manual_seed(0)
     for trajectory in read_trajectories(options.data):
         rows: list[Row] = []
-        for index in target_indices(trajectory, settings)[options.first_step :][: options.steps]:
-            example = render_example(trajectory, index, settings=settings, action_format=action_format)
+        targets, _ = select_steps([trajectory], settings=settings, action_format=action_format)
+        for target in targets[options.first_step :][: options.steps]:
+            example = render_example(trajectory, target.step, settings=settings, action_format=action_format)
             prompt = tokenize_prompt(tokenizer, example.prompt)
             if len(prompt) > options.prompt_tokens:
                 break
@@ -111,7 +112,7 @@ def make_trainer(kind: str, options: argparse.Namespace, folder: Path) -> Any:
         rewards = WeightedRewards(functions={"r": nothing}, weights={"r": 1.0})
         trainer = SRLTrainer(
             rewards=rewards,
-            sampling=SamplingSettings(),
+            sampling=DynamicSampling(),
             format_error=lambda text: None,
             tokens_per_call=options.tokens_per_call,
             **shared,

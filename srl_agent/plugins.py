@@ -1,29 +1,40 @@
-"""Parts by name: a short built-in name, or ``package.module:attribute`` for anybody's own."""
+"""Plug-ins by name: a short built-in name, or ``package.module:attribute``."""
 
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
-_EXTRAS = {"minisweagent": "mini-swe-agent", "vllm": "vllm"}  # our extra that brings a module
+T = TypeVar("T")
+
+_EXTRAS = {"minisweagent": "mini-swe-agent", "vllm": "vllm"}  # module -> our extra that installs it
 
 
 class PluginError(ValueError):
-    """A name that is neither built in nor importable, or settings that its part does not take.
+    """A name that is neither built in nor importable, or settings that a plug-in does not accept.
 
     The message lists the names, or the settings.
     """
 
 
-def load_named(name: str, built_in: Mapping[str, Any], *, kind: str) -> Any:
-    """Look ``name`` up, or import it if it reads ``package.module:attribute``. Raises PluginError."""
+def load_named(name: str, built_in: Mapping[str, T], *, kind: str) -> T:
+    """Return the built-in of that name, or import ``name`` if it has the form ``package.module:attribute``.
+
+    What is imported is trusted to be of the built-ins' type. Raises PluginError.
+    """
     if name in built_in:
         return built_in[name]
     if ":" not in name:
         known = ", ".join(built_in)
         raise PluginError(f"unknown {kind} {name!r}: use one of {known}, or package.module:attribute")
-    return load_path(name, kind=kind)
+    imported: T = load_path(name, kind=kind)
+    return imported
+
+
+def load_part(name: str, paths: Mapping[str, str], *, kind: str) -> Any:
+    """Import the class or function of that name in ``paths``, or at the path ``name``. Raises PluginError."""
+    return load_path(paths[name], kind=kind) if name in paths else load_named(name, paths, kind=kind)
 
 
 def load_path(path: str, *, kind: str) -> Any:
@@ -38,16 +49,16 @@ def load_path(path: str, *, kind: str) -> Any:
 
 
 def installed_plugins(group: str) -> dict[str, str]:
-    """``package.module:attribute`` by name, of an entry-point group of the installed packages."""
+    """Return the entry points of a group, ``package.module:attribute`` by name, of all installed packages."""
     return {entry.name: entry.value for entry in entry_points(group=group)}
 
 
 def make(
-    part: Callable[..., Any], settings: Mapping[str, Any], *, offered: Mapping[str, Any], what: str
-) -> Any:
-    """Call ``part`` with its settings, and with what is ``offered`` as far as it has a parameter of that name.
+    part: Callable[..., T], settings: Mapping[str, object], *, offered: Mapping[str, object], what: str
+) -> T:
+    """Call ``part`` with its settings, and with those ``offered`` values for which it has a parameter.
 
-    Settings win over what is offered. Raises PluginError for settings that it does not take or lacks.
+    Settings win over offered values. Raises PluginError for unknown or missing settings.
     """
     parameters = inspect.signature(part).parameters
     named = {name for name, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}

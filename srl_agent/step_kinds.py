@@ -1,4 +1,4 @@
-"""Kinds of step, so that figures of different scaffolds can stand side by side."""
+"""Kinds of steps, so that figures of different scaffolds can be compared."""
 
 import re
 
@@ -7,7 +7,7 @@ from trajectories.vocabulary import EDITORS, canonical, kind_of
 
 KINDS = ("edit", "bash", "search", "read", "planning", "finish", "think", "math")
 
-# Kinds of calls -> kinds of steps; what a shell line does is read off the line.
+# Kinds of calls -> kinds of steps. Shell commands are classified by their text.
 _OF_CALLS = {
     "run": "bash",
     "view": "read",
@@ -25,7 +25,7 @@ _PRELUDE = re.compile(r"^\s*(?:cd\s+[^\s;&|]+\s*(?:&&|;|\n)\s*|[A-Za-z_]\w*=\S*\
 
 
 def step_kind(step: Step) -> str:
-    """The kind of a step's first action; one of KINDS.
+    """Return the kind of a step's first action, one of KINDS.
 
     >>> from trajectories import Action
     >>> look = Action(name="bash", arguments={"command": "cd /testbed && grep -rn parse src"})
@@ -47,7 +47,7 @@ def _shell_kind(command: str) -> str:
     program = words[0] if words else ""
     if program in _SEARCHERS:
         return "search"
-    if program in EDITORS:  # scaffolds that know only shell lines write their tools as commands
+    if program in EDITORS:  # scaffolds with a shell only write tools as commands
         return "read" if words[1:2] == ["view"] else "edit"
     if tool := kind_of(program):
         return _OF_CALLS[tool]

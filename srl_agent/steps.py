@@ -1,10 +1,10 @@
 """Expert trajectories -> training steps.
 
-For a trajectory of N steps the paper makes N−1 instances (arXiv 2510.25992, section 3): the task and the first
-k−1 steps are the prompt, step k is the target; the last step is never a target. Steps without an action (prose, or
-a call that the scaffold refused) are context only and do not count. Steps that nobody is to learn
-(``Step.target``) are no targets either, but count: their actions were made. A step is stored as (trajectory,
-index) and rendered when it is needed, so that storage grows with the trajectories and not with their prefixes.
+From a trajectory of N steps the paper makes N−1 instances (arXiv 2510.25992, section 3): the task and the first k−1
+steps are the prompt, step k is the target; the last step is never a target. Steps without an action (prose, or a call
+that the scaffold refused) are context only and do not count. Steps marked as context (``Step.target``) are no targets
+either, but count: their actions were executed. A step is stored as (trajectory, index) and rendered on demand, so that
+storage grows with the trajectories and not with their prefixes.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from trajectories import Step, Trajectory
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSettings:
-    """What a prompt shows: the same for training steps and for rollouts."""
+    """Limits of a prompt, the same for training steps and for rollouts."""
 
     context_window: int | None = 2  # (action, observation) pairs shown; None: all ("full")
     max_task_chars: int | None = None  # longer ones keep head and tail
@@ -27,22 +27,22 @@ class PromptSettings:
 
     def __post_init__(self) -> None:
         if self.context_window is not None and self.context_window < 0:
-            raise ValueError(f"context_window is a number of pairs from 0 up, not {self.context_window}")
+            raise ValueError(f"context_window must be None or at least 0, not {self.context_window}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepSettings(PromptSettings):
-    """How steps become prompts and targets."""
+    """Settings for prompts and targets."""
 
     include_last_step: bool = False  # the paper: never a target
-    show_title: bool = False  # of a step of a solution: its title is in the prompt, the target is the rest
+    show_title: bool = False  # put the title of a solution's step into the prompt; the target is the rest
     max_action_chars: int | None = None  # steps with longer expert actions are no targets
     max_prompt_chars: int | None = None  # steps with longer prompts are no targets
 
 
 @dataclass(frozen=True, kw_only=True, order=True, slots=True)
 class StepRef:
-    """A target step: where its trajectory stands in the data, and which of its steps it is."""
+    """A target step, by the position of its trajectory in the data and its index in the trajectory."""
 
     trajectory: int
     step: int
@@ -61,9 +61,9 @@ class StepExample:
 
 
 def truncate_middle(text: str, limit: int | None) -> str:
-    """``text`` with its middle left out where it is longer than ``limit`` characters; the cut is marked.
+    """Cut the middle out of a text longer than ``limit`` characters, and mark the cut.
 
-    The mark comes on top of the limit.
+    The mark is not counted in the limit.
 
     >>> truncate_middle("0123456789", 4)
     '01\\n[6 characters left out]\\n89'
@@ -80,16 +80,16 @@ def _acting_steps(steps: Sequence[Step]) -> list[int]:
 
 
 def window_start(before: Sequence[Step], window: int | None) -> int:
-    """The first step that the prompt after the steps ``before`` shows: ``window`` (action, observation) pairs.
+    """Return the index of the first step in the prompt after ``before``: ``window`` (action, observation) pairs.
 
-    Steps without an action that lie between are shown, and do not count.
+    Steps without an action between them are shown and do not count.
     """
     acting = _acting_steps(before)
     return _first_shown(acting, len(acting), len(before), window)
 
 
 def _first_shown(acting: Sequence[int], before: int, end: int, window: int | None) -> int:
-    """:func:`window_start` at step ``end``, before which the first ``before`` of the ``acting`` steps lie."""
+    """Return :func:`window_start` of step ``end``, which the first ``before`` of the ``acting`` steps precede."""
     if window == 0:
         return end
     return 0 if window is None or window >= before else acting[before - window]
@@ -103,9 +103,9 @@ def render_next(
     action_format: ActionFormat,
     title: str = "",
 ) -> list[Message]:
-    """The prompt of the action that follows the steps ``before``: of a training step and in a rollout.
+    """Render the prompt for the action that follows the steps ``before``, in training and in rollouts alike.
 
-    ``title``: what that step is called, where the prompt may say so.
+    ``title``: of the step to write, if the prompt may show it.
     """
     start = window_start(before, settings.context_window)
     shown_task, history = _as_shown(task, before[start:], settings)
@@ -113,7 +113,7 @@ def render_next(
 
 
 def _as_shown(task: str, steps: Sequence[Step], settings: PromptSettings) -> tuple[str, list[Step]]:
-    """Task and steps, cut to what prompts show of them."""
+    """Truncate the task and the observations to the limits of the settings."""
     history = []
     for step in steps:
         observation = truncate_middle(step.observation, settings.max_observation_chars)
@@ -146,13 +146,13 @@ def render_example(
 
 
 def _title(step: Step, settings: StepSettings) -> str:
-    """What the prompt says of the step that comes next."""
+    """Return the title that the prompt shows of the step to write."""
     return title_of(step) if settings.show_title else ""
 
 
-# What becomes of a step as a target: a letter each, so that a data set's are a string a trajectory.
+# Status of a step as a target. A letter each, so that those of a trajectory are one short string.
 TARGET = "t"
-_LAST = "l"  # has an action, and is never a target
+_LAST = "l"  # has an action and is never a target
 _NO_ACTION = "n"
 _CONTEXT_ONLY = "c"
 _UNREPRESENTABLE = "u"
@@ -166,14 +166,17 @@ _REASONS = {
 }
 
 
-def step_fates(trajectory: Trajectory, *, settings: StepSettings, action_format: ActionFormat) -> str:
-    """What becomes of each step as a target, a letter a step; as whole prompts would say it, without rendering them."""
+def target_status(trajectory: Trajectory, *, settings: StepSettings, action_format: ActionFormat) -> str:
+    """Return the status of each step as a target, one letter per step.
+
+    The result is that of rendering every prompt, without rendering them.
+    """
     steps = trajectory.steps
     acting = _acting_steps(steps)
-    fates = [_LAST if step.actions else _NO_ACTION for step in steps]
+    status = [_LAST if step.actions else _NO_ACTION for step in steps]
     candidates = acting if settings.include_last_step else acting[:-1]
     for index in candidates:
-        fates[index] = _CONTEXT_ONLY
+        status[index] = _CONTEXT_ONLY
     spans = [
         Span(
             start=_first_shown(acting, before, index, settings.context_window),
@@ -186,11 +189,11 @@ def step_fates(trajectory: Trajectory, *, settings: StepSettings, action_format:
     task, shown = _as_shown(trajectory.task, steps, settings)
     lengths = action_format.prompt_lengths(task, shown, spans)
     for span, length in zip(spans, lengths, strict=True):
-        fates[span.end] = _fate(steps[span.end], span.title, length, settings, action_format)
-    return "".join(fates)
+        status[span.end] = _candidate_status(steps[span.end], span.title, length, settings, action_format)
+    return "".join(status)
 
 
-def _fate(
+def _candidate_status(
     step: Step, title: str, prompt_chars: int | None, settings: StepSettings, action_format: ActionFormat
 ) -> str:
     try:
@@ -206,29 +209,33 @@ def _fate(
     return TARGET
 
 
-def select_fates(fates: Iterable[tuple[int, str]], *, format_name: str) -> tuple[list[StepRef], Counter[str]]:
-    """The target steps of (position of a trajectory, fates of its steps), and how many were left out for which reason.
+def select_targets(
+    statuses: Iterable[tuple[int, str]], *, format_name: str
+) -> tuple[list[StepRef], Counter[str]]:
+    """Return the target steps, and how many steps were skipped for which reason.
 
-    >>> refs, left_out = select_fates([(0, "tal"), (7, "ntl")], format_name="xml")
-    >>> [(ref.trajectory, ref.step) for ref in refs], dict(left_out)
+    ``statuses``: position of each trajectory in the data, and the :func:`target_status` of its steps.
+
+    >>> refs, skipped = select_targets([(0, "tal"), (7, "ntl")], format_name="xml")
+    >>> [(ref.trajectory, ref.step) for ref in refs], dict(skipped)
     ([(0, 0), (7, 1)], {'expert action over max_action_chars': 1, 'no action': 1})
     """
     refs: list[StepRef] = []
-    left_out: Counter[str] = Counter()
-    for position, letters in fates:
+    skipped: Counter[str] = Counter()
+    for position, letters in statuses:
         if without_action := letters.count(_NO_ACTION):
-            left_out["no action"] += without_action
+            skipped["no action"] += without_action
         for index, letter in enumerate(letters):
             if letter == TARGET:
                 refs.append(StepRef(trajectory=position, step=index))
             elif letter in _REASONS:
-                left_out[_REASONS[letter].format(format=format_name)] += 1
-    return refs, left_out
+                skipped[_REASONS[letter].format(format=format_name)] += 1
+    return refs, skipped
 
 
 def select_steps(
     trajectories: Iterable[Trajectory], *, settings: StepSettings, action_format: ActionFormat
 ) -> tuple[list[StepRef], Counter[str]]:
-    """Every target step that can be rendered within the limits, and how many were left out for which reason."""
-    fates = (step_fates(t, settings=settings, action_format=action_format) for t in trajectories)
-    return select_fates(enumerate(fates), format_name=action_format.name)
+    """Return all target steps, and how many steps were skipped for which reason."""
+    statuses = (target_status(t, settings=settings, action_format=action_format) for t in trajectories)
+    return select_targets(enumerate(statuses), format_name=action_format.name)

@@ -1,4 +1,4 @@
-"""Policies named by dotted path in evaluation recipes of the tests: they know the demo's fixes and answers."""
+"""Policies for evaluation recipes of the tests, by dotted path; they know the demo's fixes and answers."""
 
 import functools
 import json
@@ -15,21 +15,21 @@ from harness.demo.sources import load_sources
 from srl_agent.formats import Message, get_format
 from srl_agent.policies import Completion, PolicyError, Sampling
 from srl_agent.policies.scripted import ScriptedPolicy
-from srl_agent.scaffolds.search_replace import render_edits
 from srl_agent.steps import PromptSettings
+from tests.scripted_answers import answers_in_turn, render_edits
 from trajectories.store import read_trajectories
 
 _SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 
 
 def _commands(patch: str) -> list[str]:
-    """The fix as mini-swe-agent wants it: one command a turn."""
+    """Return the fix in mini-swe-agent's form: one command per turn."""
     commands = ["ls", f"git apply <<'EOF'\n{patch}EOF", "git diff > patch.txt", f"{_SUBMIT} && cat patch.txt"]
     return [f"THOUGHT: go on\n\n```mswea_bash_command\n{command}\n```" for command in commands]
 
 
 def reference_fix(*, scaffold: str) -> ScriptedPolicy:
-    """Answers of each task by its issue, in the form that ``scaffold`` asks for."""
+    """Return a policy that answers each issue with the reference fix, in the form of ``scaffold``."""
     patches = {task.instance_id: task.patch for task in load_tasks()}
     answers = {}
     for source in load_sources():
@@ -40,7 +40,7 @@ def reference_fix(*, scaffold: str) -> ScriptedPolicy:
             "mini-swe-agent": _commands(patches[source.instance_id]),
             "one-script": [f"Apply it.\n```bash\ngit apply <<'EOF'\n{patches[source.instance_id]}EOF\n```"],
         }[scaffold]
-    return ScriptedPolicy.in_turn(answers, name="reference fix")
+    return answers_in_turn(answers, name="reference fix")
 
 
 def look() -> ScriptedPolicy:
@@ -50,16 +50,16 @@ def look() -> ScriptedPolicy:
 
 
 def cheat() -> ScriptedPolicy:
-    """Looks for the future of the repository, then gives up."""
+    """Return a policy that looks for later commits of the repository, then gives up."""
     look = "<function=bash>\n<parameter=command>git log --all --oneline</parameter>\n</function>"
     done = "<function=submit>\n</function>"
     turns = [f"<think>\nWhere is it?\n</think>\n\n{call}" for call in (look, done)]
-    return ScriptedPolicy.in_turn({source.statement: turns for source in load_sources()}, name="cheat")
+    return answers_in_turn({source.statement: turns for source in load_sources()}, name="cheat")
 
 
 def silent() -> ScriptedPolicy:
-    """Has no answer to anything."""
-    return ScriptedPolicy.in_turn({}, name="silent")
+    """Return a policy that has no answers."""
+    return answers_in_turn({}, name="silent")
 
 
 @dataclass(kw_only=True)
@@ -131,7 +131,7 @@ def _embedded_answers() -> dict[str, tuple[int, str]]:
 
 
 def solved_by_steps() -> ScriptedPolicy:
-    """Writes the steps of the embedded solutions, one a turn."""
+    """Return a policy that writes the steps of the embedded solutions, one per turn."""
     settings = PromptSettings(context_window=None)
     return ScriptedPolicy.from_trajectories(
         read_trajectories(solved_path()), action_format=get_format("math-step"), settings=settings

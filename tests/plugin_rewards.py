@@ -1,4 +1,4 @@
-"""Rewards of the tests' own, named in recipes as ``tests.plugin_rewards:…``: random text spreads them."""
+"""Rewards of the tests, named in recipes as ``tests.plugin_rewards:…``; they differ between random texts."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from srl_agent.rewards import completion_text
 
 
 def letters(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
-    """Share of vowels; slowed down where a test needs time to kill the run."""
+    """Return the share of vowels; slowly, if a test needs time to kill the run."""
     time.sleep(float(os.environ.get("SLOW_REWARD", "0")))
     texts = [completion_text(completion) for completion in completions]
     return [sum(text.count(vowel) for vowel in "aeiou") / max(len(text), 1) for text in texts]
@@ -17,7 +17,7 @@ def letters(prompts: Any, completions: Any, **columns: Any) -> list[float | None
 def letters_of_even_steps(
     prompts: Any, completions: Any, *, step_index: Any, **columns: Any
 ) -> list[float | None]:
-    """No spread on odd steps: their groups carry no signal."""
+    """Give no spread on odd steps: their advantages are zero."""
     scores = letters(prompts, completions)
     return [score if index % 2 == 0 else 0.5 for score, index in zip(scores, step_index, strict=True)]
 
@@ -25,6 +25,6 @@ def letters_of_even_steps(
 def unjudged_on_odd_steps(
     prompts: Any, completions: Any, *, step_index: Any, **columns: Any
 ) -> list[float | None]:
-    """None on odd steps."""
+    """Return None on odd steps."""
     scores = letters(prompts, completions)
     return [score if index % 2 == 0 else None for score, index in zip(scores, step_index, strict=True)]

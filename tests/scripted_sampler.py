@@ -22,7 +22,7 @@ from harness.cli import run
 from harness.demo.math import problems_path
 from harness.demo.sources import load_sources
 from harness.train import main
-from srl_agent.scaffolds.search_replace import render_edits
+from tests.scripted_answers import render_edits
 
 FIXES = {source.statement: render_edits(source.buggy(), source.correct()) for source in load_sources()}
 

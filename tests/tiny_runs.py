@@ -1,4 +1,4 @@
-"""Runs of the real commands on a tiny model, in processes of their own."""
+"""Run the real commands on a tiny model, in separate processes."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def run(*words: str, slow: float = 0.0) -> subprocess.CompletedProcess[str]:
 
 
 def launched(processes: int, *words: str) -> subprocess.CompletedProcess[str]:
-    """A module in so many processes, a thread each: ``module argument…``."""
+    """Run ``module argument…`` in a number of processes, with one thread each."""
     launch = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     done = subprocess.run(
         [sys.executable, "-m", *launch, "-m", *words],

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from srl_agent.rewards import WeightedRewards
-from srl_agent.training.dynamic_sampling import SamplingSettings
+from srl_agent.training.dynamic_sampling import DynamicSampling
 from srl_agent.training.srl import SRLTrainer
 
 GROUP = 4
@@ -65,7 +65,7 @@ def main(model: str, out: str, rows: str, shares: str) -> None:
         ),
         train_dataset=Dataset.from_list([{"prompt": step_prompt(i), "step": i} for i in range(STEPS)]),
         rewards=WeightedRewards(functions={"r": reward}, weights={"r": 1.0}),
-        sampling=SamplingSettings(epsilon=1e-3, max_rounds=3, steps_per_trajectory=2),
+        sampling=DynamicSampling(epsilon=1e-3, max_rounds=3, steps_per_trajectory=2),
         trajectories=[str(i // 6) for i in range(STEPS)],
         format_error=lambda text: None,
         share_prefixes=shares == "shares",

@@ -17,7 +17,9 @@ def make_rewards(recipe: Recipe, action_format: ActionFormat) -> WeightedRewards
     functions, weights = {}, {}
     for table in recipe.rewards:
         try:
-            found = load_named(table.name, REWARDS, kind="reward")
+            found: Any = load_named(
+                table.name, REWARDS, kind="reward"
+            )  # ours are made, others are the reward
         except PluginError as error:
             raise UserError(f"rewards: {error}{nearest(table.name, REWARDS)}", exit_code=2) from error
         if table.name in functions:

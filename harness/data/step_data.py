@@ -16,7 +16,7 @@ from harness.demo import expert_path
 from harness.demo.math import solved_path
 from srl_agent.formats import ActionFormat, get_format
 from srl_agent.plugins import PluginError
-from srl_agent.steps import StepExample, StepRef, StepSettings, render_example, select_fates
+from srl_agent.steps import StepExample, StepRef, StepSettings, render_example, select_targets
 from trajectories import Trajectory
 from trajectories.store import StoreError, read_trajectory
 
@@ -68,8 +68,8 @@ def load_step_data(recipe: Recipe) -> StepData:
     limits = {"train": recipe.data.train_steps, "validation": recipe.data.validation_steps}
     for side, limit in limits.items():
         positions = sides[side]
-        refs, left_out[side] = select_fates(
-            ((i, entries[i].fates) for i in positions), format_name=action_format.name
+        refs, left_out[side] = select_targets(
+            ((i, entries[i].target_status) for i in positions), format_name=action_format.name
         )
         if not refs:
             causes = "; ".join(f"{reason}: {n}" for reason, n in left_out[side].items())

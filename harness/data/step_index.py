@@ -16,11 +16,11 @@ from pathlib import Path
 import srl_agent
 import trajectories
 from srl_agent.formats import SYNTAXES, ActionFormat
-from srl_agent.steps import StepSettings, step_fates
+from srl_agent.steps import StepSettings, target_status
 from trajectories import Trajectory
 from trajectories.store import atomic_write, parse_line, read_lines
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Bytes of a file from which on its index is kept: a smaller one is read in a moment.
 WORTH_KEEPING = 16 * 2**20
 
@@ -35,7 +35,7 @@ class Entry:
     instance_id: str
     repository: str
     resolved: bool | None
-    fates: str  # what becomes of its steps, a letter each: see srl_agent.steps
+    target_status: str  # one letter per step, see srl_agent.steps.target_status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +70,12 @@ def make_index(path: Path, *, settings: StepSettings, action_format: ActionForma
         digest.update(line.text)
         if line.text.strip():
             trajectory = parse_line(path, line)
-            fates = step_fates(trajectory, settings=settings, action_format=action_format)
-            entries.append(_entry(line.number, line.offset, trajectory, fates))
+            status = target_status(trajectory, settings=settings, action_format=action_format)
+            entries.append(_entry(line.number, line.offset, trajectory, status))
     return StepIndex(digest=digest.hexdigest(), entries=entries)
 
 
-def _entry(number: int, offset: int, trajectory: Trajectory, fates: str) -> Entry:
+def _entry(number: int, offset: int, trajectory: Trajectory, status: str) -> Entry:
     return Entry(
         line=number,
         offset=offset,
@@ -83,7 +83,7 @@ def _entry(number: int, offset: int, trajectory: Trajectory, fates: str) -> Entr
         instance_id=trajectory.instance_id,
         repository=trajectory.repository,
         resolved=trajectory.resolved,
-        fates=fates,
+        target_status=status,
     )
 
 

@@ -16,6 +16,7 @@ from harness.training.context import StageContext
 from harness.training.outcomes.base import VerifiedTasks, ids
 from srl_agent.formats import Message
 from srl_agent.formats.math_step import solution_prompt, solution_text
+from srl_agent.generation.generate import tokenize_prompt
 from srl_agent.steps import StepRef
 
 WHOLE = -1  # a step index that means the whole solution
@@ -71,9 +72,8 @@ def _step_row(data: StepData, ref: StepRef) -> dict[str, object]:
 def _token_row(data: StepData, table: SftTable, tokenizer: PreTrainedTokenizerBase, ref: StepRef) -> TokenRow:
     """Render the prompt as in SRL, then thought and action; or a whole solution. The loss is over the completion."""
     prompt, text = _solution(data, ref) if ref.step == WHOLE else _step(data, table, ref)
-    rendered = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)
     target = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
-    prompt_ids = list(rendered["input_ids"])
+    prompt_ids = tokenize_prompt(tokenizer, prompt)
     return {"input_ids": prompt_ids + target, "labels": [-100] * len(prompt_ids) + target}
 
 

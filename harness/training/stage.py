@@ -18,7 +18,7 @@ from harness.training.outcomes.base import verified_rewards
 from harness.training.records import StageEnd, group_line
 from harness.training.rows import sft_targets, stage_datasets
 from srl_agent.models.load import load_policy
-from srl_agent.training.dynamic_sampling import NoSpreadError, SamplingSettings
+from srl_agent.training.dynamic_sampling import DynamicSampling, NoSpreadError
 from srl_agent.training.memory import return_free_memory
 from srl_agent.training.sft import StepSFTTrainer
 from srl_agent.training.srl import SRLTrainer
@@ -124,7 +124,7 @@ def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Tra
         names = list(rewards.functions)
         return SRLTrainer(
             rewards=rewards,
-            sampling=SamplingSettings(**table.sampling.model_dump(), seed=recipe.seed),
+            sampling=DynamicSampling(**table.sampling.model_dump(), seed=recipe.seed),
             trajectories=None if tasks else [str(ref.trajectory) for ref in inputs.data.train],
             format_error=tasks.format_error if tasks else context.validator.format_error,
             on_groups=lambda step, groups: run.append(

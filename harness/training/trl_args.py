@@ -1,5 +1,6 @@
 """TRL's configuration of each stage, from the recipe."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -43,7 +44,7 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> TrainingArgum
 
     sft_control learns its ``max_steps`` when its turn comes: here it is 1.
     """
-    config = trl_config(stage)
+    config: Callable[..., TrainingArguments] = trl_config(stage)
     supervised = config is SFTConfig
     table = trl_table(recipe, stage)
     if ours := sorted(_OURS & table.keys()):

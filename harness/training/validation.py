@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+from transformers import PreTrainedTokenizerBase, Trainer
 from trl.models import unwrap_model_for_generation
 
 from harness.config.tables import ValidationTable
@@ -27,6 +27,9 @@ from srl_agent.rewards import Score, WeightedRewards
 from srl_agent.step_kinds import KINDS
 from srl_agent.steps import StepExample
 from srl_agent.training.memory import return_free_memory
+
+if TYPE_CHECKING:
+    from srl_agent.generation.types import CausalLM
 
 Line = TypeVar("Line", StepLine, AnswerLine)
 
@@ -49,7 +52,7 @@ class Validator:
             return self.measure(model, stage, trainer.state.global_step, trainer.accelerator)
 
     def measure(
-        self, model: PreTrainedModel, stage: str, step: int, accelerator: Accelerator | None = None
+        self, model: "CausalLM", stage: str, step: int, accelerator: Accelerator | None = None
     ) -> dict[str, float]:
         """Return metrics of a model; lines go to validation.jsonl and outcomes.jsonl."""
         rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
@@ -63,7 +66,7 @@ class Validator:
         return metrics
 
     def _measure_steps(
-        self, model: PreTrainedModel, stage: str, step: int, rank: int, world: int
+        self, model: "CausalLM", stage: str, step: int, rank: int, world: int
     ) -> list[StepLine]:
         held_out = [self.data.example(ref) for ref in self.data.validation[rank::world]]
         numbered = [(example, sample) for example in held_out for sample in range(self.settings.samples)]
@@ -85,7 +88,7 @@ class Validator:
         ]
 
     def _measure_tasks(
-        self, tasks: VerifiedTasks, model: PreTrainedModel, stage: str, step: int, rank: int, world: int
+        self, tasks: VerifiedTasks, model: "CausalLM", stage: str, step: int, rank: int, world: int
     ) -> list[AnswerLine]:
         names = ids(tasks.split.validation)[rank::world]
         prompts = [tasks.prompt(name) for name in names]
@@ -111,7 +114,7 @@ class Validator:
         ]
 
     def _complete(
-        self, model: PreTrainedModel, prompts: Sequence[list[Message]], what: str, sampling: Sampling
+        self, model: "CausalLM", prompts: Sequence[list[Message]], what: str, sampling: Sampling
     ) -> list[Completion]:
         return_free_memory()
         with self.console.progress(what, len(prompts)) as advance:

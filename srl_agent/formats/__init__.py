@@ -26,11 +26,11 @@ SYNTAXES: Mapping[str, type[ActionSyntax]] = {
     "bash-block": BashBlockSyntax,
     "math-step": MathStepSyntax,
 }
-_FORMATS: Mapping[str, type[ActionFormat]] = {"math-step": MathStepFormat}  # with prompts of their own
+_FORMATS: Mapping[str, type[ActionFormat]] = {"math-step": MathStepFormat}  # those with their own prompts
 
 
 def get_format(name: str, tools: str | Mapping[str, Sequence[str]] = "swe-agent") -> ActionFormat:
-    """An action format by the name of its syntax, or by ``package.module:Class``.
+    """Return an action format by the name of its syntax, or by ``package.module:Class``.
 
     ``tools`` names one of TOOL_SETS or is a mapping of argument names by tool. Raises PluginError.
     """

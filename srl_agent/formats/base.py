@@ -1,4 +1,4 @@
-"""The one object that makes training prompts, SFT targets and rollout prompts, and reads completions back."""
+"""Action formats render training prompts, SFT targets and rollout prompts, and parse completions."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,32 +12,32 @@ Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content":
 
 
 class FormatError(ValueError):
-    """A completion that is not a thought followed by an action; the message says what is wrong with it."""
+    """A completion that is not a thought followed by an action; the message says what is wrong."""
 
 
 class UnrepresentableActionError(ValueError):
-    """An action that the syntax has no way to write, e.g. an editor call as a fenced shell command."""
+    """An action that the syntax cannot express, e.g. an editor call as a fenced shell command."""
 
 
 class ActionSyntax(Protocol):
-    """How actions are written. ``parse(render(actions)) == actions`` for all that ``render`` accepts."""
+    """The notation of actions. ``parse(render(actions)) == actions`` for all actions that ``render`` accepts."""
 
     @property
     def name(self) -> str: ...
 
     def instructions(self, tools: Mapping[str, Sequence[str]]) -> str:
-        """What the system prompt says of the syntax. ``tools``: argument names by tool name."""
+        """Return the description for the system prompt. ``tools``: argument names by tool name."""
 
     def render(self, actions: Sequence[Action]) -> str:
-        """Raises UnrepresentableActionError."""
+        """Write actions. Raises UnrepresentableActionError."""
 
     def parse(self, text: str) -> tuple[Action, ...]:
-        """At least one action and nothing beside the actions; raises FormatError otherwise."""
+        """Read at least one action and nothing else. Raises FormatError."""
 
 
 _EDITOR = ("command", "path", "file_text", "old_str", "new_str", "insert_line", "view_range")
 
-# Tool sets by name: argument names by tool. A recipe may also give its own mapping.
+# Tool sets by name: argument names by tool. A recipe may also define its own.
 TOOL_SETS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "swe-agent": {"bash": ("command",), "str_replace_editor": _EDITOR, "submit": ()},
     "trae": {"bash": ("command",), "str_replace_based_edit_tool": _EDITOR, "task_done": ()},
@@ -57,18 +57,18 @@ _COMPLETION = re.compile(r"\s*<think>(?P<thought>.*?)</think>(?P<action>.*)", re
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """What a prompt shows of a trajectory: its steps from ``start`` to the one before ``end``, which comes next."""
+    """The steps that a prompt shows: from ``start`` up to, not including, ``end``, which is to be written."""
 
     start: int
     end: int
-    title: str = ""  # of the next step, where the prompt may say it
+    title: str = ""  # of step ``end``, if the prompt may show it
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActionFormat:
     """A thinking envelope around an action syntax.
 
-    ``parse(render(step))`` gives the step's thought (outer white space stripped) and its actions back.
+    ``parse(render(step))`` returns the step's thought (outer white space stripped) and its actions.
     """
 
     syntax: ActionSyntax
@@ -81,12 +81,12 @@ class ActionFormat:
     def render_prompt(
         self, task: str, history: Sequence[Step], *, omitted: int = 0, title: str = ""
     ) -> list[Message]:
-        """Chat messages that end where the next action begins.
+        """Return chat messages that end where the next action begins.
 
-        ``history`` is what the model may see of the steps so far, ``omitted`` the number of steps before it.
-        Thoughts of earlier steps are left out: the policy learns its own (paper, section 4.1). A step without
-        an action shows its prose: that is all it did, and what follows answers it. ``title``: what the next step is
-        called, where that may be known; only steps of solutions have one.
+        ``history``: the steps that the model may see; ``omitted``: the number of steps before them. Thoughts of earlier
+        steps are excluded: the policy learns its own (paper, section 4.1). A step without an action shows its prose,
+        which the next message answers. ``title``: of the step to write, if the prompt may show it; only steps of
+        solutions have one.
         """
         system = _SYSTEM_PROMPT.format(instructions=self.syntax.instructions(self.tools))
         messages = [{"role": "system", "content": system}, {"role": "user", "content": task + _note(omitted)}]
@@ -101,9 +101,9 @@ class ActionFormat:
         return said, f"OBSERVATION:\n{step.observation}"
 
     def prompt_lengths(self, task: str, steps: Sequence[Step], spans: Iterable[Span]) -> list[int | None]:
-        """Characters of the prompt of each span of ``steps``; None: it cannot be rendered.
+        """Return the number of characters of each span's prompt; None if it cannot be rendered.
 
-        Those that ``render_prompt`` makes, at the cost of rendering every step once.
+        The result is that of ``render_prompt``, at the cost of rendering every step once.
         """
         start = count_characters(self.render_prompt(task, ()))
         turns = [self._turn_length(step) for step in steps]
@@ -123,24 +123,24 @@ class ActionFormat:
             return None
 
     def render_actions(self, actions: Sequence[Action]) -> str:
-        """The text that rewards compare. Raises UnrepresentableActionError."""
+        """Return the text that rewards compare. Raises UnrepresentableActionError."""
         text = self.syntax.render(actions)
         if _THINK_TAG.search(text):
             raise UnrepresentableActionError(f"{self.name}: the action holds a <think> tag")
         return text
 
     def render(self, step: Step) -> str:
-        """The whole completion for a step: thought, then actions. Raises UnrepresentableActionError."""
+        """Return the whole completion for a step: thought, then actions. Raises UnrepresentableActionError."""
         thought = step.thought.strip()
         if not thought or _THINK_TAG.search(thought):
             raise UnrepresentableActionError("the thought is empty or holds a <think> tag")
         return f"<think>\n{thought}\n</think>\n\n{self.render_actions(step.actions)}"
 
     def split(self, completion: str) -> tuple[str, str]:
-        """(thought, action text) of a completion, outer white space stripped; the action is not parsed yet.
+        """Split a completion into thought and action text, outer white space stripped; the action is not parsed.
 
-        Raises FormatError unless there is exactly one ``<think>…</think>``, first, with a thought in it,
-        and something after it.
+        Raises FormatError unless the completion starts with its only ``<think>…</think>``, which holds a thought, and
+        has text after it.
         """
         match = _COMPLETION.fullmatch(completion)
         if match is None:
@@ -155,7 +155,7 @@ class ActionFormat:
         return thought, action
 
     def parse(self, completion: str) -> Step:
-        """The step a completion stands for, observation empty. Raises FormatError."""
+        """Read a completion as a step with an empty observation. Raises FormatError."""
         thought, action = self.split(completion)
         return Step(thought=thought, actions=self.syntax.parse(action), observation="")
 
@@ -165,12 +165,12 @@ def _note(omitted: int) -> str:
 
 
 def count_characters(prompt: Iterable[Message]) -> int:
-    """Characters of all messages."""
+    """Return the number of characters of all messages."""
     return sum(len(message["content"]) for message in prompt)
 
 
 def without_thinking(text: str) -> str:
-    """What a completion says outside its thinking: after the last ``</think>``, up to a ``<think>`` left open.
+    """Return a completion without its thinking: the text from the last ``</think>`` to an unclosed ``<think>``.
 
     >>> without_thinking("<think>Or ls?</think> pwd"), without_thinking("pwd <think>or")
     (' pwd', 'pwd ')
@@ -179,16 +179,16 @@ def without_thinking(text: str) -> str:
 
 
 def thinking(text: str) -> str:
-    """The thinking of a completion, also where the prompt's template opened it; outer white space stripped."""
+    """Return a completion's thinking, also if the prompt's template opened the tag; outer white space stripped."""
     before = text.rpartition("</think>")[0]
     return (before.partition("<think>")[2] or before).strip()
 
 
 def prose(text: str) -> str:
-    """What a completion without an action says: all but its thinking, or all of it if it is nothing else."""
+    """Return the prose of a completion without an action: all but its thinking, or all if there is nothing else."""
     return without_thinking(text).strip() or text.strip()
 
 
 def describe_tools(tools: Mapping[str, Sequence[str]]) -> str:
-    """One line a tool: ``bash(command)``."""
+    """Return one line per tool, such as ``bash(command)``."""
     return "\n".join(f"{name}({', '.join(arguments)})" for name, arguments in tools.items())

@@ -1,4 +1,4 @@
-"""One fenced shell command, as mini-swe-agent's text mode."""
+"""One fenced shell command, as in mini-swe-agent's text mode."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from srl_agent.formats.base import FormatError, UnrepresentableActionError
 from trajectories import Action
 
-SUBMISSION_MARK = (
-    "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"  # mini-swe-agent's: first line of a command's output
-)
+# mini-swe-agent's: as the first line of a command's output it ends the rollout.
+SUBMISSION_MARK = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 
 _BLOCK = re.compile(r"(?P<fence>`{3,})bash\n(?P<command>.*)\n(?P=fence)", re.DOTALL)
 _BACKTICKS = re.compile(r"^`{3,}", re.MULTILINE)
 
 
 class BashBlockSyntax:
-    """A ``bash`` call with nothing but a command, between fences longer than any inside the command."""
+    """A ``bash`` call with only a command, between fences longer than any in the command."""
 
     name = "bash-block"
 

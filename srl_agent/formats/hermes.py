@@ -1,12 +1,12 @@
-"""Tool calls as JSON between ``<tool_call>`` tags: what Qwen's chat templates teach."""
+"""Tool calls as JSON between ``<tool_call>`` tags, as in Qwen's chat templates."""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from srl_agent.formats.base import FormatError, UnrepresentableActionError, describe_tools
 from trajectories import Action
+from trajectories.types import JSON
 
 _BLOCK = re.compile(r"\s*<tool_call>(.*?)</tool_call>", re.DOTALL)
 _TAG = re.compile(r"</?(?:think|tool_call)>")
@@ -14,7 +14,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class HermesSyntax:
-    """``<tool_call>\\n{"name": …, "arguments": {…}}\\n</tool_call>``, one block a call."""
+    """``<tool_call>\\n{"name": …, "arguments": {…}}\\n</tool_call>``, one block per call."""
 
     name = "hermes"
 
@@ -53,7 +53,7 @@ def _dump(action: Action) -> str:
 
 def _load(text: str) -> Action:
     try:
-        call: Any = json.loads(text)
+        call: JSON = json.loads(text)
     except ValueError as error:
         raise FormatError(f"<tool_call> does not hold JSON: {error}") from error
     if not isinstance(call, dict) or call.keys() != {"name", "arguments"}:

@@ -1,4 +1,4 @@
-"""Steps of a written solution as actions, and the prompts of the math domain: a step at a time, or all at once."""
+"""Steps of a written solution as actions, and the prompts of the math domain: step by step, or all at once."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"\A\d+[.)]\s+")
 
 
 class MathStepSyntax:
-    """``**Title** text``; the title may be missing, and so may the number in front that some models write."""
+    """``**Title** text``; the title is optional, and a leading number, which some models write, is ignored."""
 
     name = "math-step"
 
@@ -53,7 +53,7 @@ class MathStepSyntax:
 
 @dataclass(frozen=True, kw_only=True)
 class MathStepFormat(ActionFormat):
-    """The thinking envelope around a step; the solution so far stands in the user's turn (paper, section 3)."""
+    """The thinking envelope around a step; the solution so far is in the user message (paper, section 3)."""
 
     def render_prompt(
         self, task: str, history: Sequence[Step], *, omitted: int = 0, title: str = ""
@@ -75,7 +75,7 @@ class MathStepFormat(ActionFormat):
         ]
 
     def prompt_lengths(self, task: str, steps: Sequence[Step], spans: Iterable[Span]) -> list[int | None]:
-        """By rendering every prompt: solutions are short, and their steps are numbered in the text."""
+        """Render every prompt: solutions are short, and the numbers of their steps are part of the text."""
         return [self._prompt_length(task, steps, span) for span in spans]
 
     def _prompt_length(self, task: str, steps: Sequence[Step], span: Span) -> int | None:
@@ -87,7 +87,7 @@ class MathStepFormat(ActionFormat):
 
 
 def solution_prompt(problem: str) -> list[Message]:
-    """Chat messages that ask for a whole solution."""
+    """Return chat messages that ask for a whole solution."""
     return [
         {"role": "system", "content": _SOLUTION_PROMPT},
         {"role": "user", "content": f"Problem:\n{problem}"},
@@ -95,12 +95,12 @@ def solution_prompt(problem: str) -> list[Message]:
 
 
 def solution_text(steps: Sequence[Step]) -> str:
-    """The whole solution as it is asked for by :func:`solution_prompt`. Raises UnrepresentableActionError."""
+    """Return the whole solution in the form of :func:`solution_prompt`. Raises UnrepresentableActionError."""
     return join_steps([solution_step(action) for step in steps for action in step.actions])
 
 
 def solution_step(action: Action) -> SolutionStep:
-    """Raises UnrepresentableActionError for an action that is no step of a solution."""
+    """Read an action as a step. Raises UnrepresentableActionError if it is no step of a solution."""
     title, text = action.arguments.get("title", ""), action.arguments.get("text")
     if action.name != STEP or not isinstance(title, str) or not isinstance(text, str):
         raise UnrepresentableActionError(f"math-step: {action.name} is no step of a solution")
@@ -108,12 +108,12 @@ def solution_step(action: Action) -> SolutionStep:
 
 
 def title_of(step: Step) -> str:
-    """The title of a step, empty if it has none."""
+    """Return the title of a step, empty if it has none."""
     return str(step.actions[0].arguments.get("title", "")) if step.actions else ""
 
 
 def without_title(step: Step) -> Step:
-    """The step whose title is known from the prompt."""
+    """Return the step as the target of a prompt that shows its title."""
     actions = tuple(
         Action(name=action.name, arguments={k: v for k, v in action.arguments.items() if k != "title"})
         for action in step.actions

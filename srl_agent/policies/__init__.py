@@ -1,13 +1,12 @@
-"""What generates text: a server, a model in this process, or a script."""
+"""Policies, which generate text: a server, a model in this process, or a script."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from srl_agent.generation.types import Completion, Sampling
-from srl_agent.plugins import load_named, load_path, make
+from srl_agent.plugins import load_part, make
 from srl_agent.policies.base import ContextOverflowError, Policy, PolicyError
 
-# By name, imported when one is made: each comes with its library.
+# By name, imported when one is made: each needs its own library.
 POLICIES: Mapping[str, str] = {
     "endpoint": "srl_agent.policies.endpoint:EndpointPolicy",
     "transformers": "srl_agent.policies.local:TransformersPolicy",
@@ -15,13 +14,12 @@ POLICIES: Mapping[str, str] = {
 }
 
 
-def make_policy(name: str, settings: Mapping[str, Any]) -> Policy:
-    """A policy by name, or by ``package.module:Class``; ``settings`` are its constructor's keywords.
+def make_policy(name: str, settings: Mapping[str, object]) -> Policy:
+    """Make a policy by name, or by ``package.module:Class``; ``settings`` are its constructor's keywords.
 
     Raises PluginError, and what the constructor raises: PolicyError, ModelError.
     """
-    found = load_named(name, POLICIES, kind="policy")
-    part = load_path(found, kind="policy") if isinstance(found, str) else found
+    part = load_part(name, POLICIES, kind="policy")
     policy: Policy = make(part, settings, offered={}, what=f"policy {name}")
     return policy
 

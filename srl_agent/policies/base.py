@@ -1,4 +1,4 @@
-"""What generates text: one method, whatever serves the model."""
+"""The policy protocol: one method, however the model is served."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,14 +8,14 @@ from srl_agent.generation.types import Completion, Sampling
 
 
 class PolicyError(Exception):
-    """The model cannot be asked: the server is down, too slow, or answers garbage, and retries did not help.
+    """The model gives no completion: the server is down, too slow, or sends invalid answers, and retries failed.
 
     The message says which server, what happened, and what to do.
     """
 
 
 class ContextOverflowError(PolicyError):
-    """The prompt and the completion asked for do not fit the model's context: asking again is no use."""
+    """The prompt and the requested completion do not fit into the model's context; a retry would not help."""
 
 
 class Policy(Protocol):
@@ -23,7 +23,7 @@ class Policy(Protocol):
 
     @property
     def name(self) -> str:
-        """What predictions are signed with (``model_name_or_path``)."""
+        """The name in predictions (``model_name_or_path``)."""
 
     def generate(self, prompt: Sequence[Message], *, n: int = 1, sampling: Sampling) -> list[Completion]:
-        """``n`` completions of a prompt. Raises PolicyError."""
+        """Return ``n`` completions of a prompt. Raises PolicyError."""

@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible chat server: vLLM, SGLang, llama.cpp, a provider."""
+"""Policy of an OpenAI-compatible chat server: vLLM, SGLang, llama.cpp, a provider."""
 
 import email.utils
 import os
@@ -7,19 +7,19 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import httpx
 
 from srl_agent.formats import Message
 from srl_agent.generation.types import Completion, Sampling
 from srl_agent.policies.base import ContextOverflowError, PolicyError
+from trajectories.types import JSON
 
-_LONGEST_WAIT = 600.0  # seconds; a server that asks for more is asked again then
-_LONGEST_BACKOFF = 60.0  # seconds between tries that we choose ourselves
+_LONGEST_WAIT = 600.0  # seconds; a longer Retry-After is cut to this
+_LONGEST_BACKOFF = 60.0  # seconds between tries, without a Retry-After
 _TRANSIENT = frozenset({408, 409, 425, 429})  # and 5xx
 
-# What servers say of a prompt that does not fit: OpenAI's code, vLLM's sentences over the years, SGLang, llama.cpp.
+# Errors for a prompt that does not fit: OpenAI's code, vLLM's messages of several versions, SGLang's, llama.cpp's.
 _OVERFLOW = re.compile(
     r"context_length_exceeded|exceed_context_size|maximum (?:context|model) length|context (?:length|size|window)"
     r"|max_tokens must be at least 1, got -|prompt .{0,60}is too long"
@@ -29,7 +29,7 @@ _OVERFLOW = re.compile(
 
 
 class EndpointPolicy:
-    """Chat completions over HTTP, with patience for a server that is busy and none for one that refuses."""
+    """Chat completions over HTTP: retries while a server is busy, gives up at once if it refuses."""
 
     def __init__(
         self,
@@ -40,24 +40,24 @@ class EndpointPolicy:
         timeout: float = 900.0,
         retries: int = 6,
         backoff: float = 1.0,
-        extra: Mapping[str, Any] | None = None,
+        extra: Mapping[str, JSON] | None = None,
         name: str | None = None,
     ) -> None:
         """``base_url`` ends before ``/chat/completions``, e.g. ``http://localhost:8000/v1``.
 
-        ``api_key_env``: the environment variable that holds the key. ``timeout``: seconds without a word from the
-        server, of one try. ``backoff``: seconds before the second try; they double from try to try. ``extra``: more
-        fields of the request, e.g. ``{"chat_template_kwargs": {"enable_thinking": false}}``. Raises PolicyError.
+        ``api_key_env``: the environment variable that holds the key. ``timeout``: seconds of one try without data from
+        the server. ``backoff``: seconds before the second try, doubled from try to try. ``extra``: more fields of the
+        request, e.g. ``{"chat_template_kwargs": {"enable_thinking": false}}``. Raises PolicyError.
         """
         if not base_url.startswith(("http://", "https://")):
-            raise PolicyError(f"base_url {base_url!r} is no http:// or https:// address")
+            raise PolicyError(f"base_url {base_url!r} must start with http:// or https://")
         self._url = base_url.rstrip("/") + "/chat/completions"
         self._model = model
         self._retries = retries
         self._backoff = backoff
         self._extra = dict(extra or {})
         self._name = name or model
-        self._one_by_one = False  # this server does not make several samples of a request
+        self._one_by_one = False  # True for a server that gives one sample per request
         self._client = httpx.Client(timeout=timeout, headers=_authorization(api_key_env))
 
     @property
@@ -65,14 +65,14 @@ class EndpointPolicy:
         return self._name
 
     def generate(self, prompt: Sequence[Message], *, n: int = 1, sampling: Sampling) -> list[Completion]:
-        """One request where the server makes ``n`` samples of it, else as many as it takes.
+        """Return ``n`` completions, by one request if the server supports that, else by several.
 
-        Servers count the tokens of all samples together: each is given an equal share. Raises PolicyError.
+        Servers count the tokens of all samples together: each sample gets an equal share. Raises PolicyError.
         """
         completions: list[Completion] = []
         while (left := n - len(completions)) > 0:
             asked = 1 if self._one_by_one else left
-            # Of its own a server gives the same sample for the same seed.
+            # The same seed would give the same sample again.
             seed = None if sampling.seed is None else sampling.seed + len(completions)
             body = self._body(prompt, asked, replace(sampling, seed=seed))
             try:
@@ -80,12 +80,12 @@ class EndpointPolicy:
             except _RefusedError:
                 if asked == 1:
                     raise
-                made = self._ask({**body, "n": 1})  # if this fails, too, it was not the number
+                made = self._ask({**body, "n": 1})  # if this fails too, n was not the reason
                 self._one_by_one = True
             completions += made[:left]
         return completions
 
-    def _body(self, prompt: Sequence[Message], n: int, sampling: Sampling) -> dict[str, Any]:
+    def _body(self, prompt: Sequence[Message], n: int, sampling: Sampling) -> dict[str, JSON]:
         return {
             "model": self._model,
             "messages": list(prompt),
@@ -98,8 +98,8 @@ class EndpointPolicy:
             **self._extra,
         }
 
-    def _ask(self, body: Mapping[str, Any]) -> list[Completion]:
-        """One answer, after as many tries as are allowed. Raises PolicyError."""
+    def _ask(self, body: Mapping[str, JSON]) -> list[Completion]:
+        """Return one answer's completions, after up to ``retries`` retries. Raises PolicyError."""
         for attempt in range(self._retries + 1):
             found = self._try(body)
             if not isinstance(found, _Trouble):
@@ -108,16 +108,16 @@ class EndpointPolicy:
             if attempt < self._retries:
                 backoff = min(self._backoff * 2.0**attempt, _LONGEST_BACKOFF)
                 wait = backoff if found.wait is None else min(max(found.wait, 0.0), _LONGEST_WAIT)
-                # Some chance in it, so that many clients do not come back at once.
+                # Randomised, so that many clients do not retry at the same moment.
                 time.sleep(wait + random.uniform(0, backoff) / 2)
         raise PolicyError(f"{self._url}: {trouble.what} (tried {self._retries + 1} times); {trouble.advice}")
 
-    def _try(self, body: Mapping[str, Any]) -> "list[Completion] | _Trouble":
+    def _try(self, body: Mapping[str, JSON]) -> "list[Completion] | _Trouble":
         try:
             response = self._client.post(self._url, json=body)
         except httpx.TimeoutException:
             return _Trouble(
-                what="no answer in time", advice="raise `timeout`, or lower the load on the server"
+                what="no answer within the timeout", advice="raise `timeout`, or lower the load on the server"
             )
         except httpx.RequestError as error:
             return _Trouble(
@@ -135,7 +135,7 @@ class EndpointPolicy:
             return _completions(response.json())
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             return _Trouble(
-                what=f"answers something else than a chat completion ({error}): {_excerpt(response.text)}",
+                what=f"the answer is not a chat completion ({error}): {_excerpt(response.text)}",
                 advice="is `base_url` the address of an OpenAI-compatible server?",
             )
 
@@ -148,17 +148,17 @@ class EndpointPolicy:
             404: "; are `base_url` and `model` right?",
         }
         return _RefusedError(
-            f"{self._url}: refuses with {response.status_code}: {said}{advice.get(response.status_code, '')}"
+            f"{self._url}: the server refuses with {response.status_code}: {said}{advice.get(response.status_code, '')}"
         )
 
 
 class _RefusedError(PolicyError):
-    """The server understood and said no."""
+    """The server understood the request and refused it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Trouble:
-    """Why a try gave nothing, where another one may."""
+    """Why a try failed where a retry may succeed."""
 
     what: str
     advice: str
@@ -175,7 +175,7 @@ def _authorization(api_key_env: str | None) -> dict[str, str]:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds, from either form of the header; None if there is none that can be read."""
+    """Return seconds, from either form of the header; None without a readable one."""
     if value is None:
         return None
     try:
@@ -193,8 +193,8 @@ def _excerpt(text: str) -> str:
     return (short[:300] + "…" if len(short) > 300 else short) or "(nothing)"
 
 
-def _completions(answer: Any) -> list[Completion]:
-    """Raises ValueError, KeyError, TypeError, AttributeError or IndexError for what is no chat completion."""
+def _completions(answer: JSON) -> list[Completion]:
+    """Read a chat completion. Raises ValueError, KeyError, TypeError, AttributeError or IndexError if it is none."""
     choices = answer["choices"]
     if not choices:
         raise ValueError("no choices")
@@ -211,8 +211,8 @@ def _completions(answer: Any) -> list[Completion]:
     ]
 
 
-def _text(message: Mapping[str, Any]) -> str:
-    """The answer, with the thinking that the server split off put back in front of it."""
+def _text(message: Mapping[str, JSON]) -> str:
+    """Return the answer, with the reasoning that the server split off put back in front of it."""
     content = message.get("content")
     thinking = message.get("reasoning_content") or message.get("reasoning")
     if not isinstance(thinking, str) or not thinking:
@@ -220,7 +220,7 @@ def _text(message: Mapping[str, Any]) -> str:
             raise ValueError("no content")
         return content
     if content is None:
-        return f"<think>\n{thinking}"  # cut off before it came to an answer
+        return f"<think>\n{thinking}"  # cut off before the answer began
     if not isinstance(content, str):
         raise ValueError("content is not text")
     return (

@@ -1,8 +1,7 @@
-"""A model in this process, by transformers: small models and machines without a server."""
+"""A model in this process, with transformers: for small models and machines without a server."""
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 
@@ -15,7 +14,7 @@ from srl_agent.policies.base import ContextOverflowError
 
 
 class TransformersPolicy:
-    """One request at a time; ``n`` samples of a prompt are one batch, or several of ``max_batch``."""
+    """Serves one request at a time; its ``n`` samples are decoded in batches of up to ``max_batch``."""
 
     def __init__(
         self,
@@ -26,11 +25,11 @@ class TransformersPolicy:
         device: str | None = None,
         max_batch: int = 8,
         name: str | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, object] | None = None,
     ) -> None:
         """``model``: a folder, a hub id or a packaged model; ``adapter``: folder of a LoRA adapter on it.
 
-        ``device``: None is an accelerator if there is one. ``options`` go to ``from_pretrained``. Raises ModelError.
+        ``device``: None uses an accelerator if there is one. ``options`` go to ``from_pretrained``. Raises ModelError.
         """
         path = resolve_model(model)
         self._tokenizer = load_tokenizer(path)
@@ -46,7 +45,7 @@ class TransformersPolicy:
         return self._name
 
     def generate(self, prompt: Sequence[Message], *, n: int = 1, sampling: Sampling) -> list[Completion]:
-        """Greedy samples are all the same and computed once. Raises ContextOverflowError."""
+        """Return ``n`` completions; greedy ones are identical and computed once. Raises ContextOverflowError."""
         ids = tokenize_prompt(self._tokenizer, prompt)
         if self._context is not None and len(ids) + sampling.max_tokens > self._context:
             raise ContextOverflowError(
@@ -59,7 +58,7 @@ class TransformersPolicy:
 
     def _sample(self, ids: list[int], n: int, sampling: Sampling) -> list[Completion]:
         completions: list[Completion] = []
-        # The generator is torch's own: a seeded request leaves it as it found it.
+        # A seeded request restores the state of torch's global generator.
         with self._lock, torch.random.fork_rng(enabled=sampling.seed is not None):
             if sampling.seed is not None:
                 torch.manual_seed(sampling.seed)

@@ -1,7 +1,7 @@
-"""Answers that are known before: for tests, and to prove that a scaffold can solve what an expert solved."""
+"""Prepared answers: for tests, and to prove that a scaffold can solve what an expert solved."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from srl_agent.formats import ActionFormat, Message, UnrepresentableActionError
@@ -12,7 +12,7 @@ from trajectories import Step, Trajectory
 
 
 class ScriptedPolicy:
-    """Answers with ``answer(prompt)``. It has no tokens: white space separates what it counts as such."""
+    """Answers with ``answer(prompt)``. It counts words as tokens."""
 
     def __init__(self, answer: Callable[[Sequence[Message]], str], *, name: str = "scripted") -> None:
         self._answer = answer
@@ -24,25 +24,6 @@ class ScriptedPolicy:
         return self._name
 
     @classmethod
-    def in_turn(cls, answers: Mapping[str, Sequence[str]], *, name: str = "scripted") -> "ScriptedPolicy":
-        """Answers by task: the next of those whose key, e.g. the issue's text, stands in the prompt."""
-        given = dict.fromkeys(answers, 0)
-
-        def answer(prompt: Sequence[Message]) -> str:
-            text = "\n".join(message["content"] for message in prompt)
-            key = next((key for key in answers if key in text), None)
-            if key is None:
-                raise PolicyError(f"{name}: no script for this prompt: {prompt[-1]['content'][:200]!r}")
-            if given[key] == len(answers[key]):
-                raise PolicyError(
-                    f"{name}: the script of {key[:60]!r} ends after {len(answers[key])} answers"
-                )
-            given[key] += 1
-            return answers[key][given[key] - 1]
-
-        return cls(answer, name=name)
-
-    @classmethod
     def from_trajectories(
         cls,
         trajectories: Iterable[Trajectory],
@@ -51,10 +32,10 @@ class ScriptedPolicy:
         settings: PromptSettings | None = None,
         name: str = "expert",
     ) -> "ScriptedPolicy":
-        """Answers the prompt of each step as the expert did.
+        """Return a policy that answers the prompt of each step as the expert did.
 
-        A prompt is known by what it says apart from observations: these differ from run to run (durations, say).
-        Of two trajectories that answer a prompt the first one counts. Raises UnrepresentableActionError.
+        Prompts are compared without observations, which differ between runs (durations, for example). If two
+        trajectories answer a prompt, the first one counts. Raises UnrepresentableActionError.
         """
         shown = settings or PromptSettings()
         known: dict[tuple[str, ...], str] = {}
@@ -69,15 +50,15 @@ class ScriptedPolicy:
             text = known.get(_without_observations(prompt))
             if text is None:
                 raise PolicyError(
-                    f"{name}: no expert met this prompt; are format, context window and limits those of the "
-                    f"replay? It ends: {prompt[-1]['content'][-200:]!r}"
+                    f"{name}: no recorded expert step matches this prompt; are format, context window and limits those "
+                    f"of the recording? It ends: {prompt[-1]['content'][-200:]!r}"
                 )
             return text
 
         return cls(answer, name=name)
 
     def generate(self, prompt: Sequence[Message], *, n: int = 1, sampling: Sampling) -> list[Completion]:
-        """Raises PolicyError where the script has no answer."""
+        """Return ``n`` answers. Raises PolicyError if the script has none."""
         with self._lock:
             texts = [self._answer(prompt) for _ in range(n)]
         words = sum(len(message["content"].split()) for message in prompt)
@@ -90,7 +71,7 @@ class ScriptedPolicy:
 
 
 def _without_observations(prompt: Sequence[Message]) -> tuple[str, ...]:
-    """System, task and what the agent said: all but the users' messages after the first one."""
+    """Return system message, task and the agent's messages: all but the user messages after the first."""
     users = [index for index, message in enumerate(prompt) if message["role"] == "user"]
     return tuple(m["content"] for index, m in enumerate(prompt) if index not in users[1:])
 
@@ -100,5 +81,5 @@ def _completion(step: Step, action_format: ActionFormat) -> str:
         return step.thought
     try:
         return action_format.render(step)
-    except UnrepresentableActionError:  # perhaps the thought only: it is empty or holds a tag
+    except UnrepresentableActionError:  # possibly only because of the thought: it is empty or holds a tag
         return action_format.render(replace(step, thought="Next."))

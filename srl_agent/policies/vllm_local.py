@@ -1,13 +1,13 @@
-"""A model in this process, by vLLM: one GPU machine without a server of its own. Needs the extra ``vllm``."""
+"""A model in this process, with vLLM: a GPU machine without a server. Needs the extra ``vllm``."""
 
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 from vllm import LLM, SamplingParams
 from vllm.lora.request import LoRARequest
 
 from srl_agent.formats import Message
+from srl_agent.generation.generate import tokenize_prompt
 from srl_agent.generation.types import Completion, Sampling
 from srl_agent.models.load import load_tokenizer
 from srl_agent.models.packaged import resolve_model
@@ -15,10 +15,10 @@ from srl_agent.policies.base import ContextOverflowError
 
 
 class VLLMPolicy:
-    """One request at a time: for many at once start ``vllm serve`` and use the endpoint policy."""
+    """Serves one request at a time; for concurrent ones start ``vllm serve`` and use the endpoint policy."""
 
     def __init__(
-        self, model: str, *, adapter: str | None = None, name: str | None = None, **engine: Any
+        self, model: str, *, adapter: str | None = None, name: str | None = None, **engine: object
     ) -> None:
         """``model`` and ``adapter`` as in TransformersPolicy; ``engine``: vLLM's own arguments. Raises ModelError."""
         path = resolve_model(model)
@@ -35,10 +35,7 @@ class VLLMPolicy:
 
     def generate(self, prompt: Sequence[Message], *, n: int = 1, sampling: Sampling) -> list[Completion]:
         """Raises ContextOverflowError."""
-        template = self._tokenizer.apply_chat_template(
-            list(prompt), add_generation_prompt=True, return_dict=True
-        )
-        ids = list(template["input_ids"])
+        ids = tokenize_prompt(self._tokenizer, prompt)
         if len(ids) + sampling.max_tokens > self._context:
             raise ContextOverflowError(
                 f"{self._name}: the prompt has {len(ids)} tokens; with {sampling.max_tokens} for the completion "
@@ -46,7 +43,7 @@ class VLLMPolicy:
             )
         greedy = sampling.temperature == 0
         parameters = SamplingParams(
-            n=1 if greedy else n,  # vLLM refuses several greedy samples: they are all the same
+            n=1 if greedy else n,  # vLLM refuses several greedy samples, which are identical
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             max_tokens=sampling.max_tokens,

@@ -1,16 +1,20 @@
 """Attention in bfloat16 on a CPU, by plain matrix products over blocks of queries.
 
-torch 2.13's flash attention for a CPU takes more than twice as long as the products that it is made of, forward and
-backward, for sequences of a few hundred tokens. Here, too, no scores are kept for the backward pass, and keys that no
-query of a block sees are left out.
+torch 2.13's flash attention for a CPU takes more than twice as long as the products it is made of, forward and
+backward, for sequences of a few hundred tokens. As there, no scores are stored for the backward pass, and keys that no
+query of a block attends to are skipped.
+
+Letters in shapes: B batch, H query heads, R query heads per key head, T queries, K keys, D head size.
 """
 
 from functools import lru_cache
 from typing import Any
 
 import torch
+from torch import nn
+from torch.autograd.function import FunctionCtx
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -18,8 +22,8 @@ BLOCKED = "blocked_cpu"  # a value of ``attn_implementation``
 _BLOCK = 128  # queries
 
 
-def use_blocked_attention(model: Any) -> None:
-    """Let a model whose attention is ``sdpa`` compute bfloat16 on a CPU in blocks; all else stays with ``sdpa``."""
+def use_blocked_attention(model: PreTrainedModel) -> None:
+    """Let a model with ``sdpa`` attention compute bfloat16 on a CPU in blocks; all else stays with ``sdpa``."""
     if model.config._attn_implementation == "sdpa":
         model.config._attn_implementation = BLOCKED
 
@@ -27,24 +31,31 @@ def use_blocked_attention(model: Any) -> None:
 def attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor, scaling: float
 ) -> torch.Tensor:
-    """Attention of T queries (B, H, T, D), the last of K ≥ T positions, to keys and values (B, H / R, K, D).
+    """Return attention (B, H, T, D) of T queries (B, H, T, D), the last of K ≥ T positions, to keys (B, H / R, K, D).
 
-    ``bias`` (B or 1, 1, T, K) is added to the scores. It has to hide every key that stands behind its query.
+    ``value`` has the shape of ``key``. ``bias`` (B or 1, 1, T, K) is added to the scores; it must hide every key that
+    comes after its query.
     """
     if query.device.type == "cpu" and query.dtype == key.dtype == value.dtype == torch.bfloat16:
-        return _BlockedAttention.apply(query, key, value, bias, scaling)
+        output: torch.Tensor = _BlockedAttention.apply(query, key, value, bias, scaling)  # type: ignore[no-untyped-call]
+        return output
     return scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scaling, enable_gqa=True)
 
 
 def hidden_as_bias(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """A bias that hides what is not seen. It is finite: queries of padding see nothing, and must not become NaN."""
+    """Return a mask's bias, in its shape. It is finite: rows of padding, which see nothing, must not become NaN."""
     return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
+
+
+class _Context(FunctionCtx):
+    scaling: float
+    saved_tensors: tuple[torch.Tensor, ...]
 
 
 class _BlockedAttention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor, scaling: float
+        ctx: _Context, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor, scaling: float
     ) -> torch.Tensor:
         q = q * scaling
         output = torch.empty_like(q, memory_format=torch.contiguous_format)
@@ -56,12 +67,12 @@ class _BlockedAttention(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        """Of P = softmax(S), O = P V: dV = Pᵀ dO, dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O)), dQ = dS K, dK = dSᵀ Q."""
+    def backward(ctx: _Context, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """For P = softmax(S), O = P V: dV = Pᵀ dO, dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O)), dQ = dS K, dK = dSᵀ Q."""
         q, k, v, bias, output = ctx.saved_tensors
         of_q = torch.empty_like(q)
         blocks = _blocks(q, k)
-        # Several blocks add to the gradient of the same keys: in float32, as a product adds up inside.
+        # Several blocks add to the gradient of the same keys: accumulate in float32, as one product does internally.
         of_k, of_v = (
             torch.zeros(x.shape, dtype=torch.float32 if len(blocks) > 1 else x.dtype) for x in (k, v)
         )
@@ -77,7 +88,7 @@ class _BlockedAttention(torch.autograd.Function):
 
 
 class _Block:
-    """Queries ``start`` to ``end``; query heads that share keys are stacked, (B H / R, R t, D), to one product."""
+    """Queries ``start`` to ``end``, t of them; query heads that share keys are stacked, (B H / R, R t, D)."""
 
     def __init__(self, start: int, end: int, q: torch.Tensor, k: torch.Tensor) -> None:
         self.rows = slice(start, end)
@@ -103,7 +114,7 @@ class _Block:
         return x.view(self._batch, self._heads, self.seen, -1)
 
     def weights(self, q: torch.Tensor, k: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        """The softmax of the scores, (B H / R, R t, seen)."""
+        """Return the softmax of the scores, (B H / R, R t, seen)."""
         scores = torch.bmm(self.queries(q), self.keys(k).transpose(1, 2))
         by_head = scores.view(self._batch, self._heads, self._repeats, -1, self.seen)
         by_head += bias[:, :, None, self.rows, : self.seen]
@@ -116,7 +127,7 @@ def _blocks(q: torch.Tensor, k: torch.Tensor) -> list[_Block]:
 
 
 def _attend(
-    module: Any,
+    module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -125,7 +136,7 @@ def _attend(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention function; ``attention_mask`` None means causal."""
+    """Attention function as transformers calls it; ``attention_mask`` None means causal."""
     tokens, keys = query.shape[2], key.shape[2]
     fits = query.device.type == "cpu" and query.dtype == torch.bfloat16 and tokens > 1
     if (
@@ -134,7 +145,7 @@ def _attend(
         or dropout
         or (attention_mask is not None and attention_mask.dtype != torch.bool)
     ):
-        return sdpa_attention_forward(  # type: ignore[no-any-return]
+        return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
     bias = _causal_bias(tokens, keys) if attention_mask is None else _bias_of(attention_mask)
@@ -147,11 +158,11 @@ def _causal_bias(tokens: int, keys: int) -> torch.Tensor:
     return hidden_as_bias(seen[None, None], torch.bfloat16)
 
 
-def _bias_of(mask: Any) -> torch.Tensor:
-    """The bias of a mask, which is the same for all layers of a call: it is kept with the mask."""
-    if not hasattr(mask, "srl_bias"):
-        mask.srl_bias = hidden_as_bias(mask, torch.bfloat16)
-    bias: torch.Tensor = mask.srl_bias
+def _bias_of(mask: torch.Tensor) -> torch.Tensor:
+    """Return the bias of a mask. All layers of a call share the mask, so the bias is cached on it."""
+    bias: torch.Tensor | None = getattr(mask, "srl_bias", None)
+    if bias is None:
+        bias = mask.srl_bias = hidden_as_bias(mask, torch.bfloat16)  # type: ignore[attr-defined]
     return bias
 
 

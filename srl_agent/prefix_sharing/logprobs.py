@@ -1,9 +1,9 @@
-"""Log-probabilities of completions with every shared prefix forwarded once, at equal loss and gradient.
+"""Log-probabilities of completions with every shared prefix computed once, at equal loss and gradient.
 
 A tree of prompts (:mod:`srl_agent.prefix_sharing.prefix_tree`) is a few paths: its trunk, and branches. Each path is
-forwarded once over the keys and values above it, which carry their gradients; the completions along it follow in
-packed rows, each seeing its prompt and itself. With gradient checkpointing every call is of few tokens, and is made
-again in the backward pass: then memory holds the keys of all tokens, and all else of one call.
+one call over the KV cache of its ancestors, which carries their gradients. The completions along it follow in packed
+rows; each attends to its prompt and to itself. With gradient checkpointing a call has few tokens and is recomputed in
+the backward pass: memory then holds the keys and values of all tokens, and the activations of one call.
 """
 
 import logging
@@ -11,13 +11,22 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
+from torch import nn
 from torch.utils.checkpoint import checkpoint
-from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers import PreTrainedModel
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
-from srl_agent.prefix_sharing.kv_cache import Keys, cache_of, first, forward_tokens, why_not
+from srl_agent.prefix_sharing.kv_cache import (
+    KVCache,
+    as_dynamic_cache,
+    forward_tokens,
+    truncate,
+    unsupported_reason,
+    without_adapter,
+)
 from srl_agent.prefix_sharing.packed_attention import Packing, use_packed_attention
 from srl_agent.prefix_sharing.prefix_tree import Node, Row, build_trees
 
@@ -31,41 +40,59 @@ T = TypeVar("T")
 
 
 class Scores(NamedTuple):
-    """Of each token of a completion, (T,); None is what the fused LM head was not asked for."""
+    """Scores of a completion's T tokens, (T,) each; None where the fused LM head was not asked for them."""
 
     log_probs: torch.Tensor
     entropy: torch.Tensor | None = None
-    is_top1: torch.Tensor | None = None  # whether no token is likelier
+    is_top1: torch.Tensor | None = None  # True where no token is more likely
 
 
-def prepare_sharing(trainer: Any, *models: Any, tokens_per_call: int | None = None) -> bool:
-    """:func:`add_shared_prefix` for the models of a TRL trainer; False, with a line in the log, where it cannot be."""
-    bases = [model.get_base_model() if hasattr(model, "get_base_model") else model for model in models]
-    reasons = [reason for base in bases if (reason := why_not(base))]
+class _FusedOutput(Protocol):
+    """What TRL's fused LM head returns, (1, T) each."""
+
+    log_probs: torch.Tensor
+    entropy: torch.Tensor | None
+    is_top1: torch.Tensor | None
+
+
+class _Trainer(Protocol):
+    """The part of a TRL trainer that :func:`prepare_sharing` reads."""
+
+    aux_loss_enabled: bool
+    is_fsdp_enabled: bool
+
+
+def prepare_sharing(trainer: _Trainer, *models: PreTrainedModel, tokens_per_call: int | None = None) -> bool:
+    """Call :func:`add_shared_prefix` for the models of a TRL trainer; False, with a warning, if one cannot share."""
+    bases = [without_adapter(model) for model in models]
+    reasons = [reason for base in bases if (reason := unsupported_reason(base))]
     if trainer.aux_loss_enabled:
         reasons.append("its experts have a loss of their own")
     if trainer.is_fsdp_enabled or is_deepspeed_zero3_enabled():
         # Each call of a layer gathers its weights, and processes with other rows make another number of calls.
         reasons.append("its weights are split over the processes")
     if reasons:
-        logger.warning(
-            "every row is forwarded whole, prompts are not shared: the model cannot, %s", reasons[0]
-        )
+        logger.warning("every row is computed whole; this model cannot share prefixes: %s", reasons[0])
         return False
     for base in bases:
         add_shared_prefix(base, tokens_per_call=tokens_per_call)
     return True
 
 
-def add_shared_prefix(model: Any, *, tokens_per_call: int | None = None) -> None:
+def add_shared_prefix(model: PreTrainedModel, *, tokens_per_call: int | None = None) -> None:
     """Let ``model(shared_rows=rows)`` return the scores of rows; without that argument nothing changes.
 
-    ``model`` has TRL's fused LM head already. As a forward of its own it passes through what wraps a model (PEFT,
-    DDP), so that gradients are synchronised as ever.
+    ``model`` already has TRL's fused LM head. Because this replaces ``forward``, it passes through what wraps a model
+    (PEFT, DDP), and gradients are synchronised as usual.
     """
     fused_forward = model.forward
 
-    def forward(self: Any, *args: Any, shared_rows: Sequence[Row] | None = None, **kwargs: Any) -> Any:
+    def forward(
+        self: PreTrainedModel,
+        *args: object,
+        shared_rows: Sequence[Row] | None = None,
+        **kwargs: object,
+    ) -> object:
         if shared_rows is None:
             return fused_forward(*args, **kwargs)
         return _Scorer(self, fused_forward, shared_rows, tokens_per_call).score()
@@ -74,9 +101,15 @@ def add_shared_prefix(model: Any, *, tokens_per_call: int | None = None) -> None
 
 
 class _Scorer:
-    """Scores the rows of one batch."""
+    """Scores the rows of one batch. KV caches are lists of pieces here, concatenated for each call."""
 
-    def __init__(self, model: Any, forward: Any, rows: Sequence[Row], tokens_per_call: int | None) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        forward: Callable[..., _FusedOutput],
+        rows: Sequence[Row],
+        tokens_per_call: int | None,
+    ) -> None:
         self._model = model
         self._forward = forward  # with the fused LM head
         self._rows = rows
@@ -93,36 +126,39 @@ class _Scorer:
             self._visit(tree, [])
         return [self._scores[index] for index in range(len(self._rows))]
 
-    def _visit(self, node: Node, above: list[Keys]) -> None:
-        """Score all rows under a node; ``above``: keys of all tokens before it, in pieces."""
+    def _visit(self, node: Node, prefix_kv: list[KVCache]) -> None:
+        """Score all rows under a node; ``prefix_kv``: the cache of all tokens before it."""
         path = node.trunk()
-        kept = self._forward_path([token for part in path for token in part.tokens], above)
+        path_kv = self._forward_path([token for part in path for token in part.tokens], prefix_kv)
         ends = {index: part.end for part in path for index in part.rows if self._rows[index].completion}
-        for chunk in _chunks([(index, len(self._rows[index].tooth)) for index in ends], self._size):
-            seen = max(ends[index] for index in chunk)
-            call = partial(self._teeth, {index: ends[index] for index in chunk}, seen, _cut(kept, seen))
+        sizes = [(index, len(self._rows[index].suffix_tokens)) for index in ends]
+        for chunk in _chunks(sizes, self._size):
+            length = max(ends[index] for index in chunk)
+            chunk_ends = {index: ends[index] for index in chunk}
+            call = partial(self._score_completions, chunk_ends, length, _truncate(path_kv, length))
             self._scores |= self._call(call)
         for part in path:
             for child in part.children:
                 if child not in path:
-                    self._visit(child, _cut(kept, part.end))
+                    self._visit(child, _truncate(path_kv, part.end))
 
-    def _forward_path(self, tokens: list[int], above: list[Keys]) -> list[Keys]:
+    def _forward_path(self, tokens: list[int], prefix_kv: list[KVCache]) -> list[KVCache]:
         if not self._recomputes:
-            return [forward_tokens(self._model, tokens, _joined(above))] if tokens else above
-        kept = list(above)
+            return [forward_tokens(self._model, tokens, _concatenate(prefix_kv))] if tokens else prefix_kv
+        pieces = list(prefix_kv)
         for start in range(0, len(tokens), self._size):
-            kept.append(self._call(partial(self._new_keys, tokens[start : start + self._size], list(kept))))
-        return kept
+            part = tokens[start : start + self._size]
+            pieces.append(self._call(partial(self._extend, part, list(pieces))))
+        return pieces
 
-    def _new_keys(self, tokens: list[int], above: list[Keys]) -> Keys:
-        """Keys of these tokens alone, copied out of those that the model has joined them to."""
-        keys = forward_tokens(self._model, tokens, _joined(above))
+    def _extend(self, tokens: list[int], prefix_kv: list[KVCache]) -> KVCache:
+        """Return the cache of these tokens alone, copied out of the model's, which starts with the prefix."""
+        kv_cache = forward_tokens(self._model, tokens, _concatenate(prefix_kv))
         count = len(tokens)
-        return [(key[:, :, -count:].clone(), value[:, :, -count:].clone()) for key, value in keys]
+        return [(key[:, :, -count:].clone(), value[:, :, -count:].clone()) for key, value in kv_cache]
 
     def _call(self, function: Callable[[], T]) -> T:
-        """A call of the model, of which nothing but its result is kept where gradients are recomputed."""
+        """Call the model; where gradients are recomputed, only the result stays in memory."""
         if not self._recomputes:
             return function()
 
@@ -130,22 +166,24 @@ class _Scorer:
             with _recomputed_as_one(self._model):
                 return function()
 
-        return checkpoint(call, use_reentrant=False)  # type: ignore[no-any-return]
+        result: T = checkpoint(call, use_reentrant=False)
+        return result
 
-    def _teeth(self, ends: Mapping[int, int], seen: int, kept: list[Keys]) -> dict[int, Scores]:
-        """Scores of rows whose prompts end at ``ends`` of a path: their completions in one row over its keys."""
+    def _score_completions(
+        self, ends: Mapping[int, int], length: int, path_kv: list[KVCache]
+    ) -> dict[int, Scores]:
+        """Score rows whose prompts end at ``ends`` of a path: their completions, packed, over its first tokens."""
         model, rows = self._model, [self._rows[index] for index in ends]
-        prompts, sizes = list(ends.values()), [len(row.tooth) for row in rows]
-        positions = [
-            start + place for start, size in zip(prompts, sizes, strict=True) for place in range(size)
-        ]
-        packing = Packing(prompts=prompts, completions=sizes, kept=seen)
+        prompts, sizes = list(ends.values()), [len(row.suffix_tokens) for row in rows]
+        positions = [start + i for start, size in zip(prompts, sizes, strict=True) for i in range(size)]
+        tokens = [token for row in rows for token in row.suffix_tokens]
+        packing = Packing(prompt_lengths=prompts, completion_lengths=sizes, cached=length)
         with use_packed_attention(model, packing) as attention:
             output = self._forward(
-                input_ids=torch.tensor([[token for row in rows for token in row.tooth]], device=model.device),
+                input_ids=torch.tensor([tokens], device=model.device),
                 **attention,
                 position_ids=torch.tensor([positions], device=model.device),
-                past_key_values=cache_of(_joined(kept), model) if seen else None,
+                past_key_values=as_dynamic_cache(_concatenate(path_kv), model) if length else None,
                 shift_labels=torch.tensor([[t for row in rows for t in row.completion]], device=model.device),
                 fused_lm_head=True,
             )
@@ -155,13 +193,13 @@ class _Scorer:
 
 
 def padded(values: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
-    """The values of each row where its mask is, zeros elsewhere; shape of ``mask``."""
+    """Return a tensor of the shape of ``mask``: the values of each row where its mask is set, zeros elsewhere."""
     flat = torch.cat(list(values))
     return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
 
 
 def _chunks(sizes: Sequence[tuple[int, int]], most: int) -> Iterator[list[int]]:
-    """Rows cut where a chunk would hold more than so many tokens."""
+    """Yield rows, given as (index, tokens), in chunks of at most ``most`` tokens, or of one row."""
     chunk: list[int] = []
     total = 0
     for index, size in sizes:
@@ -174,18 +212,18 @@ def _chunks(sizes: Sequence[tuple[int, int]], most: int) -> Iterator[list[int]]:
         yield chunk
 
 
-def _cut(pieces: Sequence[Keys], length: int) -> list[Keys]:
-    """The pieces up to so many tokens; nothing is copied."""
-    cut: list[Keys] = []
+def _truncate(pieces: Sequence[KVCache], length: int) -> list[KVCache]:
+    """Return the pieces of the first ``length`` tokens, as views."""
+    kept: list[KVCache] = []
     for piece in pieces:
         if length <= 0:
             break
-        cut.append(first(piece, length))
+        kept.append(truncate(piece, length))
         length -= piece[0][0].shape[2]
-    return cut
+    return kept
 
 
-def _joined(pieces: Sequence[Keys]) -> Keys:
+def _concatenate(pieces: Sequence[KVCache]) -> KVCache:
     if len(pieces) < 2:
         return pieces[0] if pieces else []
     return [
@@ -195,22 +233,25 @@ def _joined(pieces: Sequence[Keys]) -> Keys:
 
 
 @contextmanager
-def _recomputed_as_one(model: Any) -> Iterator[None]:
-    """Turn off what is meant for layers that are recomputed one by one: here a whole call is.
+def _recomputed_as_one(model: PreTrainedModel) -> Iterator[None]:
+    """Turn off what serves layers that are recomputed one by one: here a whole call is.
 
-    Such layers would not fill a cache. And transformers has the embeddings ask for a gradient, which the layers below
-    the first one that is trained would then compute for nothing.
+    Such layers would not fill a cache. And transformers lets the embeddings require a gradient, which the layers below
+    the first trained one would then compute for nothing.
     """
     layers = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
     embeddings = model.get_input_embeddings()
     is_frozen = not any(weight.requires_grad for weight in embeddings.parameters())
     hook = embeddings.register_forward_hook(lambda *call: call[-1].detach()) if is_frozen else None
-    for layer in layers:
-        layer.gradient_checkpointing = False
+    _set_checkpointing(layers, False)
     try:
         yield
     finally:
         if hook:
             hook.remove()
-        for layer in layers:
-            layer.gradient_checkpointing = True
+        _set_checkpointing(layers, True)
+
+
+def _set_checkpointing(layers: Sequence[nn.Module], value: bool) -> None:
+    for layer in layers:
+        layer.gradient_checkpointing = value  # type: ignore[assignment]

@@ -1,9 +1,9 @@
-"""Attention of completions that are packed into one row behind the keys of their prompts.
+"""Attention of completions that are packed into one row behind the KV cache of their prompts.
 
-Each token sees the keys of its own prompt, and its own completion up to itself. On a GPU FlexAttention (Dong et al.
-2024, arXiv:2412.05496) skips the blocks that no token sees. On a CPU a dense mask over the packed row would compute
-every completion against all others, so each completion becomes a row of a batch there, where its keys fit; the mask
-over the packed row is for the rest.
+Each token attends to the keys of its own prompt, and causally to its own completion. On a GPU FlexAttention (Dong et
+al. 2024, arXiv:2412.05496) skips the blocks that no token attends to. On a CPU a dense mask over the packed row would
+compute every completion against all others. So each completion becomes a row of a batch there if its keys fit into
+memory; otherwise the mask over the packed row is used.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,62 +11,64 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
 
 import torch
-from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+from torch import nn
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from torch.nn.functional import pad
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 
 from srl_agent.prefix_sharing.cpu_attention import BLOCKED, attend, hidden_as_bias
 
 _FLEX = "packed_completions"
 _ROWS = "packed_completions_as_rows"
 _SDPA = ("sdpa", BLOCKED)
-_SMALLEST_HEAD = 16  # the kernel knows none smaller
+_SMALLEST_HEAD = 16  # FlexAttention's kernel supports no smaller head size
 
-MaskFn = Callable[
-    [Any, Any, torch.Tensor, torch.Tensor], torch.Tensor
-]  # (batch, head, query, key), as FlexAttention's
+# FlexAttention's: (batch, head, query, key) indices -> whether the query attends to the key.
+MaskFn = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packing:
-    """Completions in one row of tokens, behind keys that are kept of their prompts."""
+    """Completions in one row of tokens, behind a KV cache that holds their prompts."""
 
-    prompts: Sequence[int]  # how many of the kept keys each completion sees, from the first on
-    completions: Sequence[int]  # tokens of each
-    kept: int  # keys
+    prompt_lengths: Sequence[int]  # how many cached tokens each completion sees, from the first one on
+    completion_lengths: Sequence[int]  # tokens
+    cached: int  # tokens in the cache
 
     @property
     def tokens(self) -> int:
-        return sum(self.completions)
+        """Tokens of the packed row."""
+        return sum(self.completion_lengths)
 
 
-def packed_mask_fn(packing: Packing, device: Any) -> MaskFn:
+def packed_mask_fn(packing: Packing, device: torch.device | str) -> MaskFn:
     """Build the mask: a token attends to its own prompt's keys and causally to its own completion."""
-    lengths = torch.tensor(packing.completions)
-    first = packing.kept + lengths.cumsum(0) - lengths
-    of_prompt = torch.tensor(packing.prompts).repeat_interleave(lengths).to(device)
+    lengths = torch.tensor(packing.completion_lengths)
+    first = packing.cached + lengths.cumsum(0) - lengths
+    of_prompt = torch.tensor(packing.prompt_lengths).repeat_interleave(lengths).to(device)
     first_own = first.repeat_interleave(lengths).to(device)
-    itself = packing.kept + torch.arange(packing.tokens, device=device)
+    itself = packing.cached + torch.arange(packing.tokens, device=device)
 
-    def mask_fn(batch: Any, head: Any, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    def mask_fn(
+        batch: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor
+    ) -> torch.Tensor:
         return (key < of_prompt[query]) | ((first_own[query] <= key) & (key <= itself[query]))
 
     return mask_fn
 
 
 @contextmanager
-def use_packed_attention(model: Any, packing: Packing) -> Iterator[dict[str, Any]]:
-    """Choose the attention for a call of the model with a packed row; yields the call's arguments."""
+def use_packed_attention(model: PreTrainedModel, packing: Packing) -> Iterator[dict[str, object]]:
+    """Choose the attention for a call of the model with a packed row; yield the call's arguments."""
     before = model.config._attn_implementation
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, object] = {}
     if before in _SDPA and _has_flex_attention(model):
         model.config._attn_implementation = _FLEX
     elif before in _SDPA and model.device.type == "cpu" and _rows_fit(model, packing):
         model.config._attn_implementation = _ROWS
-        arguments["packed_rows"] = _PackedRows(packing, model.get_input_embeddings().weight.dtype)
+        arguments["packed_rows"] = _PackedRows(packing, _dtype(model))
     if "packed_rows" not in arguments:
         arguments["attention_mask"] = _mask(model, packing)
     try:
@@ -75,83 +77,92 @@ def use_packed_attention(model: Any, packing: Packing) -> Iterator[dict[str, Any
         model.config._attn_implementation = before
 
 
-def _has_flex_attention(model: Any) -> bool:
+def _dtype(model: PreTrainedModel) -> torch.dtype:
+    return model.get_input_embeddings().get_parameter("weight").dtype
+
+
+def _has_flex_attention(model: PreTrainedModel) -> bool:
     config = model.config
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return model.device.type == "cuda" and find_spec("triton") is not None and head >= _SMALLEST_HEAD
 
 
-def _rows_fit(model: Any, packing: Packing) -> bool:
-    """Whether the keys of all rows take at most twice the memory of those of the packed row.
+def _rows_fit(model: PreTrainedModel, packing: Packing) -> bool:
+    """Return whether the keys of all rows take at most twice the memory of those of the packed row.
 
-    Rows hold a copy of their prompt's keys each; for the packed row transformers repeats the keys for every query head.
-    Where they do not fit, the prompts are so long that the mask over the packed row wastes little.
+    Each row holds a copy of its prompt's keys; for the packed row transformers repeats the keys for every query head.
+    Where the rows do not fit, prompts are so long that the mask over the packed row wastes little.
     """
     heads, key_heads = model.config.num_attention_heads, model.config.num_key_value_heads
-    of_rows = len(packing.completions) * (packing.kept + max(packing.completions)) * key_heads
-    return bool(of_rows <= 2 * (packing.kept + packing.tokens) * heads)
+    lengths = packing.completion_lengths
+    of_rows = len(lengths) * (packing.cached + max(lengths)) * key_heads
+    return bool(of_rows <= 2 * (packing.cached + packing.tokens) * heads)
 
 
-def _mask(model: Any, packing: Packing) -> Any:
+def _mask(model: PreTrainedModel, packing: Packing) -> torch.Tensor | BlockMask:
     device, attention = model.device, model.config._attn_implementation
-    mask_fn, queries, keys = packed_mask_fn(packing, device), packing.tokens, packing.kept + packing.tokens
+    mask_fn = packed_mask_fn(packing, device)
+    queries, keys = packing.tokens, packing.cached + packing.tokens
     if attention == _FLEX:
         return create_block_mask(mask_fn, B=None, H=None, Q_LEN=queries, KV_LEN=keys, device=device)
     rows = torch.arange(queries, device=device)[:, None]
-    allowed = mask_fn(None, None, rows, torch.arange(keys, device=device))[None, None]
+    every = torch.zeros(0, device=device)  # the mask is the same for every batch row and head
+    allowed = mask_fn(every, every, rows, torch.arange(keys, device=device))[None, None]
     if attention in _SDPA:
         return allowed
-    dtype = model.get_input_embeddings().weight.dtype
+    dtype = _dtype(model)
     return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
 
 
 class _PackedRows:
-    """A packed row as a batch of G rows, each a completion of at most T tokens behind its prompt's keys."""
+    """A packed row as a batch of G rows, each a completion of at most T tokens behind its prompt's K cached keys."""
 
     def __init__(self, packing: Packing, dtype: torch.dtype) -> None:
-        self._sizes, self._kept = list(packing.completions), packing.kept
-        self._longest = max(self._sizes)
-        prompts = torch.tensor(
-            sorted(set(packing.prompts)) if len(set(packing.prompts)) == 1 else packing.prompts
-        )
-        of_prompt_GK = torch.arange(self._kept) < prompts[:, None]
+        self._lengths, self._cached = list(packing.completion_lengths), packing.cached
+        self._longest = max(self._lengths)
+        distinct = set(packing.prompt_lengths)
+        prompts = torch.tensor(list(distinct) if len(distinct) == 1 else packing.prompt_lengths)
+        of_prompt_GK = torch.arange(self._cached) < prompts[:, None]
         own_TT = torch.ones(self._longest, self._longest, dtype=torch.bool).tril()
         shape = (len(prompts), self._longest, -1)
         allowed_GTK = torch.cat(
-            [of_prompt_GK[:, None].expand(*shape[:2], self._kept), own_TT.expand(*shape[:2], self._longest)],
+            [
+                of_prompt_GK[:, None].expand(*shape[:2], self._cached),
+                own_TT.expand(*shape[:2], self._longest),
+            ],
             dim=-1,
         )
         self.bias = hidden_as_bias(allowed_GTK[:, None], dtype)
 
     def unpack(self, packed: torch.Tensor) -> torch.Tensor:
         """(1, heads, tokens, size) -> (G, heads, T, size), zeros behind shorter completions."""
-        rows = packed[0].split(self._sizes, dim=1)
+        rows = packed[0].split(self._lengths, dim=1)
         return torch.stack([pad(row, (0, 0, 0, self._longest - row.shape[1])) for row in rows])
 
     def pack(self, rows: torch.Tensor) -> torch.Tensor:
         """(G, heads, T, size) -> (1, tokens, heads, size)."""
         return torch.cat(
-            [row[:, :size].transpose(0, 1) for row, size in zip(rows, self._sizes, strict=True)]
+            [row[:, :length].transpose(0, 1) for row, length in zip(rows, self._lengths, strict=True)]
         )[None]
 
     def keys(self, packed: torch.Tensor) -> torch.Tensor:
-        """Keys, or values, (1, heads, kept + tokens, size) -> (G, heads, kept + T, size)."""
-        own = self.unpack(packed[:, :, self._kept :])
-        return torch.cat([packed[:, :, : self._kept].expand(len(own), -1, -1, -1), own], dim=2)
+        """Keys, or values: (1, heads, K + tokens, size) -> (G, heads, K + T, size)."""
+        own = self.unpack(packed[:, :, self._cached :])
+        return torch.cat([packed[:, :, : self._cached].expand(len(own), -1, -1, -1), own], dim=2)
 
 
 def _attend_as_rows(
-    module: Any,
+    module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: Any,
+    attention_mask: None,
     *,
     packed_rows: _PackedRows,
     scaling: float,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> tuple[torch.Tensor, None]:
-    """Shapes are (1, heads, tokens, size); keys and values may have fewer heads."""
+    """Inputs are (1, heads, tokens, size); keys and values may have fewer heads."""
     output = attend(
         packed_rows.unpack(query), packed_rows.keys(key), packed_rows.keys(value), packed_rows.bias, scaling
     )
@@ -159,22 +170,24 @@ def _attend_as_rows(
 
 
 @cache
-def _compiled() -> Any:
+def _compiled() -> Callable[..., torch.Tensor]:
     return torch.compile(flex_attention, dynamic=True)
 
 
 def _attend_by_blocks(
-    module: Any,
+    module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: Any,
+    attention_mask: BlockMask,
     *,
     scaling: float,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> tuple[torch.Tensor, None]:
-    """Shapes are (1, heads, tokens, size); keys and values may have fewer heads."""
-    attention = _compiled() if query.is_cuda else flex_attention
+    """Inputs are (1, heads, tokens, size); keys and values may have fewer heads."""
+    attention: Callable[..., torch.Tensor] = flex_attention
+    if query.is_cuda:
+        attention = _compiled()
     output = attention(
         query.to(value.dtype),  # under autocast rotated queries and keys are float32, which SDPA would cast
         key.to(value.dtype),
@@ -182,7 +195,7 @@ def _attend_by_blocks(
         block_mask=attention_mask,
         scale=scaling,
         enable_gqa=True,
-        # Not its kernel for decoding, which it chooses for few queries and which knows fewer shapes.
+        # Not its decoding kernel, which it chooses for few queries and which supports fewer shapes.
         kernel_options={"FORCE_USE_FLEX_ATTENTION": True},
     )
     return output.transpose(1, 2).contiguous(), None

@@ -1,31 +1,32 @@
-"""Supervised rows that share what their prompts begin with: the steps of one trajectory."""
+"""Share prompt prefixes between supervised rows: the steps of one trajectory."""
 
 import types
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
 from srl_agent.prefix_sharing.logprobs import padded
 from srl_agent.prefix_sharing.prefix_tree import Row, build_trees, count_calls, count_tokens
 
-# What a call costs beside its tokens, in tokens: it reads all weights, and writes a gradient of each.
-CALL = 256
+# Cost of a call beside its tokens, in tokens: it reads all weights and writes a gradient of each.
+CALL_COST = 256
 
 
-def add_shared_labels(model: Any) -> None:
-    """Let ``model(input_ids=…, labels=…, fused_lm_head=True)`` forward once what rows have in common.
+def add_shared_labels(model: PreTrainedModel) -> None:
+    """Compute shared prefixes once in ``model(input_ids=…, labels=…, fused_lm_head=True)``.
 
-    ``model`` has :func:`srl_agent.prefix_sharing.logprobs.add_shared_prefix`. Rows whose sharing would not pay, and
-    labels with gaps, go the plain way.
+    ``model`` has :func:`srl_agent.prefix_sharing.logprobs.add_shared_prefix`. Batches where sharing does not pay, and
+    labels with gaps, are computed row by row as before.
     """
     plain_forward = model.forward
 
-    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def forward(self: PreTrainedModel, *args: object, **kwargs: Any) -> object:
         rows = None
         if kwargs.get("fused_lm_head") and not args and kwargs.get("attention_mask") is not None:
-            rows = rows_of_labels(kwargs["input_ids"], kwargs["attention_mask"], kwargs["labels"])
-        if rows is None or not is_worth_it(rows):
+            rows = rows_from_labels(kwargs["input_ids"], kwargs["attention_mask"], kwargs["labels"])
+        if rows is None or not sharing_pays(rows):
             return plain_forward(*args, **kwargs)
         scores = plain_forward(shared_rows=rows)
         mask = kwargs["labels"][:, 1:] != -100
@@ -41,10 +42,13 @@ def add_shared_labels(model: Any) -> None:
     model.forward = types.MethodType(forward, model)
 
 
-def rows_of_labels(
+def rows_from_labels(
     input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
 ) -> list[Row] | None:
-    """Rows of a batch, (B, L) padded anywhere: what has no label is prompt; None where a label stands in a prompt."""
+    """Return the rows of a batch, (B, L) each, padded anywhere; tokens without a label are the prompt.
+
+    None where a label lies inside a prompt.
+    """
     rows = []
     for ids, seen, wanted in zip(input_ids, attention_mask.bool(), labels != -100, strict=True):
         tokens, is_label = ids[seen].tolist(), wanted[seen].tolist()
@@ -55,8 +59,8 @@ def rows_of_labels(
     return rows
 
 
-def is_worth_it(rows: list[Row]) -> bool:
-    """Whether sharing saves more tokens than its calls cost; the plain way is one call."""
+def sharing_pays(rows: list[Row]) -> bool:
+    """Return whether sharing saves more tokens than its extra calls cost; without sharing there is one call."""
     trees = build_trees(rows)
     unique, whole = count_tokens(trees, rows)
-    return whole - unique > CALL * (count_calls(trees) - 1)
+    return whole - unique > CALL_COST * (count_calls(trees) - 1)

@@ -1,4 +1,4 @@
-"""Rewards: how near an action is to the expert's."""
+"""Rewards: the similarity of an action to the expert's."""
 
 from srl_agent.rewards.baselines import (
     BASELINES,

@@ -1,11 +1,11 @@
-"""Baselines: what policies without a model score on the same steps. A reward below the best of them shows nothing."""
+"""Baselines: the rewards of trivial policies on the same steps. A reward below the best of them shows nothing."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from trajectories import Action, Step, Trajectory
+from trajectories.types import JSON
 
 _LS = (Action(name="bash", arguments={"command": "ls"}),)
 
@@ -24,31 +24,31 @@ def _first_half(trajectory: Trajectory, index: int) -> Actions:
     return _map_texts(trajectory.steps[index].actions, lambda text: text[: len(text) // 2])
 
 
-# Policies that look at the trajectory. The last two read the expert's own action: `empty_action` bounds what its
-# envelope is worth, `first_half` what half of the answer is.
+# Policies that read the trajectory. The last two read the expert's own action: `empty_action` bounds the reward of its
+# names and syntax alone, `first_half` that of half the answer.
 BASELINES: Mapping[str, Callable[[Trajectory, int], Actions]] = {
     "repeat_last_action": _repeat_last_action,
     "empty_action": _empty_action,
     "first_half": _first_half,
 }
-# The one training action that scores best on training steps: :func:`constant_candidates` says among which.
+# The single training action that scores best on training steps, among :func:`constant_candidates`.
 BEST_CONSTANT = "best_constant"
-# A yardstick, never the best baseline: no policy sees what it copies.
+# For comparison only, never the best baseline: it copies what no policy sees.
 READS_EXPERT = frozenset({"first_half"})
 
 
 def baseline_step(policy: str, trajectory: Trajectory, index: int) -> Step:
-    """Return what a policy of ``BASELINES`` does at step ``index``."""
+    """Return the step that a policy of ``BASELINES`` takes in place of step ``index``."""
     return as_step(BASELINES[policy](trajectory, index))
 
 
 def as_step(actions: Sequence[Action]) -> Step:
-    """A step with these actions, and a thought so that its format is right."""
+    """Return a step with these actions, and a thought because the format requires one."""
     return Step(thought="Next.", actions=tuple(actions), observation="")
 
 
 def constant_candidates(actions: Sequence[str], most: int) -> list[str]:
-    """The distinct actions of training steps that are worth trying as a constant, the most frequent first.
+    """Return up to ``most`` distinct actions of training steps to try as a constant, the most frequent first.
 
     >>> constant_candidates(["ls", "pwd", "ls"], 1)
     ['ls']
@@ -63,5 +63,5 @@ def _map_texts(actions: Actions, change: Callable[[str], str]) -> Actions:
     )
 
 
-def _changed(value: Any, change: Callable[[str], str]) -> Any:
+def _changed(value: JSON, change: Callable[[str], str]) -> JSON:
     return change(value) if isinstance(value, str) else value

@@ -1,7 +1,7 @@
 """The paper's reward: ``difflib.SequenceMatcher(...).ratio()`` of two texts, exact and fast.
 
-R = 2M/T, T the summed length of both texts, M the summed length of the matching blocks (arXiv 2510.25992,
-section 3). The ratio is not symmetric: the candidate comes first, the expert second, everywhere.
+R = 2M/T, where T is the summed length of both texts and M that of the matching blocks (arXiv 2510.25992, section 3).
+The ratio is not symmetric: everywhere the candidate comes first and the expert second.
 """
 
 import difflib
@@ -13,14 +13,14 @@ from collections.abc import Sequence
 import cydifflib
 import difflib_fast
 
-# difflib-fast needs time and memory quadratic in the length of a repetition that both texts share (20,000 equal
-# letters on both sides: 777 MB). Above this product of lengths a repetitive pair goes to cydifflib.
+# difflib-fast takes time and memory quadratic in the length of a repetition that both texts share (20,000 equal
+# letters on both sides: 777 MB). Above this product of lengths a repetitive pair is computed by cydifflib.
 _REPETITIVE_PRODUCT = 10_000_000
-_REPETITIVE_DEFLATE = 0.05  # deflated size over size
+_REPETITIVE_DEFLATE = 0.05  # compressed size over size
 
 
 def similarity(candidate: str, expert: str, *, autojunk: bool = False) -> float:
-    """Ratio in [0, 1]; equal to ``difflib.SequenceMatcher(None, candidate, expert, autojunk).ratio()``.
+    """Return the ratio, in [0, 1]; equal to ``difflib.SequenceMatcher(None, candidate, expert, autojunk).ratio()``.
 
     >>> similarity("ls /testbed", "ls /testbed/src")
     0.8461538461538461
@@ -29,9 +29,9 @@ def similarity(candidate: str, expert: str, *, autojunk: bool = False) -> float:
 
 
 def similarities(pairs: Sequence[tuple[str, str]], *, autojunk: bool = False) -> list[float]:
-    """:func:`similarity` of (candidate, expert) pairs, over all cores.
+    """Return :func:`similarity` of (candidate, expert) pairs, computed on all cores.
 
-    ``autojunk`` is difflib's own default and distorts texts of 200 characters and more; it is here to compare.
+    ``autojunk`` is difflib's default and distorts texts of 200 characters and more; it is here for comparison.
     """
     if autojunk:
         return [cydifflib.SequenceMatcher(None, a, b, True).ratio() for a, b in pairs]
@@ -58,12 +58,12 @@ def similarities(pairs: Sequence[tuple[str, str]], *, autojunk: bool = False) ->
 
 
 def reference_similarity(candidate: str, expert: str, *, autojunk: bool = False) -> float:
-    """The standard library's answer: what :func:`similarity` is tested against."""
+    """Return the standard library's ratio, against which :func:`similarity` is tested."""
     return difflib.SequenceMatcher(None, candidate, expert, autojunk).ratio()
 
 
 def _rescale(ratio: float, shortened: int, total: int) -> float:
-    """The ratio over the original length; M is an integer, so nothing is lost."""
+    """Return the ratio over the original length, exactly: M is an integer."""
     if shortened == total:
         return ratio
     matches = round(ratio * shortened / 2.0)
@@ -71,10 +71,10 @@ def _rescale(ratio: float, shortened: int, total: int) -> float:
 
 
 def shorten_runs(text: str, other: str) -> str:
-    """``text`` with each run of one character cut to one more than ``other`` has of that character.
+    """Cut each run of one character to one more than ``other`` has of that character.
 
-    The matching blocks stay the same in number and size: every matched character of a run uses up one of the
-    other text, blocks take a run from its ends, and so a run longer than what the other text holds never ends.
+    Number and sizes of the matching blocks do not change: every matched character of a run uses up one of the other
+    text, blocks take a run from its ends, and so a run longer than what the other text holds never ends.
     """
     if not _LONG_RUN.search(text):
         return text
@@ -86,7 +86,7 @@ _LONG_RUN = re.compile(r"(.)\1{15,}", re.DOTALL)
 
 
 def _is_safe(a: str, b: str) -> bool:
-    """Whether difflib-fast can take the pair: no lone surrogates, no huge shared repetition."""
+    """Return whether difflib-fast can compute the pair: no lone surrogates, no huge shared repetition."""
     try:
         encoded = (a.encode(), b.encode())
     except UnicodeEncodeError:
@@ -105,10 +105,10 @@ def _matches_with_blocks(a: str, b: str) -> int:
 
 
 def _matches_of_one_letter(letters: str, other: str) -> int:
-    """M where one text is a single letter repeated: longest runs of the other text, each right of the last.
+    """Return M for a text of one repeated letter: the longest runs of the other text, each right of the last.
 
-    difflib takes the longest block that starts earliest; it starts where the letters start, so nothing is left of
-    it to match and the search goes on to its right. Both orders of the arguments give the same blocks.
+    difflib takes the longest block that starts earliest. It starts where the letters start, so nothing to its left can
+    match, and the search continues to its right. Both orders of the arguments give the same blocks.
     """
     runs = [(match.start(), len(match[0])) for match in re.finditer(re.escape(letters[0]) + "+", other)]
     remaining, matches, position = len(letters), 0, 0

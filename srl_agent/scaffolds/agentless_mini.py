@@ -33,12 +33,12 @@ Which files have to be changed? First think privately between <think> and </thin
 {max_files} paths, each complete from the root of the repository and on a line of its own, the likeliest first, and \
 nothing else."""
 
-_PAGE = 500  # lines of `git ls-files` at once: an environment cuts what is longer than its limit
+_PAGE = 500  # lines of `git ls-files` per call, so that the environment does not cut the output
 _LIST_MARK = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
 
 
 class AgentlessMini:
-    """One greedy localisation, then ``samples`` repairs of which the first is greedy."""
+    """One greedy localisation, then ``samples`` repairs; the first is greedy."""
 
     def __init__(
         self,
@@ -52,10 +52,10 @@ class AgentlessMini:
         max_tree_chars: int = 40_000,
         max_file_chars: int = 80_000,
     ) -> None:
-        """``sampling``: of the greedy answers; ``temperature``: of the repairs after the first.
+        """``sampling``: for the greedy answers; ``temperature``: for the repairs after the first.
 
-        ``suffixes``: of the files in the tree, empty for all; ``tests_in_tree``: also those with a part of their
-        path that begins with "test". Any tracked file may be chosen.
+        ``suffixes``: of the files in the tree, empty for all; ``tests_in_tree``: also files with a path component that
+        starts with "test". Any tracked file may be chosen.
         """
         self.sampling = sampling or Sampling(max_tokens=4096)
         self.samples = samples
@@ -115,7 +115,7 @@ class AgentlessMini:
     def _repair(
         self, task: ScaffoldTask, record: Recorder, environment: Environment, chosen: Sequence[str]
     ) -> None:
-        """Sample, vote, write the winner. Without a valid edit nothing is written."""
+        """Sample repairs, vote, and write the winner; nothing without a valid edit."""
         prompt = repair_prompt(task, show_files(chosen, environment.read, self.max_file_chars))
         sampled = record.generate(prompt, sampling=self.sampling)
         if self.samples > 1:
@@ -134,7 +134,7 @@ class AgentlessMini:
 
 
 def list_files(environment: Environment) -> list[str]:
-    """Paths of all tracked files; those with unusual characters, which git quotes, are left out."""
+    """Return the paths of all tracked files, except those with unusual characters, which git quotes."""
     paths: list[str] = []
     while True:
         page = f"set -o pipefail; git ls-files | sed -n '{len(paths) + 1},{len(paths) + _PAGE}p'"
@@ -148,7 +148,7 @@ def list_files(environment: Environment) -> list[str]:
 
 
 def read_paths(answer: str, tracked: Collection[str]) -> tuple[str, ...]:
-    """The tracked files that an answer names, one a line, in order; list marks and quotes do not matter.
+    """Return the tracked files that an answer names, one per line, in order; list marks and quotes are ignored.
 
     >>> read_paths("<think>b.py?</think>\\n1. `src/a.py`\\n- b.py", {"src/a.py", "b.py", "c.py"})
     ('src/a.py', 'b.py')

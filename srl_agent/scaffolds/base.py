@@ -1,13 +1,14 @@
-"""Where a policy and an environment meet: a scaffold's control flow, and what it leaves behind."""
+"""The scaffold protocol: a control flow in which a policy acts in an environment, and the rollout it returns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
 from srl_agent.formats import Message
 from srl_agent.generation.types import Completion, Sampling
 from srl_agent.policies.base import ContextOverflowError, Policy
 from trajectories import Step, Trajectory
+from trajectories.types import JSON
 
 Status = Literal[
     "submitted", "step_limit", "token_limit", "time_limit", "environment_failure", "policy_failure"
@@ -16,57 +17,59 @@ Status = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class ScaffoldTask:
-    """All that a scaffold may know of a task. The reference patch and the tests are not among it."""
+    """What a scaffold may know about a task: not the reference patch, and not the tests."""
 
     instance_id: str
     repo: str  # owner/name
     problem_statement: str
-    # For oracle-edit: the files that the reference patch touches, none if it only makes new ones; else None.
+    # Only for oracle-edit: the files that the reference patch changes, without those it creates.
     shown_files: tuple[str, ...] | None = None
 
 
 class CommandOutcome(Protocol):
+    """The result of a shell command."""
+
     @property
     def output(self) -> str:
-        """stdout and stderr in the order they came, capped: head and tail are kept."""
+        """stdout and stderr interleaved; of long output only head and tail."""
 
     @property
     def exit_code(self) -> int | None:
-        """None: stopped at a limit."""
+        """The exit code, None if the command was stopped at a limit."""
 
 
 class Environment(Protocol):
-    """A single-use box with the task's repository in ``/testbed``.
+    """A single-use sandbox with the task's repository in ``/testbed``.
 
-    A call that fails is an observation; a box that breaks raises the environment's own exception, which a
-    scaffold lets pass. When the box's time is over every call but ``submission`` raises TimeoutError, which ends a
-    rollout as ``time_limit``.
+    A call that fails is an observation; a broken sandbox raises the environment's own exception, which a scaffold does
+    not catch. After the sandbox's time limit every call except ``submission`` raises TimeoutError, which ends a rollout
+    as ``time_limit``.
     """
 
-    def execute(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Run one tool call; returns what the agent sees."""
+    def execute(self, name: str, arguments: Mapping[str, JSON]) -> str:
+        """Run one tool call; return the observation."""
 
     def run(self, command: str, *, timeout: float | None = None) -> CommandOutcome:
         """Run a shell command in ``/testbed``; ``timeout`` in seconds."""
 
     def read(self, path: str) -> str | None:
-        """Text of a file, ``path`` relative to the repository; None if there is no such text file."""
+        """Return the text of a file, None if there is no such text file. ``path`` is relative to the repository."""
 
     def write(self, path: str, text: str) -> None:
-        """Replace or create a file, and its folders. Raises OSError where there can be no such file."""
+        """Replace or create a file, and its folders. Raises OSError if the path is impossible."""
 
     def submission(self) -> str:
-        """The diff from the start to now, new files included. Raises ValueError if none can be made of what is left."""
+        """Return the diff from the start to now, with new files. Raises ValueError if there can be none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
     """One attempt at a task."""
 
-    trajectory: Trajectory  # with the patch; refused completions are steps without actions
-    completions: tuple[Completion, ...]  # every one that was sampled, in order
+    trajectory: Trajectory  # with the patch; malformed completions are steps without actions
+    completions: tuple[Completion, ...]  # all sampled ones, in order
     status: Status
-    error: str | None = None  # what ended it, where the status does not say it all
+    error: str | None = None  # details of the status
 
 
 @dataclass(kw_only=True)
@@ -124,14 +127,14 @@ class Recorder:
 
 
 class Scaffold(Protocol):
-    """A control flow. Its settings are its constructor's keywords."""
+    """A control flow. The keywords of its constructor are its settings."""
 
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
-        """Attempt a task. Lets PolicyError and the environment's own failure pass: the caller makes them values."""
+        """Attempt a task. PolicyError and the environment's own failure pass through to the caller."""
 
 
 def limit_of(error: ContextOverflowError | TimeoutError) -> Status:
-    """How a rollout ends that met this error."""
+    """Return the status of a rollout that this error ends."""
     return "token_limit" if isinstance(error, ContextOverflowError) else "time_limit"
 
 
@@ -145,10 +148,10 @@ def make_rollout(
     completions: Sequence[Completion],
     status: Status,
     error: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, JSON] | None = None,
     patch: str | None = None,
 ) -> Rollout:
-    """The rollout that these steps are. Unless given, the patch is what the environment holds, however it ended."""
+    """Return the rollout of these steps. Unless given, its patch is the environment's diff, also after a failure."""
     if patch is None:
         assert environment is not None  # without one there is no patch but a given one
         try:

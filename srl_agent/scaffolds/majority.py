@@ -1,4 +1,4 @@
-"""Which of several changes most samples made, apart from white space and comments."""
+"""Majority vote over changes that are equal up to white space and comments."""
 
 import ast
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ Key = frozenset[tuple[str, str]]  # (path, normal form of its new text)
 
 
 def normal_form(path: str, text: str) -> str:
-    """What stays of a text without white space and comments where it is Python; any other text as it is.
+    """Return a Python text without white space and comments, in a form for comparison; other texts unchanged.
 
     >>> normal_form("a.py", "x = 1  # one") == normal_form("a.py", "x=1")
     True
@@ -24,7 +24,7 @@ def normal_form(path: str, text: str) -> str:
 
 
 def change_key(files: Mapping[str, str], before: Mapping[str, str]) -> Key:
-    """The change as it is compared: files whose normal form stays are not part of it."""
+    """Return the form in which changes are compared; files with an unchanged normal form are not part of it."""
     return frozenset(
         (path, form)
         for path, text in files.items()
@@ -33,10 +33,10 @@ def change_key(files: Mapping[str, str], before: Mapping[str, str]) -> Key:
 
 
 def choose(samples: Sequence[Applied]) -> tuple[int | None, int]:
-    """Index of the sample that stands for the change most samples made, and how many made it.
+    """Return the index of the first sample with the most frequent change, and the number of samples with it.
 
-    The earliest wins: of the samples with that change, and of changes with as many votes. Samples that change
-    nothing, or only white space and comments, have no vote; (None, 0) if none has.
+    Of equally frequent changes the earliest wins. Samples that change nothing, or only white space and comments, have
+    no vote; (None, 0) if none has a vote.
     """
     keys = [change_key(sample.files, sample.before) for sample in samples]
     voters = [key for key in keys if key]

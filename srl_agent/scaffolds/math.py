@@ -1,4 +1,4 @@
-"""Mathematical problems: one answer with the whole solution, or a step at a time as in training."""
+"""Mathematical problems: the whole solution in one answer, or step by step as in training."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,11 +13,11 @@ from srl_agent.steps import PromptSettings, render_next
 from trajectories import Action, Step
 
 SOLUTION = "solution"  # key of the rollout's metadata: the text that is verified
-_BOX = "\\boxed"  # the step that holds it is the last one
+_BOX = "\\boxed"  # the step that contains it is the last one
 
 
 class MathScaffold:
-    """``mode: single``: the prompt of RLVR, one completion. ``mode: steps``: the prompts of SRL, until a box."""
+    """``mode: single``: RLVR's prompt, one completion. ``mode: steps``: SRL's prompts, until ``\\boxed``."""
 
     def __init__(
         self,
@@ -26,24 +26,26 @@ class MathScaffold:
         sampling: Sampling | None = None,
         max_steps: int = 30,
     ) -> None:
-        """``sampling``: of a greedy attempt; its ``max_tokens`` are of one completion."""
+        """``sampling``: for ``run``; its ``max_tokens`` is per completion."""
         if mode not in ("single", "steps"):
-            raise ValueError(f"scaffold math: mode is single or steps, not {mode!r}")
+            raise ValueError(f"scaffold math: mode must be single or steps, not {mode!r}")
         if not isinstance(max_steps, int) or max_steps < 1:
-            raise ValueError(f"scaffold math: max_steps is a whole number from 1 up, not {max_steps!r}")
+            raise ValueError(
+                f"scaffold math: max_steps must be a whole number of at least 1, not {max_steps!r}"
+            )
         self.mode = mode
         self.sampling = sampling or Sampling(max_tokens=4096)
         self.max_steps = max_steps
         self._format = get_format("math-step")
 
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment | None = None) -> Rollout:
-        """One attempt with the scaffold's own sampling; there is nothing to act on, so no environment."""
+        """Attempt the problem once with the scaffold's own sampling. No environment is needed."""
         if self.mode == "steps":
             return self._by_steps(task, Recorder.of(policy, scaffold="math"), self.sampling)
         return self._answers(task, policy, 1, self.sampling)[0]
 
     def attempts(self, task: ScaffoldTask, policy: Policy, *, n: int, sampling: Sampling) -> list[Rollout]:
-        """Return ``n`` attempts. Single answers are asked for at once, so that a server shares their prompt.
+        """Attempt the problem ``n`` times. Single answers are one request, so that a server can share the prompt.
 
         When the policy fails, its attempt ends as ``policy_failure`` with the steps so far, and so do the rest.
         """
@@ -95,7 +97,7 @@ class MathScaffold:
             cut = f"step {number} was cut off at {completion.completion_tokens} tokens"
             try:
                 step = self._read(completion.text)
-            except FormatError as error:  # cut off in its thought, as often as not
+            except FormatError as error:  # often cut off in its thought
                 return ("token_limit", cut) if cut_off else ("step_limit", f"step {number} is none: {error}")
             record.steps.append(step)
             if any(_BOX in str(value) for value in step.actions[0].arguments.values()):
@@ -109,7 +111,7 @@ class MathScaffold:
         return render_next(task.problem_statement, steps, settings=everything, action_format=self._format)
 
     def _read(self, text: str) -> Step:
-        """A step with its thought anywhere, or without one: only the format of training is strict."""
+        """Read a step with its thought anywhere, or without one: only the training format is strict."""
         actions = self._format.syntax.parse(without_thinking(text))
         return Step(thought=thinking(text), actions=actions, observation="")
 

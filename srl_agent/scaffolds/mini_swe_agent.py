@@ -1,6 +1,6 @@
-"""mini-swe-agent, the package itself, as a scaffold: its agent, prompts and parsing; our policy and environment.
+"""The package mini-swe-agent as a scaffold: its agent, prompts and parsing; our policy and environment.
 
-Needs the extra ``mini-swe-agent``. Its text mode is used: a policy answers with text, not with native tool calls.
+Needs the extra ``mini-swe-agent``. It runs in text mode: a policy answers with text, not with native tool calls.
 """
 
 import os
@@ -9,9 +9,8 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
 
-os.environ.setdefault("MSWEA_SILENT_STARTUP", "1")  # or importing it prints a banner
+os.environ.setdefault("MSWEA_SILENT_STARTUP", "1")  # without it the import prints a banner
 
 from minisweagent.agents.default import AgentConfig, DefaultAgent
 from minisweagent.config import get_config_from_spec
@@ -26,8 +25,11 @@ from srl_agent.policies.base import ContextOverflowError, Policy
 from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, Status, limit_of
 from trajectories.readers.events import fold
 from trajectories.readers.mini_swe_agent import events
+from trajectories.types import JSON
 
-_ACTION = r"```mswea_bash_command\s*\n(.*?)\n```"  # the default of its text-based models
+_ACTION = r"```mswea_bash_command\s*\n(.*?)\n```"  # the default of its text-mode models
+
+_Message = dict[str, JSON]  # role, content, extra
 
 _STATUSES: Mapping[str, Status] = {
     "Submitted": "submitted",
@@ -38,19 +40,19 @@ _STATUSES: Mapping[str, Status] = {
 
 
 class MiniSweAgent:
-    """``DefaultAgent`` of mini-swe-agent 2 under one of its own configurations."""
+    """``DefaultAgent`` of mini-swe-agent 2 with one of its own configurations."""
 
     def __init__(
         self,
         *,
         sampling: Sampling | None = None,
         config: str = "swebench_backticks",
-        agent: Mapping[str, Any] | None = None,
+        agent: Mapping[str, JSON] | None = None,
     ) -> None:
         """``config``: a text-mode configuration of the package, by its name or path.
 
-        ``agent`` goes over its ``agent`` table, e.g. ``{"step_limit": 50, "wall_time_limit_seconds": 600}``. The cost
-        limit has no effect: a policy says no cost.
+        ``agent`` overrides settings of its ``agent`` table, e.g.
+        ``{"step_limit": 50, "wall_time_limit_seconds": 600}``. The cost limit has no effect: policies report no cost.
         """
         self.sampling = sampling or Sampling()
         table = get_config_from_spec(config)
@@ -64,7 +66,7 @@ class MiniSweAgent:
         self.environment = table.get("environment") or {}
 
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
-        """A submitted patch is the one the agent printed; whatever else it left in the repository is not in it."""
+        """Attempt a task. A submitted patch is what the agent printed, not the state of the repository."""
         record = Recorder.of(policy, scaffold="mini-swe-agent")
         model = _Model(record, self.sampling, self.model)
         agent = DefaultAgent(model, _Environment(environment, self.environment), **self.agent)
@@ -86,18 +88,18 @@ class MiniSweAgent:
 
 
 class _Model:
-    """Our policy as its ``Model``."""
+    """Our policy as mini-swe-agent's ``Model``."""
 
-    def __init__(self, policy: Policy, sampling: Sampling, config: Mapping[str, Any]) -> None:
+    def __init__(self, policy: Policy, sampling: Sampling, config: Mapping[str, JSON]) -> None:
         self.config = SimpleNamespace(model_name=policy.name)
         self._policy = policy
         self._sampling = sampling
         self._config = config
 
-    def query(self, messages: Sequence[Mapping[str, Any]], **kwargs: Any) -> dict[str, Any]:
+    def query(self, messages: Sequence[_Message], **kwargs: object) -> _Message:
         prompt = [{"role": message["role"], "content": message["content"]} for message in messages]
         (completion,) = self._policy.generate(prompt, sampling=self._sampling)
-        # The thinking stays out, as where a server splits it off: commands in it are none.
+        # Without the thinking, as if a server had split it off: commands in it do not count.
         content = without_thinking(completion.text).strip()
         try:
             actions = parse_regex_actions(
@@ -112,38 +114,38 @@ class _Model:
         extra = {"actions": actions, "cost": 0.0, "response": completion.text, "timestamp": time.time()}
         return {"role": "assistant", "content": content, "extra": extra}
 
-    def format_message(self, **kwargs: Any) -> dict[str, Any]:
+    def format_message(self, **kwargs: JSON) -> _Message:
         return kwargs
 
     def format_observation_messages(
         self,
-        message: Mapping[str, Any],
-        outputs: list[dict[str, Any]],
-        template_vars: dict[str, Any] | None = None,
-    ) -> list[dict[str, Any]]:
-        made: list[dict[str, Any]] = format_observation_messages(
+        message: _Message,
+        outputs: list[dict[str, JSON]],
+        template_vars: dict[str, JSON] | None = None,
+    ) -> list[_Message]:
+        made: list[_Message] = format_observation_messages(
             outputs, observation_template=self._config["observation_template"], template_vars=template_vars
         )
         return made
 
-    def get_template_vars(self, **kwargs: Any) -> dict[str, Any]:
+    def get_template_vars(self, **kwargs: JSON) -> dict[str, JSON]:
         return {"model_name": self.config.model_name}
 
-    def serialize(self) -> dict[str, Any]:
+    def serialize(self) -> dict[str, JSON]:
         return {"info": {"config": {"model": {"model_name": self.config.model_name}}}}
 
 
 class _Environment:
-    """Our environment as its ``Environment``."""
+    """Our environment as mini-swe-agent's ``Environment``."""
 
-    def __init__(self, environment: Environment, config: Mapping[str, Any]) -> None:
+    def __init__(self, environment: Environment, config: Mapping[str, JSON]) -> None:
         self.config = SimpleNamespace(**config)
         self._environment = environment
         self._timeout = config.get("timeout")
         variables = config.get("env") or {}
         self._exports = "".join(f"export {k}={shlex.quote(v)}\n" for k, v in variables.items())
 
-    def execute(self, action: Mapping[str, Any], cwd: str = "") -> dict[str, Any]:
+    def execute(self, action: Mapping[str, JSON], cwd: str = "") -> dict[str, JSON]:
         outcome = self._environment.run(self._exports + action["command"], timeout=self._timeout)
         if outcome.exit_code is None:
             why = "An error occurred while executing the command: it was stopped at a limit"
@@ -154,8 +156,8 @@ class _Environment:
             raise Submitted({"role": "exit", "content": rest, "extra": extra})
         return {"output": outcome.output, "returncode": outcome.exit_code, "exception_info": ""}
 
-    def get_template_vars(self, **kwargs: Any) -> dict[str, Any]:
+    def get_template_vars(self, **kwargs: JSON) -> dict[str, JSON]:
         return {**vars(self.config), **platform.uname()._asdict(), **kwargs}
 
-    def serialize(self) -> dict[str, Any]:
+    def serialize(self) -> dict[str, JSON]:
         return {"info": {"config": {"environment": vars(self.config)}}}

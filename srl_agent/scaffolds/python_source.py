@@ -1,14 +1,14 @@
-"""Python texts as the running interpreter reads them."""
+"""Parse Python source with the running interpreter."""
 
 import ast
 import threading
 import warnings
 
-_PARSING = threading.Lock()  # the filters of warnings belong to the whole process
+_PARSING = threading.Lock()  # warning filters are global to the process
 
 
 def parse_python(text: str) -> ast.Module:
-    """``ast.parse`` without warnings on stderr. Raises SyntaxError for anything that the parser cannot take."""
+    """Call ``ast.parse`` without warnings on stderr. Raises SyntaxError for everything that the parser rejects."""
     with _PARSING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -18,7 +18,7 @@ def parse_python(text: str) -> ast.Module:
 
 
 def syntax_error(text: str) -> str | None:
-    """What is wrong with a text, None if nothing is.
+    """Describe the syntax error of a text, None if there is none.
 
     >>> syntax_error("x = 1"), syntax_error("x = (")
     (None, "'(' was never closed (line 1)")

@@ -1,4 +1,4 @@
-"""Repair in one answer: files shown whole, SEARCH/REPLACE edits back. What oracle-edit and agentless-mini share."""
+"""Repair in one answer: whole files in, SEARCH/REPLACE edits out. Shared by oracle-edit and agentless-mini."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,34 +31,36 @@ it only once. They are replaced by the lines before REPLACE.
 
 @dataclass(frozen=True, kw_only=True)
 class ShownFiles:
+    """The files of a prompt, and those that are not in it."""
+
     text: str
     paths: tuple[str, ...]
-    left_out: tuple[str, ...]  # for want of room
-    unreadable: tuple[str, ...]  # not there, or no text
+    left_out: tuple[str, ...]  # over the budget
+    unreadable: tuple[str, ...]  # missing, or not text
 
 
 def show_files(paths: Sequence[str], read: Callable[[str], str | None], max_chars: int) -> ShownFiles:
-    """Files whole, in order; one that does not fit the rest of the budget is left out, and the text says so.
+    """Return whole files in order, without those that exceed the rest of the budget; the text names these.
 
-    The first one is shown in any case: without it there is nothing to repair.
+    The first readable file is always shown: without it there is nothing to repair.
     """
     blocks: list[str] = []
     shown: list[str] = []
     left_out: list[str] = []
     unreadable: list[str] = []
-    room = max_chars
+    budget = max_chars
     for path in paths:
         text = read(path)
         if text is None:
             unreadable.append(path)
             continue
-        if blocks and len(text) > room:
+        if blocks and len(text) > budget:
             left_out.append(path)
             continue
         text = text.replace("\r\n", "\n")
         blocks.append(f"[start of {path}]\n{text}{'' if text.endswith(chr(10)) else chr(10)}[end of {path}]")
         shown.append(path)
-        room -= len(text)
+        budget -= len(text)
     if left_out:
         blocks.append(f"[not shown for want of room: {', '.join(left_out)}]")
     return ShownFiles(
@@ -70,13 +72,14 @@ def show_files(paths: Sequence[str], read: Callable[[str], str | None], max_char
 
 
 def repair_prompt(task: ScaffoldTask, shown: ShownFiles) -> list[Message]:
+    """Return the chat messages that ask for edits of the shown files."""
     text = _PROMPT.format(repo=task.repo, issue=task.problem_statement, files=shown.text, form=FORM)
     return [{"role": "user", "content": text}]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repair:
-    """An answer and what its edits would make of the files; nothing is written yet."""
+    """An answer and the result of its edits; nothing is written yet."""
 
     answer: str
     parsed: ParsedAnswer
@@ -84,19 +87,20 @@ class Repair:
 
 
 def read_repair(answer: str, environment: Environment) -> Repair:
+    """Parse an answer and apply its edits to the environment's files, in memory."""
     parsed = parse_edits(answer)
     return Repair(answer=answer, parsed=parsed, applied=apply_edits(parsed.edits, environment.read))
 
 
 def write_repair(repair: Repair, environment: Environment) -> Step:
-    """Put the changed files in place; the step says what became of every edit."""
+    """Write the changed files; the observation of the step reports on every edit."""
     refused: dict[str, str] = {}
     for path, text in repair.applied.files.items():
         try:
             environment.write(path, text)
         except TimeoutError:
             raise
-        except OSError as error:  # the path runs through a file, say
+        except OSError as error:  # e.g. a parent of the path is a file
             refused[path] = f"it cannot be written: {error}"
     edits = [
         {"path": edit.path, "search": edit.search, "replace": edit.replace} for edit in repair.parsed.edits
@@ -109,7 +113,7 @@ def write_repair(repair: Repair, environment: Environment) -> Step:
 
 
 def explain(repair: Repair, refused: Mapping[str, str]) -> str:
-    """What became of an answer, line by line; ``refused``: by path, why a file could not be written."""
+    """Report on an answer, one line per edit; ``refused``: why files could not be written, by path."""
     lines = [
         str(replace(outcome, refused=outcome.refused or refused.get(outcome.path or "")))
         for outcome in repair.applied.outcomes

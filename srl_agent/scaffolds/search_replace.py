@@ -1,18 +1,17 @@
-"""SEARCH/REPLACE edits: read from an answer, applied to texts. No I/O of its own.
+"""SEARCH/REPLACE edits: read from an answer, applied to texts. Pure.
 
-An answer holds blocks as in FORM, with one edit or several under a path.
+An answer holds blocks as in FORM, with one or more edits under a path.
 
-The rules are those of Agentless-mini (SWE-RL, arXiv 2502.18449), the scaffold that the paper's figures come from:
-SEARCH has to occur in the file and **every** occurrence is replaced; edits that do not fit are left out and the
-others count; a syntax error, or a change of blank lines only, leaves nothing of the answer. Where it reads SEARCH
-as any part of the text, here whole lines come first, and parts of lines only if no whole lines fit.
+The rules are those of Agentless-mini (SWE-RL, arXiv 2502.18449), the scaffold of the paper's figures: SEARCH must occur
+in the file, and **every** occurrence is replaced; edits that do not apply are skipped and the others count; a syntax
+error, or a change of blank lines only, rejects the whole answer. Agentless-mini matches SEARCH anywhere in the text;
+here whole lines are matched first, and parts of lines only if no whole lines match.
 """
 
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 from srl_agent.formats import without_thinking
 from srl_agent.scaffolds.python_source import syntax_error
@@ -31,27 +30,29 @@ the lines in their place
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """Both texts are whole lines, each with its newline; empty means no line."""
+    """Both texts are whole lines with their newlines; empty means no line."""
 
-    path: str  # as the answer wrote it
+    path: str  # as written in the answer
     search: str  # empty: the file is new
     replace: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedAnswer:
+    """The edits of an answer, and what looked like edits but could not be read."""
+
     edits: tuple[Edit, ...]
-    problems: tuple[str, ...]  # what looked like an edit and could not be read as one
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EditOutcome:
-    """What became of an edit."""
+    """The result of applying an edit."""
 
     edit: Edit
-    path: str | None  # the file in the repository; None: there is none
-    occurrences: int = 0  # that were replaced; a new file counts as one
-    refused: str | None = None  # why it does not count
+    path: str | None  # the file in the repository, None if there is none
+    occurrences: int = 0  # replaced ones; 1 for a new file
+    refused: str | None = None  # why it was not applied
 
     def __str__(self) -> str:
         where = self.path or self.edit.path
@@ -64,12 +65,10 @@ class EditOutcome:
 class Applied:
     """The texts after the edits."""
 
-    files: Mapping[
-        str, str
-    ]  # new text by path, of the files that change; empty: nothing of the answer counts
-    before: Mapping[str, str]  # their old texts; new files are not among them
+    files: Mapping[str, str]  # new texts of changed files, by path; empty if the answer is rejected
+    before: Mapping[str, str]  # their old texts, without new files
     outcomes: tuple[EditOutcome, ...]
-    rejected: str | None = None  # why nothing counts although edits fit
+    rejected: str | None = None  # why the answer is rejected although edits apply
 
 
 # --- reading an answer ---------------------------------------------------------------------------------------------
@@ -83,10 +82,10 @@ _DECORATION = "`*\"':"
 
 
 def parse_edits(answer: str) -> ParsedAnswer:
-    """The edits of an answer in order, the same one once; what stands inside ``<think>`` never counts.
+    """Return the edits of an answer in order, without duplicates; text inside ``<think>`` is ignored.
 
-    Fences may be missing. The path stands in a heading inside the fence or before it, in the fence's own line, or
-    alone on the line before the fence. It holds to the end of the fence; an edit without one is a problem.
+    Fences are optional. The path is in a heading inside the fence or before it, in the line of the fence, or alone on
+    the line before the fence. It applies to the end of the fence; an edit without a path is a problem.
     """
     lines = without_thinking(answer.replace("\r\n", "\n")).split("\n")
     edits: list[Edit] = []
@@ -105,7 +104,7 @@ def parse_edits(answer: str) -> ParsedAnswer:
             else:
                 problems.append(found)
         elif fence := _FENCE.fullmatch(line):
-            fenced = bool(fence["info"].strip()) or not fenced  # a fence that closes has nothing behind it
+            fenced = bool(fence["info"].strip()) or not fenced  # a closing fence has nothing after it
             path = (_path_of_fence(fence["info"], last) or path) if fenced else None
         elif heading := _HEADING.fullmatch(line):
             path = _path_of_heading(heading["marks"], heading["text"]) or (path if fenced else None)
@@ -115,7 +114,7 @@ def parse_edits(answer: str) -> ParsedAnswer:
 
 
 def _read_edit(lines: list[str], number: int, path: str | None, *, divider: str) -> tuple[Edit | str, int]:
-    """The edit whose first line is ``number``, or what is wrong with it, and the line after it."""
+    """Return the edit that starts at line ``number``, or what is wrong with it, and the number of the next line."""
     first = number
     dividers: list[int] = []
     while number < len(lines) and not _END.fullmatch(lines[number]):
@@ -139,13 +138,13 @@ def _joined(lines: list[str]) -> str:
 
 
 def _path_of_heading(marks: str, text: str) -> str | None:
-    """``### path``; with other marks (a comment in the code, say) only what cannot be a word."""
+    """Return the path in ``### path``; after other marks (a comment in the code?) only text that cannot be a word."""
     path = text.strip(_DECORATION)
     return path if not re.search(r"\s", path) and (marks == "###" or "/" in path or "." in path) else None
 
 
 def _path_of_fence(info: str, line_before: str) -> str | None:
-    """The path in a fence's own line (after the language, if any), or alone on the line before it."""
+    """Return the path in the line of a fence (after the language, if any), or alone on the line before it."""
     words = info.replace(":", " ").split()
     if words and _BARE_PATH.fullmatch(words[-1].strip(_DECORATION)):
         return words[-1].strip(_DECORATION)
@@ -157,9 +156,9 @@ def _path_of_fence(info: str, line_before: str) -> str | None:
 
 
 def apply_edits(edits: Iterable[Edit], read: Callable[[str], str | None]) -> Applied:
-    """Apply edits in order, each to what the ones before it left.
+    """Apply edits in order, each to the result of the previous ones.
 
-    ``read`` gives a file's text by its path in the repository, None where there is no such text file.
+    ``read`` returns a file's text by its path in the repository, None if there is no such text file.
 
     >>> edit = Edit(path="a/one.py", search="x = 1\\n", replace="x = 2\\n")
     >>> applied = apply_edits([edit], {"one.py": "x = 1\\ny = 1\\n"}.get)
@@ -167,7 +166,7 @@ def apply_edits(edits: Iterable[Edit], read: Callable[[str], str | None]) -> App
     ({'one.py': 'x = 2\\ny = 1\\n'}, 'one.py: applied')
     """
     before: dict[str, str | None] = {}
-    now: dict[str, str] = {}  # line ends are plain newlines while edits are applied
+    now: dict[str, str] = {}  # with plain newlines while edits are applied
     outcomes: list[EditOutcome] = []
 
     def current(path: str) -> str | None:
@@ -197,12 +196,12 @@ def apply_edits(edits: Iterable[Edit], read: Callable[[str], str | None]) -> App
 
 
 def _has_dos_ends(text: str) -> bool:
-    """Every line ends with CR LF."""
+    """Return whether every line ends with CR LF."""
     return "\r\n" in text and "\n" not in text.replace("\r\n", "")
 
 
 def _apply(edit: Edit, current: Callable[[str], str | None]) -> tuple[EditOutcome, str]:
-    """What becomes of an edit, and the file's new text."""
+    """Return the result of an edit, and the file's new text."""
     path = _locate(edit.path, current)
     if path is None:
         return EditOutcome(edit=edit, path=None, refused="not a path inside the repository"), ""
@@ -224,7 +223,7 @@ def _apply(edit: Edit, current: Callable[[str], str | None]) -> tuple[EditOutcom
 
 
 def _locate(written: str, current: Callable[[str], str | None]) -> str | None:
-    """The path in the repository that an answer means: as it is, without ``a/`` or ``b/`` if only that is a file."""
+    """Return the path in the repository: as written, or without ``a/`` or ``b/`` if only that is a file."""
     path = posixpath.normpath(written.removeprefix(f"{ROOT}/"))
     parts = path.split("/")
     if path.startswith("/") or parts[0] == ".." or ".git" in parts or path == ".":
@@ -237,11 +236,11 @@ def _locate(written: str, current: Callable[[str], str | None]) -> str | None:
 
 
 def _replace(text: str, edit: Edit) -> tuple[str, int]:
-    """The text with every occurrence replaced, and how many there were."""
+    """Return the text with every occurrence replaced, and their number."""
     if not text:
         return text, 0
     open_end = not text.endswith("\n")
-    whole = "\n" + text + ("\n" if open_end else "")  # every line between two newlines
+    whole = "\n" + text + ("\n" if open_end else "")  # every line is between two newlines
     pieces = _split_at_lines(whole, edit.search)
     if len(pieces) > 1:
         new = edit.replace.join(pieces)[1:]
@@ -251,7 +250,7 @@ def _replace(text: str, edit: Edit) -> tuple[str, int]:
 
 
 def _split_at_lines(text: str, search: str) -> list[str]:
-    """``text.split(search)``, but only where ``search`` starts a line."""
+    """Split like ``text.split(search)``, but only where ``search`` starts a line."""
     pieces, start = [], 0
     at = text.find("\n" + search)
     while at != -1:
@@ -264,7 +263,7 @@ def _split_at_lines(text: str, search: str) -> list[str]:
 def _reason_to_reject(changed: Mapping[str, str], before: Mapping[str, str | None]) -> str | None:
     for path, text in changed.items():
         error = syntax_error(text) if path.endswith(".py") else None
-        # A file that Python could not read before (another version's syntax, a template) is not judged.
+        # A file that Python could not parse before (another version's syntax, a template) is not checked.
         if error and not syntax_error(before[path] or ""):
             return f"{path} would have a syntax error: {error}"
     if changed and all(
@@ -276,57 +275,3 @@ def _reason_to_reject(changed: Mapping[str, str], before: Mapping[str, str | Non
 
 def _without_blank(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
-
-
-# --- writing edits -------------------------------------------------------------------------------------------------
-
-
-def render_edits(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """An answer whose edits make the texts ``after`` of the texts ``before``; the inverse of reading and applying.
-
-    Files that ``after`` does not name stay. Raises ValueError for what edits cannot say: lines that look like
-    markers, a newline at the end of a file added or taken away, and what is refused when it is applied.
-    """
-    blocks = []
-    for path, new in after.items():
-        old = before.get(path, "")
-        if old != new:
-            edits = _edits_between(path, old, new)
-            body = "\n".join(f"<<<<<<< SEARCH\n{e.search}=======\n{e.replace}>>>>>>> REPLACE" for e in edits)
-            blocks.append(f"```python\n### {path}\n{body}\n```")
-    answer = "\n\n".join(blocks)
-    read_back = apply_edits(parse_edits(answer).edits, before.get)
-    if {**before, **read_back.files} != {**before, **after}:
-        raise ValueError(f"no SEARCH/REPLACE edits make this change: {read_back.rejected or 'not read back'}")
-    return answer
-
-
-def _edits_between(path: str, old: str, new: str) -> list[Edit]:
-    """One edit a change, each with as many lines around it as make its SEARCH the only one in the text."""
-    a, b = (_as_lines(text.replace("\r\n", "\n")) for text in (old, new))
-    if not a:
-        return [Edit(path=path, search="", replace="".join(b))]
-    changes = [op for op in SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes() if op[0] != "equal"]
-    edits: list[Edit] = []
-    lines = list(a)
-    shift = 0  # lines that earlier edits have added
-    for _, a1, a2, b1, b2 in changes:
-        begin, end = a1 + shift, a2 + shift
-        first, stop = begin, end
-        while first == stop or _occurrences(lines, lines[first:stop]) > 1:
-            first, stop = max(first - 1, 0), min(stop + 1, len(lines))
-        new_lines = [*lines[first:begin], *b[b1:b2], *lines[end:stop]]
-        edits.append(Edit(path=path, search="".join(lines[first:stop]), replace="".join(new_lines)))
-        lines[begin:end] = b[b1:b2]
-        shift += (b2 - b1) - (a2 - a1)
-    return edits
-
-
-def _occurrences(lines: list[str], part: list[str]) -> int:
-    """Overlapping ones too: only the first of these would be replaced."""
-    return sum(lines[at : at + len(part)] == part for at in range(len(lines) - len(part) + 1))
-
-
-def _as_lines(text: str) -> list[str]:
-    lines = text.split("\n")
-    return [f"{line}\n" for line in (lines[:-1] if text.endswith("\n") or not text else lines)]

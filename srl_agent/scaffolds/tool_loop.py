@@ -1,6 +1,6 @@
-"""Turn by turn with tools: the agent that the training steps are taken from.
+"""A turn-by-turn agent with tools: the control flow of the training steps.
 
-A rollout's prompts come from the very function that renders training prompts (``srl_agent.steps.render_next``).
+A rollout's prompts and training prompts are rendered by the same function (``srl_agent.steps.render_next``).
 """
 
 import time
@@ -23,7 +23,7 @@ Write your thoughts between <think> and </think>, then the next action in the fo
 
 
 class ToolLoop:
-    """Prompt, parse, execute, until the agent finishes or meets a limit. What there is then is the submission."""
+    """Prompt, parse, execute, until the agent finishes or reaches a limit. The state at the end is the submission."""
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class ToolLoop:
         max_seconds: float | None = None,
         max_malformed: int = 3,
     ) -> None:
-        """``context_window`` and the limits in characters should be those of the training: see PromptSettings.
+        """``context_window`` and the limits in characters should be those of the training, see PromptSettings.
 
-        ``max_steps`` counts completions, ``max_completion_tokens`` is over all of them, ``max_seconds`` is looked
-        at between steps, ``max_malformed`` completions in a row end the rollout.
+        ``max_steps`` counts completions; ``max_completion_tokens`` is their sum; ``max_seconds`` is checked between
+        steps; ``max_malformed`` malformed completions in a row end the rollout.
         """
         self.action_format = action_format
         self.sampling = sampling or Sampling()
@@ -100,14 +100,14 @@ class ToolLoop:
         return "step_limit", None
 
     def _tokens_left(self, completions: Sequence[Completion]) -> int:
-        """For the next completion."""
+        """Return the token limit of the next completion."""
         if self.max_completion_tokens is None:
             return self.sampling.max_tokens
         used = sum(completion.completion_tokens for completion in completions)
         return min(self.sampling.max_tokens, self.max_completion_tokens - used)
 
     def _refused(self, completion: Completion, error: FormatError) -> Step:
-        """A step without an action, as the next prompt shows it: what was said, and what was wrong with it."""
+        """Return a malformed completion as a step without an action, with the complaint as its observation."""
         cut = f" (it was cut off at {completion.completion_tokens} tokens)"
         return Step(
             thought=truncate_middle(prose(completion.text), self.prompt.max_observation_chars),
@@ -119,9 +119,9 @@ class ToolLoop:
 
 
 def execute(actions: Sequence[Action], environment: Environment) -> tuple[str, bool]:
-    """Run the actions of a turn in order; their observations, joined as readers join them, and whether it ended.
+    """Run the actions of a turn in order; return their observations, joined as readers do, and whether one finishes.
 
-    What stands behind an action that ends the rollout is not run.
+    Actions after one that ends the rollout are not run.
     """
     observations = []
     for action in actions:

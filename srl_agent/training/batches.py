@@ -1,18 +1,27 @@
-"""Batches of GRPO: the order of their rows, their micro-batches, and which settings of them can be kept."""
+"""GRPO batches: the order of their rows, their micro-batches, and checks of the settings that shape them."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import Sampler
 from trl import GRPOConfig
 from trl.trainer.utils import split_tensor_dict
 
+from srl_agent.training.row_order import shuffled_rows
+
+# As TRL's, by name: tensors with one row per completion, (B, …), scalars, and lists of B values.
+Batch = dict[str, Any]
+
+
+class _Indices(Sized, Iterable[int], Protocol):
+    """A range, or TRL's sampler."""
+
 
 class EpochSampler(Sampler[int]):
-    """TRL's repetitions of rows, over an order that belongs to the epoch; ``Trainer`` sets it."""
+    """TRL's repetitions of rows, in an order that depends on the epoch, which ``Trainer`` sets."""
 
-    def __init__(self, repeats: Any, order: Callable[[int], list[int]]) -> None:
+    def __init__(self, repeats: _Indices, order: Callable[[int], list[int]]) -> None:
         self._repeats = repeats
         self._order = order
         self._epoch = 0
@@ -22,37 +31,43 @@ class EpochSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         rows = self._order(self._epoch)
-        return (rows[place] for place in self._repeats)
+        return (rows[index] for index in self._repeats)
 
     def __len__(self) -> int:
         return len(self._repeats)
 
 
-def as_generated(batches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Micro-batches that were cut from mixed rows, cut again in the order in which the rows were generated."""
+def epoch_order(trajectories: Sequence[str], together: int, seed: int) -> list[int]:
+    """Return a random order of all rows, as ``shuffled_rows`` makes it, drawn with torch's generator."""
+    generator = torch.Generator().manual_seed(seed)
+    return shuffled_rows(trajectories, together, lambda n: torch.randperm(n, generator=generator).tolist())
+
+
+def as_generated(batches: Sequence[Batch]) -> list[Batch]:
+    """Split the rows of shuffled micro-batches again, in the order in which they were generated."""
     order = torch.cat([batch["row"] for batch in batches]).argsort()
-    whole = {}
+    whole: Batch = {}
     for key, value in batches[0].items():
         if isinstance(value, torch.Tensor) and value.ndim:
             whole[key] = torch.cat([batch[key] for batch in batches])[order]
         elif isinstance(value, list):
             mixed = [item for batch in batches for item in batch[key]]
-            whole[key] = [mixed[place] for place in order.tolist()]
+            whole[key] = [mixed[index] for index in order.tolist()]
         else:
             whole[key] = value
-    cut: list[dict[str, Any]] = split_tensor_dict(whole, len(batches))
-    return cut
+    micro_batches: list[Batch] = split_tensor_dict(whole, len(batches))
+    return micro_batches
 
 
 def check_together(steps: int, args: GRPOConfig) -> None:
-    """Raises ValueError where a batch does not hold whole blocks of steps of one trajectory."""
+    """Raise ValueError if a batch cannot hold whole blocks of ``steps`` steps of one trajectory."""
     groups = args.generation_batch_size // args.num_generations
     if groups % steps:
         raise ValueError(f"a batch has {groups} groups, which steps_per_trajectory ({steps}) does not divide")
 
 
 def check_boundaries(args: GRPOConfig) -> None:
-    """Checkpoints must fall where a generation batch is used up: TRL does not save the batch in use."""
+    """Raise ValueError if a checkpoint could fall inside a generation batch, which TRL does not save."""
     updates, rest = divmod(args.steps_per_generation * args.num_iterations, args.gradient_accumulation_steps)
     if rest and (args.gradient_accumulation_steps % (args.steps_per_generation * args.num_iterations)):
         raise ValueError(

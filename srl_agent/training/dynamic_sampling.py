@@ -1,21 +1,20 @@
-"""Dynamic sampling, the pure part: which groups carry a signal (paper, section 3; after DAPO, arXiv 2503.14476)."""
+"""Dynamic sampling, the pure part: keep groups with nonzero advantages (paper, section 3; DAPO, arXiv 2503.14476)."""
 
-import math
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from trajectories.types import JSON
+
 
 @dataclass(frozen=True, kw_only=True)
-class SamplingSettings:
-    """When a group is kept, and how long to look for groups to keep."""
+class DynamicSampling:
+    """When a group is kept, and for how many rounds a batch is refilled."""
 
     epsilon: float = 1e-3  # keep a group iff the population std of its rewards is above; negative: keep all
-    max_rounds: int = 10  # rounds of generation for a batch, the first included; 1: no refill
-    steps_per_trajectory: int = 1  # consecutive steps of one trajectory that stand together in a batch
+    max_rounds: int = 10  # rounds of generation per batch, with the first; 1: no refill
+    steps_per_trajectory: int = 1  # consecutive steps of one trajectory that are adjacent in a batch
     seed: int = 0  # of the order in which refills draw steps
 
 
@@ -25,35 +24,40 @@ class Sample:
 
     text: str
     token_ids: list[int]
-    logprobs: list[float] | None  # of the sampler; None where it does not report them
-    parts: tuple[float | None, ...]  # by reward function
-    reward: float | None  # weighted sum; None: unjudged
+    logprobs: list[float] | None  # of the sampler; None if it does not report them
+    parts: tuple[float | None, ...]  # by reward function; None: not scored
+    reward: float | None  # weighted sum; None: not scored
     format_error: str | None
-    clipped: bool = False  # cut at the longest length allowed
+    clipped: bool = False  # cut off at max_completion_length
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """The G completions of one step."""
 
-    row: dict[str, Any]  # the step's row, prompt included
+    row: Mapping[str, JSON]  # the step's row, with the prompt
     samples: tuple[Sample, ...]
     round: int
     dropped: str | None  # reason; None: kept
 
+    @property
+    def has_spread(self) -> bool:
+        """True for a group with nonzero advantages, also where the batch was full already."""
+        return self.dropped in (None, "surplus")
+
 
 def population_std(rewards: Sequence[float | None]) -> float:
-    """Population standard deviation of the judged rewards; 0 for fewer than two.
+    """Return the population standard deviation of the rewards that are not None; 0 for fewer than two.
 
     >>> population_std([0.0, 1.0, None])
     0.5
     """
-    judged = [reward for reward in rewards if reward is not None]
-    return float(np.std(judged)) if len(judged) > 1 else 0.0
+    scored = [reward for reward in rewards if reward is not None]
+    return float(np.std(scored)) if len(scored) > 1 else 0.0
 
 
 def reason_to_drop(rewards: Sequence[float | None], epsilon: float) -> str | None:
-    """None for a group that carries a signal. The threshold is never exact zero: float noise is no signal.
+    """Return None for a group with nonzero advantages. The threshold is above zero because of floating-point noise.
 
     >>> reason_to_drop([0.5, 0.5], 1e-3), reason_to_drop([0.5, 0.9], 1e-3)
     ('reward std <= epsilon', None)
@@ -65,22 +69,46 @@ def reason_to_drop(rewards: Sequence[float | None], epsilon: float) -> str | Non
     return None if population_std(rewards) > epsilon else "reward std <= epsilon"
 
 
-def carries_only_format(samples: Sequence[Sample], epsilon: float) -> bool:
-    """Whether the spread of a group comes from format failures alone."""
+def variance_from_format_only(samples: Sequence[Sample], epsilon: float) -> bool:
+    """Return whether the spread of a group's rewards comes from format failures alone."""
     valid = [sample.reward for sample in samples if sample.format_error is None]
     return population_std(valid) <= epsilon
 
 
-_FLOAT_NOISE = 1e-6  # a standard deviation that is no difference
+def sampling_metrics(
+    kept: Sequence[Group], dropped: Sequence[Group], *, rounds: int, wanted: int, epsilon: float
+) -> dict[str, float]:
+    """Return the metrics of one batch; ``wanted``: groups of a full batch. There is at least one group."""
+    groups = [*kept, *dropped]
+    samples = [sample for group in groups for sample in group.samples]
+    metrics = {
+        "sampling/kept_fraction": sum(group.has_spread for group in groups) / len(groups),
+        "sampling/filled_fraction": len(kept) / wanted,
+        "sampling/rounds": float(rounds),
+        "sampling/groups": float(len(groups)),
+        "sampling/tokens": float(sum(len(sample.token_ids) for sample in samples)),
+        "sampling/clipped_fraction": sum(sample.clipped for sample in samples) / len(samples),
+        "sampling/format_failure_rate": sum(s.format_error is not None for s in samples) / len(samples),
+    }
+    valid = [s.reward for s in samples if s.format_error is None and s.reward is not None]
+    if valid:
+        metrics["sampling/reward_of_valid"] = sum(valid) / len(valid)
+    if kept:
+        only = sum(variance_from_format_only(group.samples, epsilon) for group in kept)
+        metrics["sampling/format_only_fraction"] = only / len(kept)
+    return metrics
+
+
+_FLOAT_NOISE = 1e-6  # a standard deviation up to this is rounding
 
 
 class NoSpreadError(ValueError):
-    """No group of a whole training set had a spread in its rewards; the message names the likely cause."""
+    """No group of the whole training set had a spread in its rewards; the message names the likely cause."""
 
 
 @dataclass(kw_only=True)
 class SpreadTally:
-    """What the groups sampled so far were like, for the case that none has a spread in its rewards."""
+    """Counts over the groups sampled so far, to explain a run in which none has a spread in its rewards."""
 
     groups: int = 0
     with_spread: int = 0
@@ -94,7 +122,7 @@ class SpreadTally:
     def add(self, groups: Sequence[Group]) -> None:
         for group in groups:
             self.groups += 1
-            self.with_spread += group.dropped in (None, "surplus")
+            self.with_spread += group.has_spread
             self.largest_std = max(self.largest_std, population_std([s.reward for s in group.samples]))
             for sample in group.samples:
                 self.completions += 1
@@ -104,7 +132,7 @@ class SpreadTally:
                 self.format_error = self.format_error or sample.format_error
 
     def explain(self, *, epsilon: float, longest: int) -> str:
-        """Why nothing can be learned, and what to do.
+        """Explain why nothing can be learned, and what to do.
 
         >>> SpreadTally(groups=9, completions=72, clipped=70).explain(epsilon=0.01, longest=80)
         ... # doctest: +NORMALIZE_WHITESPACE
@@ -131,7 +159,7 @@ class SpreadTally:
             )
         elif unjudged > 0.5:
             cause = (
-                f"{100 * unjudged:.0f} % of the completions could not be judged: look at the reward functions"
+                f"{100 * unjudged:.0f} % of the completions could not be scored: check the reward functions"
             )
         else:
             cause = "all completions of a group score alike: sample at a higher temperature, or use a finer reward"
@@ -139,71 +167,3 @@ class SpreadTally:
             f"none of {self.groups} sampled groups has a spread in its rewards, so nothing can be learned from them; "
             f"likely cause: {cause}"
         )
-
-
-def shuffled_rows(
-    trajectories: Sequence[str], together: int, permutation: Callable[[int], Sequence[int]]
-) -> list[int]:
-    """All rows in a random order in which ``together`` consecutive rows of one trajectory stand together.
-
-    ``trajectories`` names the trajectory of each row, ``permutation(n)`` draws one of n things. Blocks are cut at a
-    random place of each trajectory; the rows outside them are mixed into blocks of the same size, so that all but
-    the last block are aligned.
-
-    >>> shuffled_rows(["a", "a", "b", "b", "b"], 2, lambda n: list(range(n)))
-    [0, 1, 2, 3, 4]
-    """
-    if together == 1:
-        return list(permutation(len(trajectories)))
-    rows_of: dict[str, list[int]] = defaultdict(list)
-    for row, trajectory in enumerate(trajectories):
-        rows_of[trajectory].append(row)
-    blocks, rest = [], []
-    for rows in rows_of.values():
-        start = permutation(len(rows) % together + 1)[0]
-        end = start + len(rows) // together * together
-        blocks += [rows[here : here + together] for here in range(start, end, together)]
-        rest += rows[:start] + rows[end:]
-    rest = [rest[i] for i in permutation(len(rest))]
-    whole = len(rest) // together * together
-    blocks += [rest[here : here + together] for here in range(0, whole, together)]
-    return [row for i in permutation(len(blocks)) for row in blocks[i]] + rest[whole:]
-
-
-class RefillStream:
-    """Endless shuffled rows, one order an epoch, as ``shuffled_rows`` has it; its state is one integer."""
-
-    def __init__(self, trajectories: Sequence[str], together: int, seed: int) -> None:
-        self._trajectories = trajectories
-        self._together = together
-        self._seed = seed
-        self._drawn: tuple[int, list[int]] = (-1, [])  # epoch and its order
-        self.position = 0
-
-    def take(self, count: int) -> list[int]:
-        """The next ``count`` rows."""
-        rows = []
-        for position in range(self.position, self.position + count):
-            epoch, offset = divmod(position, len(self._trajectories))
-            rows.append(self._order(epoch)[offset])
-        self.position += count
-        return rows
-
-    def _order(self, epoch: int) -> list[int]:
-        if self._drawn[0] != epoch:
-            random = np.random.default_rng([self._seed, epoch])
-            order = shuffled_rows(
-                self._trajectories, self._together, lambda n: random.permutation(n).tolist()
-            )
-            self._drawn = (epoch, order)
-        return self._drawn[1]
-
-
-def rows_for_refill(missing: int, group_size: int, processes: int) -> int:
-    """Groups to draw so that at least ``missing`` come and every process gets as many rows as the others.
-
-    >>> rows_for_refill(3, 4, 8)
-    4
-    """
-    unit = processes // math.gcd(group_size, processes)
-    return -(-missing // unit) * unit

@@ -1,20 +1,21 @@
 """TRL's fused LM head on a CPU: completion positions only, and a backward pass in the dtype of the model.
 
-TRL projects every position, the prompt's too, onto the vocabulary where it has no Triton kernels, so that
-accelerators which compile per shape see fixed shapes. A CPU compiles nothing: leaving out the positions without a
-label gives the same loss and gradient for a fraction of the work (a third of all of it at 135M parameters).
+Without Triton kernels TRL projects every position onto the vocabulary, prompts included, so that accelerators which
+compile per shape see fixed shapes. A CPU compiles nothing: skipping the positions without a label gives the same loss
+and gradient for a fraction of the work (it saves a third of the total at 135M parameters).
 
-Its tiles are 32,768 words of the vocabulary wide, as one kernel on a GPU wants them; torch's operations, one after the
-other, write each of a dozen temporaries of that size to fresh memory. In narrow tiles they take a third of the time.
+TRL's tiles are 32,768 words of the vocabulary wide, which suits one kernel on a GPU; torch's separate operations write
+each of a dozen temporaries of that size to fresh memory. Narrow tiles take a third of the time.
 
-Its backward pass adds up the tiles' products in float32, and multiplies them in float32 on a CPU. Here a few positions
-are taken over the whole vocabulary instead: one product, whose sum is in float32 inside, and no tiles to add.
+TRL's backward pass adds up the tiles' products in float32, and on a CPU multiplies in float32. Here a few positions are
+multiplied with the whole vocabulary instead: one product, which accumulates in float32 internally, and no tiles to add.
 """
 
 from typing import Any
 
 import torch
 import trl.trainer.utils as trl_utils
+from torch.autograd.function import FunctionCtx
 from trl.kernels import ChunkedLogProbFunction
 
 _TILE = 2048  # words of the vocabulary, forward
@@ -22,12 +23,12 @@ _ROWS = 256  # positions, backward
 
 
 def fit_lm_head_to_cpu() -> None:
-    """Patch TRL once; harmless to call again. Other devices are as before."""
+    """Patch TRL; calling it again has no effect. Other devices are not affected."""
     has_triton = trl_utils._use_triton
     if getattr(has_triton, "covers_cpu", False):
         return
 
-    def compact(device: Any) -> bool:
+    def compact(device: torch.device) -> bool:
         return device.type == "cpu" or bool(has_triton(device))
 
     compact.covers_cpu = True  # type: ignore[attr-defined]
@@ -37,20 +38,46 @@ def fit_lm_head_to_cpu() -> None:
         trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE = _TILE
 
 
+class _Context(FunctionCtx):
+    """The context as TRL's forward pass fills it."""
+
+    kernel_args: dict[str, Any]
+    compute_dtype: torch.dtype
+    saved_tensors: tuple[torch.Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+    is_plain: bool
+
+
 class _CpuLogProbFunction(ChunkedLogProbFunction):
-    """TRL's function; its backward pass is ours for a frozen head on a CPU and a loss of log-probabilities."""
+    """TRL's function, with our backward pass for a frozen head on a CPU and a loss of log-probabilities."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, bias: Any, *arguments: Any) -> Any:
-        outputs = ChunkedLogProbFunction.forward(ctx, hidden, weight, bias, *arguments)
+    def forward(
+        ctx: _Context,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        *arguments: object,
+    ) -> tuple[torch.Tensor | None, ...]:
+        outputs: tuple[torch.Tensor | None, ...] = ChunkedLogProbFunction.forward(
+            ctx, hidden, weight, bias, *arguments
+        )
         has_softcap = ctx.kernel_args["HAS_SOFTCAP"]
         ctx.is_plain = hidden.device.type == "cpu" and bias is None and not has_softcap
         return outputs
 
     @staticmethod
-    def backward(ctx: Any, grad_logprobs: Any, grad_entropy: Any, *more: Any) -> Any:
+    def backward(
+        ctx: _Context,
+        grad_logprobs: torch.Tensor | None,
+        grad_entropy: torch.Tensor | None,
+        *more: torch.Tensor | None,
+    ) -> tuple[torch.Tensor | None, ...]:
         if not ctx.is_plain or ctx.needs_input_grad[1] or grad_logprobs is None or grad_entropy is not None:
-            return ChunkedLogProbFunction.backward(ctx, grad_logprobs, grad_entropy, *more)
+            gradients: tuple[torch.Tensor | None, ...] = ChunkedLogProbFunction.backward(
+                ctx, grad_logprobs, grad_entropy, *more
+            )
+            return gradients
         hidden, weight, _, targets, log_z, _ = ctx.saved_tensors
         scale = ctx.kernel_args["inv_t"] * ctx.kernel_args["logit_scale"]
         gradient, weight = torch.empty_like(hidden), weight.to(ctx.compute_dtype)

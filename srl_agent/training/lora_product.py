@@ -1,25 +1,25 @@
-"""LoRA on a CPU: one operation for each layer, in the dtype of the frozen weights.
+"""LoRA on a CPU: one operation per layer, in the dtype of the frozen weights.
 
-peft computes the adapter's products in the adapter's float32. For bfloat16 weights it therefore keeps a float32 copy of
-every layer's input until the backward pass, and makes several passes over memory to cast, scale and add. Here the
-parameters stay float32, as does the optimizer, but their products are computed in bfloat16 as the layer's own is.
+peft computes the adapter's products in the adapter's float32. With bfloat16 weights it therefore holds a float32 copy
+of every layer's input until the backward pass, and makes several passes over memory to cast, scale and add. Here
+parameters and optimizer stay float32, but the products are computed in bfloat16 as the layer's own is.
 """
 
 import types
-from typing import Any
 
 import torch
 from peft.tuners.lora import Linear as LoraLinear
 from torch import nn
+from torch.autograd.function import FunctionCtx
 from torch.nn.functional import linear
 
 from srl_agent.generation.cpu_weights import active_lora
 
 
 def fuse_lora(model: nn.Module) -> int:
-    """Fuse the products of all LoRA layers whose base is a frozen bfloat16 ``nn.Linear`` on a CPU; return how many.
+    """Fuse the products of all LoRA layers over a frozen bfloat16 ``nn.Linear`` on a CPU; return their number.
 
-    A layer whose adapter does more than add ``B A x`` at the time of a call is computed by peft.
+    A call in which the adapter does more than add ``B A x`` is computed by peft.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, LoraLinear) and _can_be_fused(layer)]
     for layer in layers:
@@ -35,12 +35,20 @@ def _can_be_fused(layer: LoraLinear) -> bool:
     return weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and not weight.requires_grad
 
 
-def _forward(self: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+def _forward(self: LoraLinear, x: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
     base, name = self.base_layer, active_lora(self)
     if name is None or args or kwargs or x.dtype != base.weight.dtype or torch.is_autocast_enabled("cpu"):
-        return LoraLinear.forward(self, x, *args, **kwargs)
+        output: torch.Tensor = LoraLinear.forward(self, x, *args, **kwargs)
+        return output
     a, b = self.lora_A[name].weight, self.lora_B[name].weight
-    return _LoraProduct.apply(x, base.weight, base.bias, a, b, self.scaling[name])
+    output = _LoraProduct.apply(x, base.weight, base.bias, a, b, self.scaling[name])  # type: ignore[no-untyped-call]
+    return output
+
+
+class _Context(FunctionCtx):
+    scaling: float
+    saved_tensors: tuple[torch.Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
 
 
 class _LoraProduct(torch.autograd.Function):
@@ -48,7 +56,7 @@ class _LoraProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: _Context,
         x: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor | None,
@@ -64,7 +72,7 @@ class _LoraProduct(torch.autograd.Function):
         return output.view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+    def backward(ctx: _Context, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, a, b, inner = ctx.saved_tensors
         rows, of_output = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
         of_inner = of_output @ b

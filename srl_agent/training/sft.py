@@ -1,30 +1,32 @@
-"""Supervised fine-tuning on the same steps: the control, and the warm start."""
+"""Supervised fine-tuning on the same steps: the control, and the warm start of SRL."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
+from torch.utils.data import Dataset, Sampler
 from trl import SFTConfig, SFTTrainer
 
+from srl_agent.prefix_sharing.kv_cache import without_adapter
 from srl_agent.prefix_sharing.logprobs import prepare_sharing
 from srl_agent.prefix_sharing.sft_labels import add_shared_labels
-from srl_agent.training.batches import EpochSampler
-from srl_agent.training.dynamic_sampling import shuffled_rows
-from srl_agent.training.trainer_mixin import CheckpointMixin
+from srl_agent.training.batches import EpochSampler, epoch_order
+from srl_agent.training.trainer_mixin import CheckpointMixin, Validate
+from trajectories.types import JSON
 
 
 class StepSFTTrainer(CheckpointMixin, SFTTrainer):
     """TRL's ``SFTTrainer`` over rows of ``input_ids`` and ``labels`` that are tokenized when they are read.
 
-    ``validate`` is the one of :class:`srl_agent.training.srl.SRLTrainer`. The loss is over the completion only.
-    ``trajectories`` names the trajectory of each row, where ``steps_per_trajectory`` keeps steps of one together.
+    ``validate`` is called with the trainer in place of an evaluation loop and returns metrics. The loss is over the
+    completion only. With ``steps_per_trajectory`` > 1, ``trajectories`` names the trajectory of each row, and that many
+    consecutive steps of one trajectory are adjacent in the order of the rows.
     """
 
     def __init__(
         self,
         *,
         args: SFTConfig,
-        validate: Callable[[Any], dict[str, float]] | None = None,
+        validate: Validate | None = None,
         trajectories: Sequence[str] = (),
         steps_per_trajectory: int = 1,
         share_prefixes: bool = True,
@@ -38,15 +40,13 @@ class StepSFTTrainer(CheckpointMixin, SFTTrainer):
         super().__init__(args=args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)
         if share_prefixes and prepare_sharing(self, model, tokens_per_call=tokens_per_call):
-            add_shared_labels(model.get_base_model() if hasattr(model, "get_base_model") else model)
+            add_shared_labels(without_adapter(model))
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+    def _get_train_sampler(self, train_dataset: Dataset[JSON] | None = None) -> Sampler[int] | None:
         if self._together == 1:
-            return super()._get_train_sampler(train_dataset)
+            sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+            return sampler
         return EpochSampler(range(len(self._trajectories)), self._order)
 
     def _order(self, epoch: int) -> list[int]:
-        generator = torch.Generator().manual_seed(self.args.seed + epoch)
-        return shuffled_rows(
-            self._trajectories, self._together, lambda n: torch.randperm(n, generator=generator).tolist()
-        )
+        return epoch_order(self._trajectories, self._together, self.args.seed + epoch)

@@ -63,7 +63,7 @@ def test_steps_without_an_action_are_context_and_do_not_count() -> None:
     assert baseline_step("repeat_last_action", mixed, 5).actions == b.actions
 
 
-def test_a_step_that_nobody_is_to_learn_is_shown_and_counts_but_is_no_target() -> None:
+def test_a_context_only_step_is_shown_and_counts_but_is_no_target() -> None:
     marked = trajectory()
     marked = replace(
         marked, steps=(*marked.steps[:2], replace(marked.steps[2], target=False), *marked.steps[3:])
@@ -124,7 +124,7 @@ def test_long_tasks_and_observations_are_cut_in_the_prompt_only() -> None:
     assert source == trajectory()
 
 
-def test_what_is_left_out_is_counted() -> None:
+def test_skipped_steps_are_counted() -> None:
     long = Trajectory(
         trajectory_id="x", instance_id="x", task="t", source="test",
         steps=(step("short"), step("l" * 99), Step(thought="", actions=(), observation=""), step("end")),
@@ -141,7 +141,7 @@ def test_what_is_left_out_is_counted() -> None:
 def selected_by_rendering(
     trajectories: Sequence[Trajectory], settings: StepSettings, action_format: ActionFormat
 ) -> tuple[list[StepRef], Counter[str]]:
-    """What ``select_steps`` says, by rendering the whole prompt of every step."""
+    """Return the result of ``select_steps`` by rendering the whole prompt of every step."""
     refs, left_out = [], Counter(no_action(trajectories))
     for position, expert in enumerate(trajectories):
         for index in target_indices(expert, settings):
@@ -165,7 +165,7 @@ def no_action(trajectories: Sequence[Trajectory]) -> dict[str, int]:
 
 
 def with_prose(expert: Trajectory) -> Trajectory:
-    """A step without an action before every third step."""
+    """Insert a step without an action before every third step."""
     said = Step(thought="Shall I go on?", actions=(), observation="Yes.")
     steps = [s for i, step in enumerate(expert.steps) for s in ((said, step) if i % 3 == 0 else (step,))]
     return replace(expert, steps=tuple(steps))
@@ -174,7 +174,7 @@ def with_prose(expert: Trajectory) -> Trajectory:
 @pytest.mark.parametrize("window", [0, 1, 2, None])
 @pytest.mark.parametrize("name", ["xml", "hermes", "bash-block", "math-step"])
 def test_steps_are_selected_as_if_every_prompt_was_rendered(name: str, window: int | None) -> None:
-    """The selection renders no prompt; what it says is what rendering them says, to the character."""
+    """The selection renders no prompt; its result is that of rendering them, to the character."""
     action_format = get_format(name)
     if name == "math-step":  # the second kind is no step of a solution
         data = [*list(read_trajectories(solved_path()))[:40], *list(read_trajectories(expert_path()))[:2]]
@@ -221,7 +221,7 @@ def rendered(
         return None
 
 
-def test_a_step_that_cannot_be_written_spoils_the_prompts_that_show_it() -> None:
+def test_prompts_that_show_an_unrepresentable_step_are_skipped() -> None:
     odd = Step(thought="t", actions=(Action(name="two words", arguments={}),), observation="x")
     mixed = replace(trajectory(), steps=(step("a"), odd, *(step(f"echo {i}") for i in range(4))))
     for window, kept in ((0, [0, 2, 3, 4]), (1, [0, 3, 4]), (2, [0, 4]), (None, [0])):

@@ -7,7 +7,7 @@ from random import Random
 
 from harness.data.step_index import index_steps
 from srl_agent.formats import ActionFormat
-from srl_agent.steps import StepSettings, render_example, select_fates, truncate_middle
+from srl_agent.steps import StepSettings, render_example, select_targets, truncate_middle
 from trajectories import Trajectory
 from trajectories.store import read_lines, read_trajectory
 
@@ -27,8 +27,8 @@ def sample_rows(
 ) -> Iterator[str]:
     """So many target steps as a policy sees them: the prompt's messages, then what the reward compares with."""
     entries = index_steps(path, settings=settings, action_format=action_format).entries
-    fates = ((position, entry.fates) for position, entry in enumerate(entries))
-    refs, _ = select_fates(fates, format_name=action_format.name)
+    statuses = ((position, entry.target_status) for position, entry in enumerate(entries))
+    refs, _ = select_targets(statuses, format_name=action_format.name)
     for ref in sorted(Random(seed).sample(refs, min(count, len(refs)))):
         entry = entries[ref.trajectory]
         trajectory = read_trajectory(path, number=entry.line, offset=entry.offset)

@@ -12,7 +12,7 @@ from srl_agent.steps import (
     StepExample,
     StepSettings,
     render_example,
-    step_fates,
+    target_status,
     truncate_middle,
     window_start,
 )
@@ -103,8 +103,9 @@ def _line(
     if not any(step.actions for step in trajectory.steps):
         yield Violation(check="acts", where=where, detail=trajectory.trajectory_id)
     yield from _actions(trajectory, where, found, action_format)
-    for index, fate in enumerate(step_fates(trajectory, settings=settings, action_format=action_format)):
-        if fate == TARGET:
+    statuses = target_status(trajectory, settings=settings, action_format=action_format)
+    for index, status in enumerate(statuses):
+        if status == TARGET:
             found.rows += 1
             yield from _row(trajectory, index, f"{where} step {index}", settings, action_format)
 

@@ -12,6 +12,7 @@ from harness.data.selection import Choice, select
 from harness.data.split import evenly
 from srl_agent.formats import Message
 from srl_agent.rewards import WeightedRewards, completion_text
+from srl_agent.rewards.functions import CompletionLike
 
 VERIFIED = "verified"  # name of the one reward of rlvr
 
@@ -99,7 +100,12 @@ class VerifiedReward:
     tasks: VerifiedTasks
 
     def __call__(
-        self, prompts: object, completions: Sequence[object], *, task_id: Sequence[str], **columns: object
+        self,
+        prompts: object,
+        completions: Sequence[CompletionLike],
+        *,
+        task_id: Sequence[str],
+        **columns: object,
     ) -> list[float | None]:
         texts = [completion_text(completion) for completion in completions]
         return [grade.reward for grade in self.tasks.grade(task_id, texts)]

@@ -65,7 +65,12 @@ def test_the_second_start_takes_no_pass_and_has_the_same_steps(store: Path, pass
 def test_the_index_says_what_the_selection_says(store: Path) -> None:
     index = index_steps(store, settings=SETTINGS, action_format=XML)
     refs, _ = select_steps(read_trajectories(store), settings=SETTINGS, action_format=XML)
-    found = [(i, k) for i, e in enumerate(index.entries) for k, fate in enumerate(e.fates) if fate == TARGET]
+    found = [
+        (i, k)
+        for i, entry in enumerate(index.entries)
+        for k, status in enumerate(entry.target_status)
+        if status == TARGET
+    ]
     assert found == [(ref.trajectory, ref.step) for ref in refs]
 
 

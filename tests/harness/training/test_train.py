@@ -154,7 +154,7 @@ def test_a_training_set_without_spread_ends_with_the_likely_cause(
             {"malformed": 39, "format_error": "empty thought"},
             "98 % of the completions have a broken format (the first: ",
         ),
-        ({"unjudged": 30}, "75 % of the completions could not be judged"),
+        ({"unjudged": 30}, "75 % of the completions could not be scored"),
         (
             {"largest_std": 0.004},
             "the largest standard deviation within a group is 0.004, and sampling.epsilon (0.01)",

@@ -1,4 +1,4 @@
-"""``parse(render(x)) == x`` for every action a format can write, and a reason for every completion it refuses."""
+"""``parse(render(x)) == x`` for every action that a format can express, and a reason for every refused completion."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +50,7 @@ THOUGHTS = st.text(min_size=1, max_size=40).map(str.strip).filter(bool)
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equality that tells 1 from True."""
+    """Return whether values are equal, where 1 and True differ."""
     return left == right and repr(left) == repr(right)
 
 

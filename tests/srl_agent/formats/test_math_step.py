@@ -1,4 +1,4 @@
-"""Steps of solutions as actions: there and back, what a prompt shows, titles, and how a rollout ends."""
+"""Steps of solutions as actions: round trips, prompts, titles, and how a rollout ends."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -181,13 +181,13 @@ def test_the_first_prompt() -> None:
         assert said in system["content"]
 
 
-def test_the_solution_so_far_stands_in_the_users_turn() -> None:
+def test_the_solution_so_far_is_in_the_user_message() -> None:
     history = [step("a\nb", "Add", "a secret"), step("c")]
     shown = text_of(MATH.render_prompt("Q", history))
     assert shown == "Problem:\nQ\n\nSteps so far:\n1. **Add** a\n   b\n\n2. c\n\nWrite step 3."
 
 
-def test_omitted_steps_are_told_and_counted() -> None:
+def test_omitted_steps_are_mentioned_and_counted() -> None:
     shown = text_of(
         render_next("Q", [ADD, ADD, BOX], settings=StepSettings(context_window=1), action_format=MATH)
     )
@@ -260,7 +260,7 @@ def test_a_step_without_a_title_is_shown_none() -> None:
     assert example.expert_action == "Half."
 
 
-def test_a_text_that_reads_as_a_title_is_left_out_where_its_title_is_shown() -> None:
+def test_a_text_that_reads_as_a_title_is_skipped_if_titles_are_shown() -> None:
     shown = StepSettings(context_window=None, show_title=True)
     data = [solved(step("**Case 1** x = 2", "Cases"), step("2. is next", "Count"), BOX)]
     assert len(select_steps(data, settings=FULL, action_format=MATH)[0]) == 2
@@ -286,7 +286,7 @@ def test_the_kind_of_a_step() -> None:
 # --- The split
 
 
-def test_a_count_holds_out_so_many_whole_groups() -> None:
+def test_a_count_holds_out_that_many_whole_groups() -> None:
     groups = [f"p{i}" for i in range(50)]
     for count in (1, 7, 49):
         split = split_groups(groups, by="instance", fraction=0.9, count=count, seed=3)
@@ -322,7 +322,7 @@ TASK = ScaffoldTask(instance_id="p", repo="", problem_statement="What is 2 + 2?"
 
 
 class Answers:
-    """Completions one after the other, and what was asked for. An error is raised in its turn."""
+    """A policy with scripted completions, which records prompts; an error in the script is raised in its turn."""
 
     name = "answers"
 
@@ -462,7 +462,7 @@ def test_the_limit_of_steps() -> None:
     assert (rollout.status, rollout.error, len(rollout.completions)) == ("step_limit", None, 3)
 
 
-def test_n_attempts_by_steps_have_seeds_of_their_own() -> None:
+def test_n_attempts_by_steps_have_different_seeds() -> None:
     for seed, seeds in ((None, [None, None]), (5, [5, 6])):
         policy = Answers("\\boxed{1}", "\\boxed{2}")
         rollouts = MathScaffold(mode="steps").attempts(
@@ -476,7 +476,7 @@ def test_n_attempts_by_steps_have_seeds_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("mode", ["single", "steps"])
-def test_a_model_that_cannot_be_asked_is_the_callers_business(mode: str) -> None:
+def test_a_policy_error_passes_to_the_caller(mode: str) -> None:
     with pytest.raises(PolicyError, match="no server"):
         attempt(Answers(PolicyError("no server")), mode)
 
@@ -485,7 +485,7 @@ def test_a_model_that_cannot_be_asked_is_the_callers_business(mode: str) -> None
     ("make", "told"),
     [
         (lambda: MathScaffold(mode="both"), "single or steps, not 'both'"),  # type: ignore[arg-type]
-        (lambda: MathScaffold(max_steps=0), "max_steps is a whole number from 1 up, not 0"),
+        (lambda: MathScaffold(max_steps=0), "max_steps must be a whole number of at least 1, not 0"),
         (lambda: load_scaffold("math", {"max_step": 3}), "has no setting max_step"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Products of our own on a CPU: as near to exact arithmetic as the libraries'; theirs where ours do not apply."""
+"""Our CPU products are as accurate as the libraries', which are used where ours do not apply."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ needs_bfloat16 = pytest.mark.skipif(
 
 
 def make(dtype: torch.dtype, **lora: Any) -> Any:
-    """A small Llama with a LoRA adapter that is not zero."""
+    """Return a small Llama with a nonzero LoRA adapter."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=300, hidden_size=96, intermediate_size=128, num_hidden_layers=2, num_attention_heads=6,
@@ -47,7 +47,7 @@ def loss_and_gradients(model: Any, ids: torch.Tensor) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
-def test_fused_lora_is_as_near_to_exact_as_pefts() -> None:
+def test_fused_lora_is_as_accurate_as_pefts() -> None:
     ids = torch.arange(2 * 40).view(2, 40) % 300
     model, exact = make(torch.bfloat16), make(torch.float32).double()
     exact.load_state_dict(model.state_dict())
@@ -142,7 +142,7 @@ Make = Callable[[int, int], torch.Tensor]
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(7, 7), (1, 30), (128, 128), (300, 300), (150, 400)])
-def test_blocked_attention_is_as_near_to_exact_as_sdpa(queries: int, keys: int) -> None:
+def test_blocked_attention_is_as_accurate_as_sdpa(queries: int, keys: int) -> None:
     torch.manual_seed(0)
     q, k, v = (
         torch.randn(2, h, n, 16).bfloat16().requires_grad_() for h, n in ((6, queries), (2, keys), (2, keys))
@@ -191,9 +191,7 @@ def test_a_model_with_blocked_attention_makes_the_scores_of_sdpa() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_the_gradient_of_the_lm_head_is_as_near_to_exact_as_trls(
-    dtype: torch.dtype, temperature: float
-) -> None:
+def test_the_gradient_of_the_lm_head_is_as_accurate_as_trls(dtype: torch.dtype, temperature: float) -> None:
     torch.manual_seed(0)
     hidden, weight = torch.randn(300, 32).to(dtype), (torch.randn(5000, 32) * 0.4).to(dtype)
     targets, upstream = torch.randint(5000, (300,)), torch.randn(300)

@@ -1,4 +1,4 @@
-"""Prompts that are read and kept once: the completions are those of the model's own generate."""
+"""Decoding with prompts computed and cached once gives the completions of stock generate."""
 
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from transformers import (
 
 from srl_agent.generation.cpu_weights import sampling_weights
 from srl_agent.generation.shared_prefix_decoding import (
-    _DRAWN_TOGETHER,
+    _ROWS_PER_DRAW,
     add_decoding,
-    chooser,
+    compute_prompts,
     decode,
     draw_tokens,
-    read_prompts,
+    token_selector,
 )
 from srl_agent.models.load import load_policy, load_tokenizer
 
@@ -63,7 +63,7 @@ def batch(prompts: list[list[int]]) -> dict[str, torch.Tensor]:
 
 
 def random_prompts(seed: int) -> list[list[int]]:
-    """Of a trajectory's steps (each the beginning of the next), of others, some several times, in any order."""
+    """Return prompts of a trajectory's steps (each a prefix of the next) and others, some repeated, shuffled."""
     torch.manual_seed(seed)
     long = torch.randint(8, 60, (150,)).tolist()
     other = torch.randint(8, 60, (2, 40)).tolist()
@@ -87,7 +87,7 @@ def test_greedy_completions_are_those_of_generate(name: str) -> None:
 
 
 def draw_by_ours(probabilities: torch.Tensor, num_samples: int) -> torch.Tensor:
-    """In the place of ``torch.multinomial``: both sides then use up the same random numbers."""
+    """Replace ``torch.multinomial``, so that both sides use the same random numbers."""
     assert num_samples == 1
     return draw_tokens(probabilities)[:, None]
 
@@ -111,9 +111,9 @@ def test_an_unlikely_word_behind_many_is_drawn_as_often_as_it_should_be() -> Non
     assert 2 <= int((drawn == 5_000).sum()) <= 42  # 20 expected, 4 standard deviations are 18
 
 
-def test_rows_that_are_drawn_in_parts_get_the_tokens_of_all_at_once() -> None:
-    logits = torch.randn(3 * _DRAWN_TOGETHER + 1, 50, generator=torch.Generator().manual_seed(0))
-    draw = chooser(GenerationConfig(do_sample=True, temperature=0.7, top_k=0, top_p=1.0), "cpu")
+def test_drawing_in_parts_gives_the_same_tokens() -> None:
+    logits = torch.randn(3 * _ROWS_PER_DRAW + 1, 50, generator=torch.Generator().manual_seed(0))
+    draw = token_selector(GenerationConfig(do_sample=True, temperature=0.7, top_k=0, top_p=1.0), "cpu")
     torch.manual_seed(5)
     drawn = draw(logits)
     torch.manual_seed(5)
@@ -141,7 +141,7 @@ def test_samples_are_drawn_by_the_same_settings_token_for_token(monkeypatch: pyt
         assert len({tuple(row) for row in outputs[0].tolist()}) > 1
 
 
-def test_what_prompts_have_in_common_is_read_once_and_a_row_that_ended_no_more() -> None:
+def test_shared_prefixes_are_computed_once_and_finished_rows_no_more() -> None:
     model = make()
     calls: list[int] = []
     model.base_model.register_forward_pre_hook(
@@ -154,17 +154,17 @@ def test_what_prompts_have_in_common_is_read_once_and_a_row_that_ended_no_more()
         model,
         prompts,
         max_new_tokens=9,
-        ends=lambda ids: ids[:, -1] == END,
-        choose=lambda logits: next(tokens),
+        is_finished=lambda ids: ids[:, -1] == END,
+        select=lambda logits: next(tokens),
     )
     assert calls == [149, 12, 8, 7]
     assert [len(row) for row in new] == [1] * 4 + [2] + [3] * 7
-    lengths = [keys[0][0].shape[2] for keys, _ in read_prompts(model, prompts)]
+    lengths = [keys[0][0].shape[2] for keys, _ in compute_prompts(model, prompts)]
     assert lengths == [49, 98, 149]
 
 
 def test_rows_of_a_prompt_share_its_keys_and_their_own_count_apart() -> None:
-    """The keys kept for a prompt's rows are those of the prompt once and of each new token."""
+    """The cache of a prompt's rows holds the prompt once, and each new token."""
     model = make()
     kept: list[int] = []
 
@@ -177,9 +177,7 @@ def test_rows_of_a_prompt_share_its_keys_and_their_own_count_apart() -> None:
     assert kept == [59 + 5, 59 + 10, 59 + 15]
 
 
-def test_rows_end_at_a_stop_string_and_what_stands_there_is_a_completion(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_end_at_a_stop_string(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "multinomial", draw_by_ours)
     tokenizer = load_tokenizer(str(tiny_model))
     model = load_policy(str(tiny_model), dtype="float32", lora=None).eval()
@@ -207,7 +205,7 @@ def test_rows_end_at_a_stop_string_and_what_stands_there_is_a_completion(
         assert not any(stop in text[:-8] for stop in stops)
 
 
-def test_what_is_not_understood_is_left_to_generate() -> None:
+def test_unsupported_settings_go_to_stock_generate() -> None:
     stock, ours = make(plain=True), make()
     inputs = batch([[9, 10, 11, 12] * 9] * 3)
     for settings in (
@@ -229,7 +227,7 @@ def test_the_model_is_left_as_it_was() -> None:
     model = make()
     before = model.config._attn_implementation
     with pytest.raises(RuntimeError, match="now"):
-        decode(model, [[9] * 50], max_new_tokens=2, ends=lambda ids: ids[:, -1] < 0, choose=fail)
+        decode(model, [[9] * 50], max_new_tokens=2, is_finished=lambda ids: ids[:, -1] < 0, select=fail)
     assert model.config._attn_implementation == before
 
 
@@ -238,7 +236,7 @@ def fail(logits: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("lora", [None, {"r": 4, "target_modules": "all-linear", "init_lora_weights": False}])
-def test_a_loaded_policy_decodes_so(tiny_model: Path, lora: Any) -> None:
+def test_a_loaded_policy_uses_this_decoding(tiny_model: Path, lora: Any) -> None:
     torch.manual_seed(0)
     model, tokenizer = (
         load_policy(str(tiny_model), dtype="float32", lora=lora).eval(),
@@ -255,7 +253,7 @@ def test_a_loaded_policy_decodes_so(tiny_model: Path, lora: Any) -> None:
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bfloat16 in this CPU's oneDNN"
 )
 @torch.no_grad()
-def test_reordered_weights_make_the_same_products_and_are_gone_afterwards() -> None:
+def test_packed_weights_give_the_same_products_and_are_removed_afterwards() -> None:
     model = make(plain=True).to(torch.bfloat16)
     layers = [module for module in model.modules() if type(module) is torch.nn.Linear]
     inputs = torch.arange(24).view(3, 8)

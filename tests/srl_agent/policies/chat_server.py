@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that answers as it is told to, also badly."""
+"""A real HTTP server on this machine with scripted answers, also invalid ones."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass
 class Reply:
-    """One answer; the last of a script is given again and again."""
+    """One scripted answer; the last one is repeated."""
 
     body: Any  # JSON, or text as it is
     status: int = 200

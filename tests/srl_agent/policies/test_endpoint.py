@@ -52,7 +52,7 @@ def test_several_samples_in_one_request() -> None:
     assert [r["n"] for r in server.requests] == [3]
 
 
-def test_n_refused_becomes_n_requests_with_seeds_of_their_own() -> None:
+def test_n_refused_becomes_n_requests_with_different_seeds() -> None:
     refusal = Reply({"error": {"message": "n must be 1"}}, status=400)
     with serve(refusal, Reply(chat("a")), Reply(chat("b")), Reply(chat("c"))) as server:
         asked = policy(server.url)
@@ -76,14 +76,14 @@ def test_500_twice_then_fine() -> None:
 
 
 @pytest.mark.parametrize("value", ["0.4", "date"])
-def test_429_waits_as_long_as_it_is_told(value: str) -> None:
+def test_429_waits_as_long_as_the_server_asks(value: str) -> None:
     wait = formatdate(time() + 2, usegmt=True) if value == "date" else value
     with serve(Reply("busy", status=429, headers={"retry-after": wait}), Reply(chat("Hi"))) as server:
         assert ask(server) == ["Hi"]
     assert server.times[1] - server.times[0] >= 0.4
 
 
-def test_nobody_listens() -> None:
+def test_a_server_that_is_down() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
@@ -95,7 +95,9 @@ def test_nobody_listens() -> None:
 
 def test_too_slow() -> None:
     with serve(Reply(chat("Hi"), after=1.0)) as server:
-        with pytest.raises(PolicyError, match=r"no answer in time \(tried 2 times\); raise `timeout`"):
+        with pytest.raises(
+            PolicyError, match=r"no answer within the timeout \(tried 2 times\); raise `timeout`"
+        ):
             ask(server, timeout=0.2, retries=1)
         assert len(server.requests) == 2
 
@@ -114,11 +116,11 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("body", GARBAGE.values(), ids=GARBAGE.keys())
-def test_garbage_is_retried_and_then_named(body: Any) -> None:
+def test_an_invalid_answer_is_retried_and_then_quoted(body: Any) -> None:
     with serve(Reply(body), Reply(chat("Hi"))) as server:
         assert ask(server) == ["Hi"]
     with serve(Reply(body)) as server:
-        with pytest.raises(PolicyError, match=rf"{server.url}.*something else than a chat completion"):
+        with pytest.raises(PolicyError, match=rf"{server.url}.*the answer is not a chat completion"):
             ask(server)
         assert len(server.requests) == 3
 
@@ -189,11 +191,11 @@ def test_from_several_threads() -> None:
     assert made == ["Hi"] * 8
 
 
-def test_what_is_wrong_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_KEY", raising=False)
     with pytest.raises(PolicyError, match="NO_KEY is not set"):
         policy("http://localhost/v1", api_key_env="NO_KEY")
-    with pytest.raises(PolicyError, match="'localhost:8000' is no http"):
+    with pytest.raises(PolicyError, match="'localhost:8000' must start with http"):
         policy("localhost:8000")
     with pytest.raises(PluginError, match=r"policy endpoint has no setting url: it takes .*base_url"):
         make_policy("endpoint", {"url": "x"})

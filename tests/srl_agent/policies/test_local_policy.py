@@ -14,6 +14,7 @@ from srl_agent.models.packaged import ModelError
 from srl_agent.policies import ContextOverflowError, Policy, PolicyError, Sampling, make_policy
 from srl_agent.policies.scripted import ScriptedPolicy
 from srl_agent.steps import PromptSettings, StepSettings, render_example
+from tests.scripted_answers import answers_in_turn
 from trajectories import Step, Trajectory
 from trajectories.store import read_trajectories
 
@@ -156,7 +157,7 @@ def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (
             {"target_modules": "all-linear", "last_layers": 1},
-            "all-linear would leave them out; name the modules",
+            "all-linear would skip them; name the modules",
         ),
         (
             {"target_modules": ("q_proj", "gate_proj", "up_proj"), "last_layers": 1},
@@ -188,7 +189,7 @@ def test_adapters_on_a_mixture_of_experts(experts: Path) -> None:
     assert any(".layers.0.mlp.experts." in name for name in trained)
 
 
-def test_a_model_that_is_not_there() -> None:
+def test_a_missing_model() -> None:
     with pytest.raises(ModelError, match="no such folder"):
         make_policy("transformers", {"model": "./nowhere"})
 
@@ -203,8 +204,8 @@ def test_a_function_of_the_prompt() -> None:
     assert (policy.name, made[0].prompt_tokens, made[0].completion_tokens) == ("shouts", 2, 2)
 
 
-def test_scripts_by_task_go_on_where_they_were() -> None:
-    policy = ScriptedPolicy.in_turn({"Fix": ["a", "b", "c"], "Other": ["x"]})
+def test_answers_in_turn_are_counted_by_task() -> None:
+    policy = answers_in_turn({"Fix": ["a", "b", "c"], "Other": ["x"]})
     assert [c.text for c in policy.generate(PROMPT, n=2, sampling=GREEDY)] == ["a", "b"]
     other = [{"role": "user", "content": "Other"}]
     assert policy.generate(other, sampling=GREEDY)[0].text == "x"
@@ -229,7 +230,7 @@ def test_the_expert_answers_every_training_prompt(name: str, window: int | None)
             assert action_format.parse(made.text).actions == step.actions
 
 
-def test_an_expert_is_asked_for_what_it_never_met() -> None:
+def test_a_prompt_without_a_recorded_step_is_an_error() -> None:
     action_format = get_format("xml")
     said = Step(thought="Shall I?", actions=(), observation="Yes.")
     expert = Trajectory(trajectory_id="t", instance_id="i", task="Fix it.", steps=(said,), source="test")
@@ -238,5 +239,5 @@ def test_an_expert_is_asked_for_what_it_never_met() -> None:
     )
     prompt = action_format.render_prompt("Fix it.", [])
     assert policy.generate(prompt, sampling=GREEDY)[0].text == "Shall I?"
-    with pytest.raises(PolicyError, match="no expert met this prompt"):
+    with pytest.raises(PolicyError, match="no recorded expert step matches this prompt"):
         policy.generate(action_format.render_prompt("Fix that.", []), sampling=GREEDY)

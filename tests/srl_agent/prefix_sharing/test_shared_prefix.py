@@ -1,4 +1,4 @@
-"""Every token once: trees of prompts, and scores and gradients equal to those of plain rows."""
+"""Shared prefixes: the prefix tree, and scores and gradients equal to those of whole rows."""
 
 import random
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from transformers import (
 from trl.trainer.utils import add_fused_lm_head
 
 from srl_agent.prefix_sharing import packed_attention
-from srl_agent.prefix_sharing.kv_cache import why_not
+from srl_agent.prefix_sharing.kv_cache import unsupported_reason
 from srl_agent.prefix_sharing.logprobs import Scores, add_shared_prefix
 from srl_agent.prefix_sharing.packed_attention import Packing, packed_mask_fn
 from srl_agent.prefix_sharing.prefix_tree import Node, Row, build_trees, count_tokens, rows_of
-from srl_agent.prefix_sharing.sft_labels import add_shared_labels, is_worth_it, rows_of_labels
+from srl_agent.prefix_sharing.sft_labels import add_shared_labels, rows_from_labels, sharing_pays
 from srl_agent.training.lm_head import fit_lm_head_to_cpu
 
 VOCABULARY = 200
@@ -59,7 +59,7 @@ def make(
     fit_lm_head_to_cpu()
     torch.manual_seed(0)
     base = AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation=attention).to(device, dtype)
-    assert why_not(base) is None
+    assert unsupported_reason(base) is None
     add_fused_lm_head(base, temperature=0.7, outputs=outputs)
     model = base
     if lora:
@@ -69,7 +69,7 @@ def make(
 
 
 def random_rows(draw: random.Random) -> list[Row]:
-    """Groups of completions over prompts that grow, branch off, or have little in common."""
+    """Return groups of completions over prompts that grow, branch off, or have little in common."""
 
     def tokens(low: int, high: int) -> list[int]:
         return [draw.randrange(VOCABULARY) for _ in range(draw.randrange(low, high))]
@@ -84,7 +84,7 @@ def random_rows(draw: random.Random) -> list[Row]:
 
 
 def plain(model: Any, rows: Sequence[Row]) -> list[Scores]:
-    """TRL's own way, one row at a time."""
+    """Score one row at a time with TRL's own code."""
     scores = []
     for row in rows:
         ids = torch.tensor([[*row.prompt, *row.completion]], device=model.device)
@@ -131,15 +131,15 @@ def test_scores_and_gradients_equal_those_of_plain_rows(name: str, attention: st
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_so_they_do_on_a_gpu(name: str, checkpointing: bool) -> None:
+def test_scores_and_gradients_are_equal_on_a_gpu(name: str, checkpointing: bool) -> None:
     model = make(name, device="cuda", tokens_per_call=300)
     for seed in range(4):
         check(model, seed, checkpointing=checkpointing)
 
 
 @torch.no_grad()
-def test_flex_attention_sees_what_the_mask_in_memory_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forward only: backward it has no way on a CPU."""
+def test_flex_attention_equals_the_dense_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward only: FlexAttention has no backward pass on a CPU."""
     model = make()
     for seed in range(4):
         rows = random_rows(random.Random(seed))
@@ -151,8 +151,8 @@ def test_flex_attention_sees_what_the_mask_in_memory_shows(monkeypatch: pytest.M
             torch.testing.assert_close(other, score, rtol=1e-5, atol=1e-5)
 
 
-def test_a_completion_sees_its_prompt_and_itself() -> None:
-    sees = packed_mask_fn(Packing(prompts=[3, 5], completions=[2, 1], kept=5), device="cpu")
+def test_a_completion_attends_to_its_prompt_and_itself() -> None:
+    sees = packed_mask_fn(Packing(prompt_lengths=[3, 5], completion_lengths=[2, 1], cached=5), device="cpu")
     seen = sees(None, None, torch.arange(3)[:, None], torch.arange(8))
     assert [row.nonzero()[:, 0].tolist() for row in seen] == [
         [0, 1, 2, 5],
@@ -161,7 +161,7 @@ def test_a_completion_sees_its_prompt_and_itself() -> None:
     ]
 
 
-def test_so_they_do_where_completions_need_many_calls() -> None:
+def test_scores_and_gradients_are_equal_over_many_calls() -> None:
     for seed in range(6):
         check(make(tokens_per_call=40), seed)
 
@@ -179,12 +179,14 @@ def test_a_trajectory_is_one_call_for_its_prompts_and_one_for_its_completions() 
 
 @pytest.mark.parametrize("tokens_per_call", [40, None])
 @pytest.mark.parametrize("name", ["qwen2", "llama"])
-def test_so_they_do_where_gradients_are_recomputed(name: str, tokens_per_call: int | None) -> None:
+def test_scores_and_gradients_are_equal_with_gradient_checkpointing(
+    name: str, tokens_per_call: int | None
+) -> None:
     for seed in range(4):
         check(make(name, tokens_per_call=tokens_per_call), seed, checkpointing=True)
 
 
-def test_no_activation_is_kept_where_gradients_are_recomputed() -> None:
+def test_gradient_checkpointing_keeps_no_activations() -> None:
     rows = random_rows(random.Random(1))
     unique, _ = count_tokens(build_trees(rows), rows)
     kept = []
@@ -208,7 +210,7 @@ def test_no_activation_is_kept_where_gradients_are_recomputed() -> None:
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_so_they_do_for_an_adapter(checkpointing: bool) -> None:
+def test_scores_and_gradients_are_equal_with_an_adapter(checkpointing: bool) -> None:
     for seed in range(3):
         model = make(lora=True)
         if checkpointing:
@@ -218,7 +220,7 @@ def test_so_they_do_for_an_adapter(checkpointing: bool) -> None:
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_layers_below_the_first_adapter_compute_no_gradient(checkpointing: bool) -> None:
-    """Though transformers has the embeddings ask for one where layers are recomputed."""
+    """Although transformers lets the embeddings require a gradient with gradient checkpointing."""
     base = make()
     last = LoraConfig(r=4, target_modules=r".*layers\.2\..*_proj", init_lora_weights=False)
     model = get_peft_model(base, last).train()
@@ -234,7 +236,7 @@ def test_layers_below_the_first_adapter_compute_no_gradient(checkpointing: bool)
     assert base.model.embed_tokens(torch.tensor([1])).requires_grad == checkpointing  # as it was before
 
 
-def test_bfloat16_is_as_near_as_its_rounding() -> None:
+def test_bfloat16_differs_by_rounding_only() -> None:
     model = make(dtype=torch.bfloat16)
     rows = random_rows(random.Random(5))
     with torch.no_grad():
@@ -251,24 +253,24 @@ def test_without_gradients_the_scores_are_the_same() -> None:
             torch.testing.assert_close(other, score, rtol=1e-5, atol=1e-5)
 
 
-def test_a_call_without_rows_is_the_models_own() -> None:
+def test_a_call_without_rows_is_unchanged() -> None:
     model = make()
     ids = torch.tensor([[1, 2, 3]])
     assert model(input_ids=ids).logits.shape == (1, 3, VOCABULARY)
 
 
-def test_who_cannot_share_is_told_why() -> None:
+def test_unsupported_models_have_a_reason() -> None:
     tiny = {"n_embd": 32, "n_layer": 1, "n_head": 2, "vocab_size": 50}
-    assert "gpt2 is none of" in str(why_not(AutoModelForCausalLM.from_config(GPT2Config(**tiny))))
+    assert "gpt2 is none of" in str(unsupported_reason(AutoModelForCausalLM.from_config(GPT2Config(**tiny))))
     sliding = Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=8, max_window_layers=1)
-    assert "sliding window" in str(why_not(AutoModelForCausalLM.from_config(sliding)))
+    assert "sliding window" in str(unsupported_reason(AutoModelForCausalLM.from_config(sliding)))
 
 
 # --- trees ------------------------------------------------------------------------------------------
 
 
 def spell(node: Node, above: Sequence[int] = ()) -> dict[int, list[int]]:
-    """The tokens that each row of a tree sees."""
+    """Return the tokens above each row of a tree, and in its node."""
     path = [*above, *node.tokens]
     found = dict.fromkeys(node.rows, path)
     assert node.start == len(above)
@@ -281,7 +283,7 @@ PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=12), min_siz
 
 
 @given(prompts=PROMPTS, shortest=st.integers(1, 5))
-def test_every_row_is_in_one_node_and_sees_its_own_prompt(prompts: list[list[int]], shortest: int) -> None:
+def test_every_row_is_in_one_node_below_its_own_prompt(prompts: list[list[int]], shortest: int) -> None:
     rows = [Row(prompt=prompt, completion=[0]) for prompt in prompts]
     trees = build_trees(rows, shortest=shortest)
     seen: dict[int, list[int]] = {}
@@ -294,7 +296,7 @@ def test_every_row_is_in_one_node_and_sees_its_own_prompt(prompts: list[list[int
     assert shared <= alone
 
 
-def test_a_group_and_a_trajectory_are_paid_for_once() -> None:
+def test_shared_tokens_are_counted_once() -> None:
     prompts = [list(range(100)), list(range(160)), list(range(220))]
     rows = [Row(prompt=prompt, completion=[1] * 10) for prompt in prompts for _ in range(4)]
     trees = build_trees(rows)
@@ -305,13 +307,13 @@ def test_a_group_and_a_trajectory_are_paid_for_once() -> None:
     ]  # fmt: skip
 
 
-def test_a_short_beginning_is_not_worth_sharing() -> None:
+def test_short_prefixes_are_not_shared() -> None:
     rows = [Row(prompt=[1, 2, 3, *[k] * 50], completion=[1]) for k in (4, 5)]
     assert [tree.start for tree in build_trees(rows)] == [0, 0]
     assert len(build_trees(rows, shortest=3)) == 1
 
 
-def test_padding_is_no_token() -> None:
+def test_padding_is_removed_from_rows() -> None:
     ids = torch.tensor([[0, 0, 5, 6, 7, 8, 0], [1, 2, 3, 4, 9, 0, 0]])
     mask = torch.tensor([[0, 0, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 0, 0]])
     assert rows_of(ids, mask, 3) == [
@@ -324,7 +326,7 @@ def test_padding_is_no_token() -> None:
 
 
 def labelled(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
-    """A batch of the rows as TRL collates it, padded on the right."""
+    """Return a batch as TRL collates it, padded on the right."""
     width = max(len(row.prompt) + len(row.completion) for row in rows)
     ids, mask, labels = [], [], []
     for row in rows:
@@ -337,7 +339,7 @@ def labelled(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
 
 
 def nested(seed: int, *, tokens: int = 400) -> list[Row]:
-    """A row for each of four steps of a trajectory, with a context that grows."""
+    """Return a row for each of four steps of a trajectory, with a growing context."""
     draw = random.Random(seed)
     whole = [draw.randrange(VOCABULARY) for _ in range(tokens + 400)]
     starts = [tokens + 90 * step + draw.randrange(40) for step in range(4)]
@@ -371,12 +373,12 @@ def test_supervised_rows_of_a_trajectory_give_the_plain_loss_and_gradient(lora: 
     assert tokens[1] < tokens[0] / 2
 
 
-def test_supervised_rows_that_share_too_little_or_have_gaps_go_the_plain_way() -> None:
+def test_supervised_rows_that_share_too_little_or_have_gaps_are_computed_whole() -> None:
     alone = [nested(seed)[0] for seed in range(4)]
-    assert is_worth_it(nested(0))
-    assert not is_worth_it(alone)
+    assert sharing_pays(nested(0))
+    assert not sharing_pays(alone)
     batch = labelled(nested(0))
-    assert rows_of_labels(**batch) == nested(0)
+    assert rows_from_labels(**batch) == nested(0)
     gap = batch["labels"].clone()
     gap[0, int((gap[0] != -100).int().argmax()) + 1] = -100
     model = make(outputs=("log_probs", "entropy", "is_top1"))

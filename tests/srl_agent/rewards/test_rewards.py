@@ -1,4 +1,4 @@
-"""The similarity is difflib's to the last bit; degenerate completions cost nothing; the rest of the rewards."""
+"""The similarity equals difflib's exactly; degenerate completions cost nothing; the other rewards."""
 
 import random
 import tracemalloc
@@ -39,7 +39,7 @@ def demo_actions() -> list[str]:
 
 
 def run_text(rng: random.Random) -> str:
-    """Text with long runs: what shortening must not change the ratio of."""
+    """Return text with long runs, whose ratio shortening must not change."""
     alphabet = rng.choice(["ab", "abc", "a\n {}", "a"])
     lengths = [1, 1, 2, rng.choice([3, 18, 40])]
     return "".join(rng.choice(alphabet) * rng.choice(lengths) for _ in range(rng.randint(0, 16)))
@@ -160,7 +160,7 @@ def test_line_ranges_score_by_overlap() -> None:
     assert structured_similarity([view(1, 10)], [view(6, 15)]) == pytest.approx(1 / 3)
 
 
-def test_weighted_sum_leaves_the_unjudged_out() -> None:
+def test_the_weighted_sum_skips_missing_rewards() -> None:
     expert = demo_actions()[0]
     rewards = WeightedRewards(
         functions={

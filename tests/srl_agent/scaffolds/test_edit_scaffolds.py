@@ -1,21 +1,22 @@
 """Oracle-edit and agentless-mini on the demo's tasks, the tree, the vote."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from harness.demo.sources import Source, load_sources
 from srl_agent.formats import Message
 from srl_agent.policies import Completion, ContextOverflowError, Sampling
-from srl_agent.policies.scripted import ScriptedPolicy
 from srl_agent.scaffolds import ScaffoldTask
 from srl_agent.scaffolds.agentless_mini import AgentlessMini, list_files, read_paths
 from srl_agent.scaffolds.majority import choose, normal_form
 from srl_agent.scaffolds.oracle_edit import OracleEdit
 from srl_agent.scaffolds.repair import show_files
-from srl_agent.scaffolds.search_replace import Applied, apply_edits, parse_edits, render_edits
+from srl_agent.scaffolds.search_replace import Applied, apply_edits, parse_edits
 from srl_agent.scaffolds.tree import render_tree
 from tests.local_environment import LocalEnvironment, demo_task, resolves
+from tests.scripted_answers import answers_in_turn, render_edits
 
 SOURCES = load_sources()
 CALC = next(source for source in SOURCES if source.instance_id == "demo__calc-1")
@@ -38,7 +39,7 @@ def edit(old: str, new: str, path: str = "a.py") -> str:
 
 
 class Asked:
-    """A policy that gives prepared answers and keeps the prompts and the sampling."""
+    """A policy with prepared answers that records prompts and sampling."""
 
     name = "asked"
 
@@ -69,7 +70,7 @@ class Overflowing:
 
 @pytest.mark.parametrize("source", SOURCES[::7], ids=lambda source: source.instance_id)
 def test_oracle_edit_solves_a_task_by_its_reference_fix(source: Source) -> None:
-    policy = ScriptedPolicy.in_turn({source.statement: [fix(source)]})
+    policy = answers_in_turn({source.statement: [fix(source)]})
     with LocalEnvironment(source.buggy()) as environment:
         rollout = OracleEdit().run(demo_task(source), policy, environment)
     assert rollout.status == "submitted"
@@ -82,7 +83,7 @@ def test_oracle_edit_solves_a_task_by_its_reference_fix(source: Source) -> None:
 
 
 def oracle(answer: str, files: Mapping[str, str] = FILES) -> tuple[str, str]:
-    """The patch, and what the step says."""
+    """Return the patch and the step's observation."""
     with LocalEnvironment(files) as environment:
         rollout = OracleEdit().run(TASK, Asked(answer), environment)
     return rollout.trajectory.patch or "", rollout.trajectory.steps[0].observation
@@ -141,7 +142,7 @@ def test_a_context_that_overflows() -> None:
 
 
 @pytest.mark.parametrize("calls", range(4))
-def test_a_box_whose_time_is_over(calls: int) -> None:
+def test_a_sandbox_after_its_time_limit(calls: int) -> None:
     answer = "a.py\n" + edit("x = 1", "x = 2")
     for scaffold in (OracleEdit(), AgentlessMini()):
         with LocalEnvironment(FILES, calls=calls) as environment:
@@ -156,6 +157,32 @@ def test_a_task_that_does_not_say_which_files_to_show() -> None:
         pytest.raises(ValueError, match="needs the task's shown_files"),
     ):
         OracleEdit().run(task, Asked(), environment)
+
+
+def test_prompt_and_answer_apart_are_the_run() -> None:
+    answer = edit("x = 1", "x = 2")
+    asked = Asked(answer)
+    with LocalEnvironment(FILES) as environment:
+        rollout = OracleEdit().run(TASK, asked, environment)
+    with LocalEnvironment(FILES) as environment:
+        prompt = OracleEdit().prompt(TASK, environment)
+        assert environment.submission() == ""
+        step = OracleEdit().apply(answer, environment)
+        assert environment.submission() == rollout.trajectory.patch != ""
+    assert prompt.messages[-1]["content"] == asked.prompts[0]
+    assert (step,) == rollout.trajectory.steps
+    assert prompt.metadata.items() <= rollout.trajectory.metadata.items()
+
+
+def test_the_rollout_names_the_files_that_its_prompt_does_not_show() -> None:
+    task = replace(TASK, shown_files=("a.py", "b.py", "none.py"))
+    with LocalEnvironment(FILES) as environment:
+        rollout = OracleEdit(max_file_chars=8).run(task, Asked(edit("x = 1", "x = 2")), environment)
+    assert {key: value for key, value in rollout.trajectory.metadata.items() if key != "repo"} == {
+        "shown_files": ["a.py"],
+        "left_out": ["b.py"],
+        "unreadable": ["none.py"],
+    }
 
 
 def test_a_fix_of_new_files_only_shows_none() -> None:

@@ -9,12 +9,12 @@ from harness.demo.sources import load_sources
 from srl_agent.formats import get_format
 from srl_agent.plugins import PluginError
 from srl_agent.policies import Sampling
-from srl_agent.policies.scripted import ScriptedPolicy
 from srl_agent.scaffolds import SCAFFOLDS, load_scaffold
 from srl_agent.scaffolds.agentless_mini import AgentlessMini
 from srl_agent.scaffolds.tool_loop import ToolLoop
 from tests import plugin_scaffold
 from tests.local_environment import LocalEnvironment, demo_task, resolves
+from tests.scripted_answers import answers_in_turn
 
 XML = get_format("xml")
 PLUGIN = "tests.plugin_scaffold:OneScript"
@@ -71,7 +71,7 @@ def test_the_plug_in_of_the_page_solves_a_demo_task() -> None:
     answer = f"<think>Hm.</think>I apply the fix.\n```bash\ngit apply <<'EOF'\n{task.patch}EOF\n```"
     with LocalEnvironment(source.buggy()) as environment:
         rollout = load_scaffold(PLUGIN, {}).run(
-            demo_task(source), ScriptedPolicy.in_turn({source.statement: [answer]}), environment
+            demo_task(source), answers_in_turn({source.statement: [answer]}), environment
         )
     assert rollout.trajectory.steps[0].thought == "I apply the fix."
     assert resolves(source, rollout.trajectory.patch)

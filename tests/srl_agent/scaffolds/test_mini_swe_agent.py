@@ -13,6 +13,7 @@ from srl_agent.policies import ContextOverflowError, PolicyError
 from srl_agent.policies.scripted import ScriptedPolicy
 from srl_agent.scaffolds import Rollout, ScaffoldTask, load_scaffold
 from tests.local_environment import LocalEnvironment, demo_task, resolves
+from tests.scripted_answers import answers_in_turn
 from trajectories.ledger import Ledger
 from trajectories.readers.pipeline import read_trajectories_of
 
@@ -33,7 +34,7 @@ def attempt(
 ) -> Rollout:
     scaffold = load_scaffold("mini-swe-agent", {"agent": agent or {}})
     with LocalEnvironment(files) as environment:
-        return scaffold.run(TASK, ScriptedPolicy.in_turn({"Fix it.": answers}), environment)
+        return scaffold.run(TASK, answers_in_turn({"Fix it.": answers}), environment)
 
 
 def test_it_solves_a_demo_task_and_its_own_file_reads_as_the_same_steps(tmp_path: Path) -> None:
@@ -48,9 +49,7 @@ def test_it_solves_a_demo_task_and_its_own_file_reads_as_the_same_steps(tmp_path
     saved = tmp_path / "run.traj.json"
     scaffold = load_scaffold("mini-swe-agent", {"agent": {"output_path": saved}})
     with LocalEnvironment(source.buggy()) as environment:
-        rollout = scaffold.run(
-            demo_task(source), ScriptedPolicy.in_turn({source.statement: answers}), environment
-        )
+        rollout = scaffold.run(demo_task(source), answers_in_turn({source.statement: answers}), environment)
     assert (rollout.status, rollout.error) == ("submitted", None)
     assert rollout.trajectory.patch == task.patch  # what it printed: patch.txt itself is not in it
     assert resolves(source, rollout.trajectory.patch)
@@ -89,7 +88,7 @@ def test_the_variables_and_the_time_limit_of_its_configuration_hold() -> None:
     scaffold.environment["timeout"] = 0.3
     with LocalEnvironment(FILES) as environment:
         answers = [command("echo begun; sleep 30"), command(SUBMIT)]
-        rollout = scaffold.run(TASK, ScriptedPolicy.in_turn({"Fix it.": answers}), environment)
+        rollout = scaffold.run(TASK, answers_in_turn({"Fix it.": answers}), environment)
     assert "stopped at a limit</exception>\n<returncode>-1</returncode>\n<output>\nbegun" in (
         rollout.trajectory.steps[0].observation
     )
@@ -103,7 +102,7 @@ def test_what_breaks_the_policy_or_the_sandbox() -> None:
         rollout = load_scaffold("mini-swe-agent", {}).run(TASK, ScriptedPolicy(overflow), environment)
     assert (rollout.status, rollout.error) == ("token_limit", "too long")
     with LocalEnvironment(FILES, calls=0) as environment:
-        policy = ScriptedPolicy.in_turn({"Fix it.": [command("ls")]})
+        policy = answers_in_turn({"Fix it.": [command("ls")]})
         rollout = load_scaffold("mini-swe-agent", {}).run(TASK, policy, environment)
     assert (rollout.status, rollout.error) == ("time_limit", "the sandbox's time is over")
     with pytest.raises(PolicyError, match="ends after 1 answers"):

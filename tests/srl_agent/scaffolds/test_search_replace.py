@@ -1,10 +1,11 @@
-"""SEARCH/REPLACE edits: what is read from an answer, and what becomes of it."""
+"""SEARCH/REPLACE edits: reading and applying."""
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from srl_agent.scaffolds.search_replace import FORM, Edit, apply_edits, parse_edits, render_edits
+from srl_agent.scaffolds.search_replace import FORM, Edit, apply_edits, parse_edits
+from tests.scripted_answers import render_edits
 
 EDIT = "<<<<<<< SEARCH\nx = 1\n=======\nx = 2\n>>>>>>> REPLACE"
 FILES = {"pkg/a.py": "x = 1\ny = 1\n", "b.py": "x = 1\n", "notes.txt": "x = 1\n"}
@@ -18,7 +19,7 @@ def paths(answer: str) -> list[str]:
 
 
 def outcome(search: str, new: str, text: str | None, path: str = "a.txt") -> tuple[str | None, str]:
-    """The text after one edit (None: it stays as it is), and what is said of the edit."""
+    """Return the text after one edit (None if unchanged), and the report on the edit."""
     applied = apply_edits([Edit(path=path, search=search, replace=new)], {path: text}.get)
     return applied.files.get(path), str(applied.outcomes[0])
 

@@ -16,6 +16,7 @@ from srl_agent.scaffolds import Recorder, Rollout, ScaffoldTask
 from srl_agent.scaffolds.tool_loop import ToolLoop
 from srl_agent.steps import StepSettings, render_example
 from tests.local_environment import LocalEnvironment, demo_task, resolves
+from tests.scripted_answers import answers_in_turn
 from trajectories.store import read_trajectories
 
 XML, BASH = get_format("xml"), get_format("bash-block")
@@ -37,11 +38,11 @@ def attempt(
 ) -> tuple[Rollout, LocalEnvironment]:
     loop = ToolLoop(**{"action_format": XML, **settings})
     with LocalEnvironment(files) as environment:
-        return loop.run(TASK, ScriptedPolicy.in_turn({"Fix it.": answers}), environment), environment
+        return loop.run(TASK, answers_in_turn({"Fix it.": answers}), environment), environment
 
 
 class Watched:
-    """A policy that keeps what it was asked, and may be made to do something first."""
+    """A policy that records its prompts and calls a function before each answer."""
 
     def __init__(self, inner: ScriptedPolicy, before: Callable[[int], None] = lambda count: None) -> None:
         self.inner, self.before = inner, before
@@ -118,7 +119,7 @@ def test_bash_blocks_end_by_the_mark_of_mini_swe_agent() -> None:
 
 def test_a_malformed_answer_is_a_step_and_the_next_prompt_shows_what_was_wrong() -> None:
     policy = Watched(
-        ScriptedPolicy.in_turn({"Fix it.": ["<think>Look.</think>I would run ls.", call("ls"), SUBMIT]})
+        answers_in_turn({"Fix it.": ["<think>Look.</think>I would run ls.", call("ls"), SUBMIT]})
     )
     with LocalEnvironment(FILES) as environment:
         rollout = ToolLoop(action_format=XML).run(TASK, policy, environment)
@@ -159,7 +160,7 @@ def test_a_limit_of_steps_still_submits_what_is_there() -> None:
 
 def test_a_limit_of_tokens_is_over_all_completions() -> None:
     long = call("echo " + "word " * 50)
-    policy = Watched(ScriptedPolicy.in_turn({"Fix it.": [long] * 9}))
+    policy = Watched(answers_in_turn({"Fix it.": [long] * 9}))
     loop = ToolLoop(action_format=XML, max_completion_tokens=100, sampling=Sampling(max_tokens=70))
     with LocalEnvironment(FILES) as environment:
         rollout = loop.run(TASK, policy, environment)
@@ -169,7 +170,7 @@ def test_a_limit_of_tokens_is_over_all_completions() -> None:
 
 
 def test_a_limit_of_time() -> None:
-    policy = Watched(ScriptedPolicy.in_turn({"Fix it.": [call("ls")] * 9}), lambda count: time.sleep(0.2))
+    policy = Watched(answers_in_turn({"Fix it.": [call("ls")] * 9}), lambda count: time.sleep(0.2))
     with LocalEnvironment(FILES) as environment:
         rollout = ToolLoop(action_format=XML, max_seconds=0.3).run(TASK, policy, environment)
     assert rollout.status == "time_limit"
@@ -181,7 +182,7 @@ def test_a_context_that_overflows_is_a_limit_of_tokens() -> None:
         if count == 1:
             raise ContextOverflowError("too long: 9000 tokens")
 
-    policy = Watched(ScriptedPolicy.in_turn({"Fix it.": [call("sed -i s/1/2/ a.py")]}), overflow)
+    policy = Watched(answers_in_turn({"Fix it.": [call("sed -i s/1/2/ a.py")]}), overflow)
     with LocalEnvironment(FILES) as environment:
         rollout = ToolLoop(action_format=XML).run(TASK, policy, environment)
     assert (rollout.status, rollout.error) == ("token_limit", "too long: 9000 tokens")
@@ -192,7 +193,7 @@ def test_a_box_whose_time_is_over_is_a_limit_of_time() -> None:
     answers = [call("sed -i s/1/2/ a.py"), call("ls")]
     with LocalEnvironment(FILES, calls=1) as environment:
         loop = ToolLoop(action_format=XML)
-        rollout = loop.run(TASK, ScriptedPolicy.in_turn({"Fix it.": answers}), environment)
+        rollout = loop.run(TASK, answers_in_turn({"Fix it.": answers}), environment)
     assert (rollout.status, rollout.error) == ("time_limit", "the sandbox's time is over")
     assert [step.observation for step in rollout.trajectory.steps][1:] == ["the sandbox's time is over"]
     assert "+x = 2" in (rollout.trajectory.patch or "")

@@ -1,41 +1,37 @@
-"""Which groups are kept, and the refill stream."""
+"""The selection of groups, the order of rows, the refill stream."""
 
 from random import Random
 
 import pytest
 
-from srl_agent.training.dynamic_sampling import (
-    RefillStream,
-    Sample,
-    carries_only_format,
-    reason_to_drop,
-    rows_for_refill,
-    shuffled_rows,
-)
+from srl_agent.training.dynamic_sampling import Sample, reason_to_drop, variance_from_format_only
+from srl_agent.training.row_order import RefillStream, rows_for_refill, shuffled_rows
 
 
 @pytest.mark.parametrize(
     ("rewards", "dropped"),
     [
-        ([0.5, 0.5, 0.5 + 1e-9, 0.5], "reward std <= epsilon"),  # float noise is no signal
+        ([0.5, 0.5, 0.5 + 1e-9, 0.5], "reward std <= epsilon"),  # floating-point noise
         ([0.1, 0.9, 0.1, 0.9], None),
         ([None, 0.5, None, None], "fewer than two judged completions"),
         ([None, 0.1, 0.9, None], None),
     ],
 )
-def test_groups_without_signal_are_dropped(rewards: list[float | None], dropped: str | None) -> None:
+def test_groups_whose_advantages_are_zero_are_dropped(
+    rewards: list[float | None], dropped: str | None
+) -> None:
     assert reason_to_drop(rewards, 1e-3) == dropped
     assert reason_to_drop(rewards, -1.0) is None
 
 
-def test_groups_that_carry_only_format_are_told_apart() -> None:
+def test_variance_from_format_only() -> None:
     def sample(reward: float, error: str | None) -> Sample:
         return Sample(
             text="", token_ids=[], logprobs=None, parts=(reward,), reward=reward, format_error=error
         )
 
-    assert carries_only_format([sample(-1.0, "bad"), sample(0.5, None), sample(0.5, None)], 1e-3)
-    assert not carries_only_format([sample(-1.0, "bad"), sample(0.5, None), sample(0.9, None)], 1e-3)
+    assert variance_from_format_only([sample(-1.0, "bad"), sample(0.5, None), sample(0.5, None)], 1e-3)
+    assert not variance_from_format_only([sample(-1.0, "bad"), sample(0.5, None), sample(0.9, None)], 1e-3)
 
 
 def test_the_stream_visits_all_before_it_repeats_and_resumes_by_its_position() -> None:
@@ -59,7 +55,7 @@ def test_refills_divide_over_the_processes(
 
 @pytest.mark.parametrize("together", [1, 2, 4])
 @pytest.mark.parametrize("seed", range(5))
-def test_steps_of_a_trajectory_stand_together_and_every_row_once(together: int, seed: int) -> None:
+def test_steps_of_a_trajectory_are_adjacent_and_every_row_occurs_once(together: int, seed: int) -> None:
     random = Random(seed)
     trajectories = [name for name in "abcdefg" for _ in range(random.randrange(1, 11))]
     order = shuffled_rows(trajectories, together, lambda n: random.sample(range(n), n))

@@ -1,4 +1,4 @@
-"""Free memory goes back to the system."""
+"""Freed memory is returned to the system."""
 
 import platform
 
@@ -10,7 +10,7 @@ from srl_agent.training.memory import return_free_memory
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked for it")
-def test_what_lies_below_a_block_in_use_goes_back() -> None:
+def test_memory_below_a_block_in_use_is_returned() -> None:
     blocks = [torch.ones(32_000) for _ in range(2_000)]  # 256 MB in blocks that are too small to be mapped
     last = blocks[-1]
     del blocks

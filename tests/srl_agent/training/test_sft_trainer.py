@@ -1,4 +1,4 @@
-"""SFT on steps: rows of a trajectory that share their context give the updates of plain rows."""
+"""SFT on steps: sharing prefixes between the rows of a trajectory does not change the updates."""
 
 from pathlib import Path
 from typing import Any

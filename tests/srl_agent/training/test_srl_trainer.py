@@ -1,4 +1,4 @@
-"""SRLTrainer on a real model: equal to TRL where nothing is dropped, undiluted where something is."""
+"""SRLTrainer on a real model: equal to TRL if nothing is dropped; dropped rows do not dilute the loss."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from srl_agent.rewards import WeightedRewards
-from srl_agent.training.dynamic_sampling import Group, NoSpreadError, SamplingSettings
+from srl_agent.training.dynamic_sampling import DynamicSampling, Group, NoSpreadError
 from srl_agent.training.srl import SRLTrainer
 from tests.plugin_rewards import letters, letters_of_even_steps, unjudged_on_odd_steps
 from tests.tiny_runs import launched
@@ -65,7 +65,7 @@ def make(
         args=config(folder, **settings),
         train_dataset=dataset(),
         rewards=WeightedRewards(functions={"r": reward}, weights={"r": 1.0}),
-        sampling=SamplingSettings(epsilon=epsilon, max_rounds=max_rounds, steps_per_trajectory=together),
+        sampling=DynamicSampling(epsilon=epsilon, max_rounds=max_rounds, steps_per_trajectory=together),
         trajectories=list("aaaabbbb"),
         format_error=lambda text: None,
         on_groups=on_groups,
@@ -136,7 +136,7 @@ def train_on_fixed_samples(model: Path, folder: Path, processes: int, rows: int,
 
 
 def test_two_processes_make_the_update_of_one(tiny_model: Path, tmp_path: Path) -> None:
-    """The same global batches, a group of each in either process: shared or not, the same weights."""
+    """Two processes with one group each of the same global batches reach the same weights, with sharing or without."""
     runs = [
         train_on_fixed_samples(tiny_model, tmp_path, 1, 8, "plain"),
         train_on_fixed_samples(tiny_model, tmp_path, 1, 8, "shares"),
@@ -152,16 +152,16 @@ def test_two_processes_make_the_update_of_one(tiny_model: Path, tmp_path: Path) 
     assert moved > 1e-3
 
 
-def test_a_model_that_cannot_share_trains_all_the_same_and_says_why(
+def test_an_unsupported_model_trains_without_sharing_and_a_warning_says_why(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("srl_agent.prefix_sharing.kv_cache.FAMILIES", frozenset({"llama"}))
     trainer = make(tiny_model, tmp_path, letters, epsilon=-1.0)
     trainer.train()
-    assert "prompts are not shared: the model cannot, its family qwen2 is none of llama" in caplog.text
+    assert "this model cannot share prefixes: its family qwen2 is none of llama" in caplog.text
 
 
-def test_a_resumed_run_finds_the_order_of_a_later_epoch_again(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_has_the_same_order_in_a_later_epoch(tiny_model: Path, tmp_path: Path) -> None:
     """Four updates are an epoch; the stock sampler would begin the first epoch's order anew."""
 
     def train(folder: str, resume: str | None = None, **settings: Any) -> tuple[list[int], Any]:
@@ -227,7 +227,7 @@ def test_micro_batches_hold_whole_groups_where_prompts_are_shared(tiny_model: Pa
         assert batch["advantages"].sum().abs() < 1e-4  # its own: they are centred in a group
 
 
-def test_refills_until_the_batch_carries_a_signal(tiny_model: Path, tmp_path: Path) -> None:
+def test_refills_until_the_batch_has_nonzero_advantages(tiny_model: Path, tmp_path: Path) -> None:
     seen: list[Group] = []
     trainer = make(
         tiny_model,
@@ -250,7 +250,7 @@ def test_refills_until_the_batch_carries_a_signal(tiny_model: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo"])
 @pytest.mark.parametrize("reward", [letters_of_even_steps, unjudged_on_odd_steps])
-def test_rows_without_a_signal_do_not_dilute_the_loss(
+def test_rows_without_an_advantage_do_not_dilute_the_loss(
     tiny_model: Path, tmp_path: Path, loss_type: str, reward: Any
 ) -> None:
     trainer = make(
@@ -281,10 +281,10 @@ def test_rows_without_a_signal_do_not_dilute_the_loss(
 @pytest.mark.parametrize(
     ("loss_type", "others"), [("grpo", False), ("dapo", False), ("dr_grpo", False), ("grpo", True)]
 )
-def test_micro_batches_add_up_to_the_update_whatever_of_them_is_dead(
+def test_micro_batches_with_masked_rows_add_up_to_the_update(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss_type: str, others: bool
 ) -> None:
-    """Four groups, two of them dead: all in one micro-batch, or a group in each; dead ones are not forwarded."""
+    """Four groups, two of them masked, in one micro-batch or in four; masked ones are not computed."""
     if others:
         monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.MULTI_CPU)
     found, forwarded = [], []
@@ -312,7 +312,7 @@ def test_micro_batches_add_up_to_the_update_whatever_of_them_is_dead(
     assert found[0].abs().max() > 0
 
 
-def test_at_the_cap_it_warns_and_goes_on(
+def test_after_the_last_round_it_warns_and_trains(
     tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def constant(prompts: Any, completions: Any, **columns: Any) -> list[float]:
@@ -321,8 +321,8 @@ def test_at_the_cap_it_warns_and_goes_on(
     trainer = make(tiny_model, tmp_path, constant, epsilon=1e-6, max_rounds=2, max_steps=1)
     before = weights(trainer)
     trainer.train()
-    assert "0 of 2 groups carry a signal after 2 rounds" in caplog.text
-    assert "the weights are those of the start: none of 4 sampled groups has a spread" in caplog.text
+    assert "0 of 2 groups have nonzero advantages after 2 rounds" in caplog.text
+    assert "the weights did not change: none of 4 sampled groups has a spread" in caplog.text
     assert all(torch.equal(before[name], value) for name, value in weights(trainer).items())
 
 

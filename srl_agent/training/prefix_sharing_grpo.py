@@ -1,0 +1,83 @@
+"""TRL's GRPO with log-probabilities over unique tokens: each shared prefix is computed once."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from trl import GRPOTrainer
+
+from srl_agent.prefix_sharing.logprobs import Scores, padded, prepare_sharing
+from srl_agent.prefix_sharing.prefix_tree import rows_of
+from srl_agent.training.batches import Batch, as_generated
+
+
+class PrefixSharingGRPOTrainer(GRPOTrainer):
+    """TRL's ``GRPOTrainer``, at equal loss and gradient.
+
+    ``share_prefixes`` False: TRL's own computation. ``tokens_per_call``: see
+    :func:`srl_agent.prefix_sharing.logprobs.add_shared_prefix`. All other arguments pass through.
+    """
+
+    _buffered_inputs: list[Batch] | None
+
+    def __init__(
+        self, *, share_prefixes: bool = True, tokens_per_call: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        models = [m for m in (self.accelerator.unwrap_model(self.model), self.ref_model) if m is not None]
+        self._shares = share_prefixes and prepare_sharing(self, *models, tokens_per_call=tokens_per_call)
+
+    def _prepare_inputs(self, generation_batch: Batch) -> Batch:
+        """Return TRL's inputs, with the rows of a group in the same micro-batch: TRL shuffles before it splits."""
+        before = self._buffered_inputs
+        inputs: Batch = super()._prepare_inputs(generation_batch)
+        if not self._shares or self._buffered_inputs is None or self._buffered_inputs is before:
+            return inputs
+        mixed, size = self._buffered_inputs, self.args.gradient_accumulation_steps
+        updates = [mixed[start : start + size] for start in range(0, len(mixed), size)]
+        self._buffered_inputs = [batch for update in updates for batch in as_generated(update)]
+        current: int = self._step % self.args.steps_per_generation
+        return self._buffered_inputs[current]
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: nn.Module,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **more: object,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Return log-probabilities, entropies and auxiliary loss as TRL does, computed over unique tokens.
+
+        The first two are (B, logits_to_keep), zero at padding.
+        """
+        completions = attention_mask[:, -logits_to_keep:].bool()
+        if not self._shares or compute_aux_loss or not bool(completions.any()):
+            plain: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+            plain = super()._get_per_token_logps_and_entropies(
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size,
+                compute_entropy,
+                compute_aux_loss,
+                **more,
+            )
+            return plain
+        rows = rows_of(input_ids, attention_mask, logits_to_keep)
+        # A chunk holds whole groups, whose completions share a prompt.
+        groups = -(-(batch_size or len(rows)) // self.num_generations)
+        size = groups * self.num_generations
+        scores: list[Scores] = []
+        with self.accelerator.autocast():
+            for start in range(0, len(rows), size):
+                scores += model(shared_rows=rows[start : start + size])
+        log_probs = padded([score.log_probs for score in scores], completions)
+        if not compute_entropy:
+            return log_probs, None, None
+        entropies = [score.entropy for score in scores if score.entropy is not None]
+        return log_probs, padded(entropies, completions), None
