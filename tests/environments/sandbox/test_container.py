@@ -16,7 +16,7 @@ from environments.sandbox.container import Container, Limits
 from environments.sandbox.engine import LABEL, connect, remove_leftovers
 from environments.tools.bash import observation
 from harness.config.tables import LimitsTable
-from harness.evaluation.swe.worker import sandbox_limits
+from harness.evaluation.swe.attempts import sandbox_limits
 
 MB = 1 << 20
 SMALL = Limits(memory_gb=128 / 1024, pids=64, disk_gb=200 / 1024, command_seconds=20)
