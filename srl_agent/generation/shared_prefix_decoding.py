@@ -28,7 +28,13 @@ from transformers.generation.stopping_criteria import EosTokenCriteria, StopStri
 
 from srl_agent.generation.cpu_weights import sampling_weights
 from srl_agent.generation.shared_prompts import PromptGroup, SharedPrompts, group_prompts, use_shared_prompts
-from srl_agent.prefix_sharing.kv_cache import KVCache, forward_tokens, truncate, unsupported_reason
+from srl_agent.prefix_sharing.kv_cache import (
+    KVCache,
+    embedding_dtype,
+    forward_tokens,
+    truncate,
+    unsupported_reason,
+)
 from srl_agent.prefix_sharing.prefix_tree import Node, Row, build_trees
 
 if TYPE_CHECKING:
@@ -191,7 +197,7 @@ def _decode(
     select: SelectTokens,
 ) -> list[list[int]]:
     order, state = _start(model, prompts)
-    embeddings, lm_head = model.get_input_embeddings(), model.get_output_embeddings()
+    dtype, lm_head = embedding_dtype(model), model.get_output_embeddings()
     repeats = model.config.num_attention_heads // model.config.num_key_value_heads
     tokens = torch.tensor([prompts[row][-1] for row in order], device=model.device)
     positions = torch.tensor([len(prompts[row]) - 1 for row in order], device=model.device)
@@ -199,7 +205,7 @@ def _decode(
     new: list[list[int]] = [[] for _ in prompts]
     with use_shared_prompts(model):
         for _ in range(max_new_tokens):
-            state.begin_token(repeats, embeddings.get_parameter("weight").dtype)
+            state.begin_token(repeats, dtype)
             hidden = model.base_model(
                 input_ids=tokens[:, None],
                 position_ids=positions[:, None],

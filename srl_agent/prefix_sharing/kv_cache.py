@@ -22,6 +22,13 @@ def without_adapter(model: PreTrainedModel) -> PreTrainedModel:
     return base
 
 
+def embedding_dtype(model: PreTrainedModel) -> torch.dtype:
+    """Return the dtype of the hidden states: that of the input embeddings' weight."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.dtype
+
+
 def unsupported_reason(model: PreTrainedModel) -> str | None:
     """Return why prefixes cannot be shared with this model, None if they can."""
     config = model.config.get_text_config()

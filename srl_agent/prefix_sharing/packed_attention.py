@@ -19,6 +19,7 @@ from torch.nn.functional import pad
 from transformers import AttentionInterface, PreTrainedModel
 
 from srl_agent.prefix_sharing.cpu_attention import BLOCKED, attend, hidden_as_bias
+from srl_agent.prefix_sharing.kv_cache import embedding_dtype
 
 _FLEX = "packed_completions"
 _ROWS = "packed_completions_as_rows"
@@ -68,17 +69,13 @@ def use_packed_attention(model: PreTrainedModel, packing: Packing) -> Iterator[d
         model.config._attn_implementation = _FLEX
     elif before in _SDPA and model.device.type == "cpu" and _rows_fit(model, packing):
         model.config._attn_implementation = _ROWS
-        arguments["packed_rows"] = _PackedRows(packing, _dtype(model))
+        arguments["packed_rows"] = _PackedRows(packing, embedding_dtype(model))
     if "packed_rows" not in arguments:
         arguments["attention_mask"] = _mask(model, packing)
     try:
         yield arguments
     finally:
         model.config._attn_implementation = before
-
-
-def _dtype(model: PreTrainedModel) -> torch.dtype:
-    return model.get_input_embeddings().get_parameter("weight").dtype
 
 
 def _has_flex_attention(model: PreTrainedModel) -> bool:
@@ -110,7 +107,7 @@ def _mask(model: PreTrainedModel, packing: Packing) -> torch.Tensor | BlockMask:
     allowed = mask_fn(every, every, rows, torch.arange(keys, device=device))[None, None]
     if attention in _SDPA:
         return allowed
-    dtype = _dtype(model)
+    dtype = embedding_dtype(model)
     return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
 
 
