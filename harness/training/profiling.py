@@ -17,7 +17,7 @@ from harness.console import Teller
 from harness.data.scoring import format_error, make_rewards, score_examples
 from harness.data.selection import Key, Profile, read_profile, summarize
 from harness.data.step_data import data_path, load_step_data
-from harness.jsonl import mend_last_line
+from harness.jsonl import drop_torn_line
 from harness.machine.describe import describe_machine
 from harness.run_folder import RunFolder, now
 from harness.training.outcomes import make_outcomes
@@ -118,7 +118,7 @@ def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: st
     teller = Teller()
     work, close = _work(recipe, stage)
     path = folder.path / "profile.jsonl"
-    mend_last_line(path)
+    drop_torn_line(path)
     done = read_profile(path) if path.exists() else {}
     left = [key for key in work.keys if key not in done]
     teller.say(f"profile: {folder.path}; {_cost(recipe, stage, len(work.keys))}; {len(left)} left to sample")

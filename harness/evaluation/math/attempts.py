@@ -8,7 +8,7 @@ from typing import Any, Literal
 from environments.math.tasks import MathTask
 from environments.math.verifier import MathVerdict, MathVerifier
 from harness.evaluation.folder import EvaluationFolder
-from harness.jsonl import mend_last_line, read_rows
+from harness.jsonl import drop_torn_line, read_rows
 from srl_agent.policies import Policy, PolicyError
 from srl_agent.scaffolds import Rollout, ScaffoldTask
 from srl_agent.scaffolds.math import SOLUTION, MathScaffold
@@ -115,7 +115,7 @@ def run_math_items(
 def unfinished_math_items(folder: EvaluationFolder, items: Sequence[MathItem]) -> list[MathItem]:
     """Items of which not every sample was answered, whatever the verdict. Lines that a kill cut off are removed."""
     for path in (folder.rollouts, folder.attempts):
-        mend_last_line(path)
+        drop_torn_line(path)
     last = last_attempts(read_rows(folder.attempts))
 
     def is_answered(item: MathItem, sample: int) -> bool:

@@ -11,7 +11,7 @@ from environments.swe.tasks import SWETask
 from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.swe.attempts import Done, Item, prediction_of, rollout_row, verdict_from, verdict_row
 from harness.evaluation.swe.predictions import GOLD, NOOP, PREDICTIONS
-from harness.jsonl import mend_last_line, read_rows
+from harness.jsonl import drop_torn_line, read_rows
 
 Execute = Callable[[Iterable[Item]], Iterator[Done]]  # outcomes in the order in which they come
 
@@ -64,7 +64,7 @@ def run_items(
 ) -> None:
     """Do what is left of ``items``; every outcome is on its way to the disk before the next is waited for."""
     for path in (folder.rollouts, folder.predictions, folder.verdicts, folder.attempts):
-        mend_last_line(path)
+        drop_torn_line(path)
     for row in read_rows(folder.verdicts):
         verdicts.add(verdict_from(row))
     finished = finished_items(folder)

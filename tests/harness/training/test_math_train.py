@@ -178,7 +178,7 @@ def test_a_problem_set_of_its_own_is_split_and_trained_on(tiny_model: Path, tmp_
         (["steps.context_window=-3"], "steps.context_window"),
         (["model.lora={r: -1}"], "model.lora.r: Input should be greater than or equal to 1"),
         (["data.path=tests"], "tests is a folder"),
-        (["stages=[srl,srl]"], "a stage is there twice"),
+        (["stages=[srl,srl]"], "duplicate stage"),
         (["outcomes.source=nowhere.jsonl"], "nowhere.jsonl"),
         (["outcomes.sorce=x"], "unknown key outcomes.sorce; did you mean source?"),
         (["actions.format=xml"], "whole solutions are for actions.format math-step"),

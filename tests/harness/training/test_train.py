@@ -308,7 +308,7 @@ def test_two_processes_fill_every_batch_and_agree(tiny_model: Path, tmp_path: Pa
 def test_a_run_is_never_overwritten(finished: Path, tiny_model: Path) -> None:
     done = run(str(recipe(finished.parent, tiny_model)))
     assert done.returncode == 1
-    assert "holds a run already" in done.stderr
+    assert "already contains a run" in done.stderr
 
 
 def test_a_checkpoint_of_another_model_is_refused(finished: Path, tmp_path: Path) -> None:
