@@ -171,7 +171,7 @@ def machine(device: str) -> dict[str, Any]:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything that there is time for; raises SystemExit if no run of the study came to its end."""
-    from harness.reporting.data import read_run
+    from harness.reporting.read import read_run
     from harness.reporting.study import study_numbers
 
     started = time.monotonic()

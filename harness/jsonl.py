@@ -4,9 +4,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from harness.cli import UserError
 from trajectories.types import JSON
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +19,15 @@ class JsonLine:
     where: str  # file:line, for messages
     offset: int  # of the line, in bytes
     fields: dict[str, JSON]
+
+    def get(self, key: str, convert: Callable[[JSON], T]) -> T:
+        """Return a field, converted. Raises UserError naming file and line if it is missing or malformed."""
+        if key not in self.fields:
+            raise UserError(f"{self.where}: the line lacks {key!r}")
+        try:
+            return convert(self.fields[key])
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{self.where}: {key!r} is {self.fields[key]!r:.80}: {error}") from error
 
 
 def read_objects(

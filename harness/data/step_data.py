@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.cli import UserError
 from harness.config.tables import Recipe
-from harness.data.selection import Choice, select
+from harness.data.selection import SelectionRow, select_by_profile
 from harness.data.split import evenly, split_groups
 from harness.data.step_index import Entry, index_steps
 from harness.demo import expert_path
@@ -38,7 +38,7 @@ class StepData:
     ]  # positions in the file, also of those without a step that is a target
     validation_trajectories: tuple[int, ...]
     left_out: Mapping[str, Mapping[str, int]]  # reason -> count, by side
-    selection: tuple[Choice, ...]  # of data.select: what became of each training step
+    selection: tuple[SelectionRow, ...]  # of data.select: what became of each training step
     trajectory: Callable[[int], Trajectory]  # by position in the file
 
     def example(self, ref: StepRef) -> StepExample:
@@ -64,7 +64,7 @@ def load_step_data(recipe: Recipe) -> StepData:
     entries, sides = index.entries, _split(recipe, path, index.entries)
     chosen: dict[str, tuple[StepRef, ...]] = {}
     left_out: dict[str, Counter[str]] = {}
-    selection: list[Choice] = []
+    selection: list[SelectionRow] = []
     limits = {"train": recipe.data.train_steps, "validation": recipe.data.validation_steps}
     for side, limit in limits.items():
         positions = sides[side]
@@ -76,7 +76,9 @@ def load_step_data(recipe: Recipe) -> StepData:
             raise UserError(f"no {side} step is left ({causes or 'trajectories too short'})")
         if side == "train" and recipe.data.select is not None:
             keys = [(entries[ref.trajectory].trajectory_id, ref.step) for ref in refs]
-            refs, reasons, selection = select(refs, keys, recipe.data.select, what="training steps")
+            refs, reasons, selection = select_by_profile(
+                refs, keys, recipe.data.select, what="training steps"
+            )
             left_out[side] += reasons
         chosen[side] = tuple(evenly(refs, limit))
         if len(chosen[side]) < len(refs):

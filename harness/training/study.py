@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -15,7 +14,8 @@ from harness.cli import UserError
 from harness.config.load import make_recipe, set_key
 from harness.config.tables import Recipe
 from harness.console import Teller
-from harness.reporting.data import read_run
+from harness.reporting.read import read_run
+from harness.reporting.schema import StudyReport
 from harness.reporting.study import study_markdown, study_numbers
 from harness.run_folder import RunFolder
 from trajectories.store import atomic_write
@@ -47,7 +47,7 @@ def plan_study(recipe: Recipe, folder: Path) -> list[StudyRun]:
     return runs
 
 
-def run_study(recipe: Recipe, folder: RunFolder, teller: Teller) -> dict[str, Any]:
+def run_study(recipe: Recipe, folder: RunFolder, teller: Teller) -> StudyReport:
     """Do what is left of the runs, then compare them. Raises UserError if one fails; the others go on first."""
     assert recipe.study is not None
     runs = plan_study(recipe, folder.path)

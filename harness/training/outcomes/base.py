@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from harness.config.tables import OutcomesTable
-from harness.data.selection import Choice, select
+from harness.data.selection import SelectionRow, select_by_profile
 from srl_agent.formats import Message
 from srl_agent.rewards import WeightedRewards, completion_text
 
@@ -37,7 +37,7 @@ class Outcomes(Protocol):
     def validation(self) -> Sequence[str]: ...
 
     @property
-    def selection(self) -> Sequence[Choice]:
+    def selection(self) -> Sequence[SelectionRow]:
         """Of outcomes.select: what became of each training task."""
 
     def prompt(self, task_id: str) -> list[Message]:
@@ -99,13 +99,15 @@ class Sides(Generic[T]):
 
     train: Sequence[T]
     validation: Sequence[T]
-    selection: tuple[Choice, ...]
+    selection: tuple[SelectionRow, ...]
     of_data: bool = False  # they are the problems of the trajectories, on the sides that these are on
 
 
-def pivots(tasks: Sequence[T], table: OutcomesTable) -> tuple[Sequence[T], tuple[Choice, ...]]:
+def select_tasks(tasks: Sequence[T], table: OutcomesTable) -> tuple[Sequence[T], tuple[SelectionRow, ...]]:
     """The training tasks that outcomes.select keeps, and what became of each. Raises UserError."""
     if table.select is None:
         return tasks, ()
-    kept, _, choices = select(tasks, [(t.instance_id, 0) for t in tasks], table.select, what="training tasks")
+    kept, _, choices = select_by_profile(
+        tasks, [(t.instance_id, 0) for t in tasks], table.select, what="training tasks"
+    )
     return kept, tuple(choices)

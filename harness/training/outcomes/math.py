@@ -8,10 +8,10 @@ from environments.math.tasks import MathTask, MathTaskError, load_math_tasks
 from environments.math.verifier import MathVerifier, extract_answer
 from harness.cli import UserError
 from harness.config.tables import OutcomesTable
-from harness.data.selection import Choice
+from harness.data.selection import SelectionRow
 from harness.data.split import evenly, split_groups
 from harness.data.step_data import StepData
-from harness.training.outcomes.base import Outcome, Sides, pivots
+from harness.training.outcomes.base import Outcome, Sides, select_tasks
 from srl_agent.formats import Message
 from srl_agent.formats.math_step import solution_prompt
 from trajectories import Trajectory
@@ -25,7 +25,7 @@ class MathOutcomes:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     verifier: MathVerifier
-    selection: tuple[Choice, ...]
+    selection: tuple[SelectionRow, ...]
 
     def prompt(self, task_id: str) -> list[Message]:
         return solution_prompt(self.tasks[task_id].problem)
@@ -81,7 +81,7 @@ def math_sides(table: OutcomesTable, data: StepData, *, seed: int) -> Sides[Math
                 f"outcomes: no {name} trajectory of {data.path} says its answer; convert problems with their "
                 "answers, or name a file of problems (outcomes.source)"
             )
-    candidates, selection = pivots(sides[0], table)
+    candidates, selection = select_tasks(sides[0], table)
     return Sides(
         train=evenly(candidates, table.train_tasks),
         validation=evenly(sides[1], table.validation_tasks),

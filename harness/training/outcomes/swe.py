@@ -11,7 +11,7 @@ from environments.swe.verifier import ContainerVerifier
 from harness.cli import UserError
 from harness.config.tables import DataTable, OutcomesTable
 from harness.console import Teller
-from harness.data.selection import Choice
+from harness.data.selection import SelectionRow
 from harness.data.split import evenly, split_groups
 from harness.evaluation.swe.attempts import Item, Worker
 from harness.evaluation.swe.images import provide_images
@@ -19,7 +19,7 @@ from harness.evaluation.swe.predictions import PREDICTIONS
 from harness.evaluation.swe.runner import Verdicts
 from harness.evaluation.swe.worker import Attempt, box_limits
 from harness.evaluation.tasks import load_swe_tasks
-from harness.training.outcomes.base import Outcome, Sides, pivots
+from harness.training.outcomes.base import Outcome, Sides, select_tasks
 from srl_agent.formats import Message
 from srl_agent.policies import PolicyError
 from srl_agent.policies.scripted import ScriptedPolicy
@@ -38,7 +38,7 @@ class SWEOutcomes:
     worker: Worker  # its attempt is replaced
     workers: int
     verdicts: Verdicts
-    selection: tuple[Choice, ...]
+    selection: tuple[SelectionRow, ...]
     prompts: dict[str, list[Message]] = field(default_factory=dict)
 
     def prompt(self, task_id: str) -> list[Message]:
@@ -134,7 +134,7 @@ def swe_sides(table: OutcomesTable, data: DataTable, *, seed: int) -> Sides[SWET
         )
     except ValueError as error:
         raise UserError(f"outcomes: {error}") from error
-    candidates, selection = pivots([tasks[i] for i in split.train], table)
+    candidates, selection = select_tasks([tasks[i] for i in split.train], table)
     return Sides(
         train=evenly(candidates, table.train_tasks),
         validation=evenly([tasks[i] for i in split.validation], table.validation_tasks),

@@ -18,8 +18,8 @@ from synthetic_run import write_json, write_lines, write_run
 from harness import report
 from harness.cli import UserError, run
 from harness.reporting import html as report_html
-from harness.reporting.data import read_run
 from harness.reporting.examples import group_examples
+from harness.reporting.read import read_run
 from harness.reporting.write import build_report, report_runs
 from harness.statistics.binomial import wilson
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.reporting.data import RunData, read_run
+from harness.reporting.data import RunData
+from harness.reporting.read import read_run
 from harness.reporting.study import study_markdown, study_numbers
 from tests.harness.reporting.synthetic_run import KINDS, write_run
 from tests.tiny_runs import ROOT
@@ -30,7 +31,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, int, RunDa
 
 
 def mean(run: RunData, stage: str, step: int, name: str) -> float:
-    values = [row.parts[name] for row in run.held_out[stage, step].values()]
+    values = [row.parts[name] for row in run.validation[stage, step].values()]
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known)
 
@@ -85,7 +86,7 @@ def test_figures_are_the_same_to_the_last_bit_in_every_process(tmp_path: Path) -
         write_run(tmp_path / f"srl-seed{seed}", seed=seed)
     code = (
         "import json, sys; from pathlib import Path\n"
-        "from harness.reporting.data import read_run; from harness.reporting.study import study_numbers\n"
+        "from harness.reporting.read import read_run; from harness.reporting.study import study_numbers\n"
         f"runs = [('srl', seed, read_run(Path(sys.argv[1]) / f'srl-seed{{seed}}')) for seed in {SEEDS}]\n"
         "print(json.dumps(study_numbers(runs)))"
     )

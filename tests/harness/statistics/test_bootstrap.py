@@ -10,11 +10,11 @@ from harness.statistics.bootstrap import (
     Interval,
     _student_t_quantile,
     cluster_bootstrap,
+    conclusion,
     paired_difference,
     ratio_bootstrap,
     two_level_bootstrap,
     two_way_interval,
-    verdict,
 )
 
 
@@ -83,7 +83,7 @@ def test_deterministic_and_independent_of_order() -> None:
 def test_one_trajectory_gives_a_mean_but_no_interval() -> None:
     result = cluster_bootstrap({"only": [0.2, 0.4]})
     assert result.as_json() == {"mean": pytest.approx(0.3), "low": None, "high": None, "n": 1}
-    assert verdict(result) == "too small to tell"
+    assert conclusion(result) == "too small to tell"
 
 
 @pytest.mark.parametrize("values", [{}, {"a": []}, {"a": [None]}])
@@ -103,7 +103,7 @@ def test_paired_difference_takes_out_how_hard_a_step_is() -> None:
     result = paired_difference(after, before)
     assert result.mean == pytest.approx(0.05)
     assert result.low == pytest.approx(0.05)
-    assert (result.n, verdict(result)) == (10, "above")
+    assert (result.n, conclusion(result)) == (10, "above")
 
 
 def test_paired_difference_counts_only_what_both_sides_judged() -> None:
@@ -127,8 +127,8 @@ def test_no_common_step_is_an_error() -> None:
         (0.0, 0.1, "too small to tell"),
     ],
 )
-def test_verdict(low: float, high: float, expected: str) -> None:
-    assert verdict(interval(low, high)) == expected
+def test_conclusion(low: float, high: float, expected: str) -> None:
+    assert conclusion(interval(low, high)) == expected
 
 
 def test_many_trajectories_stay_within_memory() -> None:
