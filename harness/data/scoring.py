@@ -1,7 +1,6 @@
 """Score completions of expert steps with a recipe's rewards."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from harness.cli import UserError
 from harness.config.load import nearest
@@ -10,10 +9,11 @@ from srl_agent.formats import ActionFormat, FormatError
 from srl_agent.plugins import PluginError, load_named
 from srl_agent.rewards import REWARDS, Score, WeightedRewards, actions_to_json
 from srl_agent.steps import StepExample
+from trajectories.types import JSON
 
 
 def make_rewards(recipe: Recipe, action_format: ActionFormat) -> WeightedRewards:
-    """The recipe's rewards and weights. Raises UserError."""
+    """Return the recipe's weighted rewards. Raises UserError."""
     functions, weights = {}, {}
     for table in recipe.rewards:
         try:
@@ -21,7 +21,7 @@ def make_rewards(recipe: Recipe, action_format: ActionFormat) -> WeightedRewards
         except PluginError as error:
             raise UserError(f"rewards: {error}{nearest(table.name, REWARDS)}", exit_code=2) from error
         if table.name in functions:
-            raise UserError(f"rewards: {table.name} is there twice", exit_code=2)
+            raise UserError(f"rewards: duplicate reward {table.name}", exit_code=2)
         try:
             functions[table.name] = (
                 found(action_format=action_format, **table.settings) if table.name in REWARDS else found
@@ -32,8 +32,8 @@ def make_rewards(recipe: Recipe, action_format: ActionFormat) -> WeightedRewards
     return WeightedRewards(functions=functions, weights=weights)
 
 
-def reward_columns(example: StepExample) -> dict[str, Any]:
-    """What rewards get of a step beside prompt and completion."""
+def reward_columns(example: StepExample) -> dict[str, JSON]:
+    """Return the columns of a step that rewards get beside prompt and completion."""
     return {
         "trajectory_id": example.trajectory_id,
         "step_index": example.step_index,
@@ -52,7 +52,7 @@ def score_examples(
 
 
 def format_error(action_format: ActionFormat, text: str) -> str | None:
-    """What is wrong with a completion's format, or None."""
+    """Return the format error of a completion, None if it is well-formed."""
     try:
         action_format.parse(text)
     except FormatError as error:
