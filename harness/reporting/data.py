@@ -1,4 +1,4 @@
-"""What a report is made of: the results in a run's folder. Texts stay on disk; only their offsets are in memory."""
+"""The results in a run's folder, from which a report is made. Texts stay on disk; only their offsets are in memory."""
 
 import json
 import math
@@ -70,12 +70,10 @@ class RunData:
     trained_on: str  # the reward, as one name
     validation_settings: dict[str, float]  # temperature and samples of validation completions
     baselines: Mapping[str, Mapping[StepKey, BaselineResult]]  # by policy
-    baseline_means: (
-        Mapping[str, Mapping[str, JSON]] | None
-    )  # by policy: floor.json of runs before baselines.jsonl
-    best_steps: Mapping[
-        str, int | None
-    ]  # of checkpoints/<stage>/best.json; None: nothing beat the initial weights
+    # By policy: the figures of floor.json, in runs from before baselines.jsonl.
+    baseline_means: Mapping[str, Mapping[str, JSON]] | None
+    # The step in checkpoints/<stage>/best.json; None: no checkpoint beat the initial weights.
+    best_steps: Mapping[str, int | None]
     warnings: tuple[str, ...]
 
     @property

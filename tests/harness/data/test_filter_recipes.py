@@ -79,7 +79,7 @@ def test_without_filters_the_rows_are_as_they_were(tmp_path: Path) -> None:
     assert (tmp_path / "o.jsonl").read_bytes() == expert_path().read_bytes()
 
 
-def test_the_card_says_what_the_data_is(tmp_path: Path) -> None:
+def test_the_card_describes_the_data(tmp_path: Path) -> None:
     rows = [
         made(LS, run("a"), trajectory_id=f"t{n}", instance_id=f"acme__w{n}-1", model="m|x") for n in range(20)
     ]
@@ -101,7 +101,7 @@ def test_the_card_says_what_the_data_is(tmp_path: Path) -> None:
     assert "python -m harness.convert" in card
 
 
-def test_the_split_of_the_card_is_the_one_of_a_recipe(tmp_path: Path) -> None:
+def test_the_card_has_the_split_of_a_recipe(tmp_path: Path) -> None:
     from harness.config.load import load_recipe
     from harness.data.step_data import load_step_data
 
@@ -115,7 +115,7 @@ def test_the_split_of_the_card_is_the_one_of_a_recipe(tmp_path: Path) -> None:
     assert f"{len(data.validation_trajectories)} for validation, of {', '.join(held_out)}." in card
 
 
-def test_the_card_can_be_left_out_and_is_never_overwritten_unasked(tmp_path: Path) -> None:
+def test_the_card_is_optional_and_never_overwritten_without_force(tmp_path: Path) -> None:
     out, card = tmp_path / "o.jsonl", tmp_path / "o.card.md"
     assert convert(expert_path(), "--out", out, "--no-card") == 0
     assert not card.exists()

@@ -19,7 +19,7 @@ SEEDS = (0, 1, 2)
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, int, RunData]]:
-    """Two arms that share base and SFT; only one of them goes on with SRL."""
+    """Two arms that share base and SFT; only one continues with SRL."""
     folder = tmp_path_factory.mktemp("study")
     arms = {"sft": ("sft",), "srl": ("sft", "srl")}
     return [
@@ -81,7 +81,7 @@ def test_the_page_has_every_point_and_the_baseline(runs: list[tuple[str, int, Ru
 
 
 def test_figures_are_the_same_to_the_last_bit_in_every_process(tmp_path: Path) -> None:
-    """Sets of names have another order in each process, and a sum of floats depends on its order."""
+    """Sets of names are ordered differently in each process, and a sum of floats depends on its order."""
     for seed in SEEDS:
         write_run(tmp_path / f"srl-seed{seed}", seed=seed)
     code = (
