@@ -89,8 +89,23 @@ class RunData:
         """Read a line again, with its texts."""
         with (self.folder / file).open("rb") as lines:
             lines.seek(offset)
-            row: dict[str, JSON] = json.loads(lines.readline())
-        return row
+            return as_step(json.loads(lines.readline()))
+
+
+def as_step(fields: dict[str, JSON]) -> dict[str, JSON]:
+    """Return a line about a verified task in the columns of a step; other lines as they are.
+
+    Runs of version 0.1 wrote such lines in a step's columns.
+    """
+    if "task_id" not in fields:
+        return fields
+    task = {"trajectory_id": fields["task_id"], "step_index": 0, "kind": "answer", "rewards": {}}
+    return {
+        **task,
+        "expert_action": fields.get("reference"),
+        "exact_match": fields.get("solved") is True,
+        **fields,
+    }
 
 
 def completions_of(results: Results) -> int:

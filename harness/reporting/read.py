@@ -18,6 +18,7 @@ from harness.reporting.data import (
     RunData,
     SampledGroup,
     StepResult,
+    as_step,
     mean_or_none,
     number_or_none,
 )
@@ -66,13 +67,15 @@ def _lines(path: Path, warnings: list[str]) -> Iterator[JsonLine]:
     """Yield the objects of a JSONL file; a missing file and a torn last line are only warnings."""
     if not path.exists():
         warnings.append(f"{path.name} is not there (yet)")
-    yield from read_objects(
-        path,
-        on_torn_line=lambda number: warnings.append(
+
+    def warn(number: int) -> None:
+        warnings.append(
             f"the last line of {path.name} ({number}) is cut off and was left out: "
             "the run was killed, or is still writing"
-        ),
-    )
+        )
+
+    for line in read_objects(path, on_torn_line=warn):
+        yield replace(line, fields=as_step(line.fields)) if "task_id" in line.fields else line
 
 
 def _read_metrics(path: Path, warnings: list[str]) -> dict[str, dict[int, dict[str, float | None]]]:

@@ -668,6 +668,24 @@ def test_a_torn_line_of_outcomes_is_a_warning_and_a_broken_one_an_error(
     assert f"{outcomes}:1: not a JSON object but list" in capsys.readouterr().err
 
 
+def test_answers_in_the_columns_of_a_task_give_the_same_report(verified: Path) -> None:
+    """Version 0.1 wrote verified tasks in the columns of a step; both are read."""
+    before = build_report(verified)
+    step_columns = ("trajectory_id", "step_index", "kind", "expert_action", "rewards", "exact_match")
+
+    def as_task(row: dict[str, Any]) -> None:
+        row |= {
+            "task_id": row["trajectory_id"],
+            "reference": row["expert_action"],
+            "solved": row["exact_match"],
+        }
+        for column in step_columns:
+            del row[column]
+
+    change_outcomes(verified, as_task)
+    assert build_report(verified) == before
+
+
 def test_two_runs_are_compared_task_by_task(verified: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", tasks=40, stages=("sft",))
 
