@@ -225,14 +225,8 @@ def study_markdown(report: StudyReport) -> str:
     """Return the tables as Markdown."""
     lines: list[str] = []
     for metric, table in report["metrics"].items():
-        lines += [
-            f"## {metric}",
-            "",
-            *_points_table(report["seeds"], table),
-            "",
-            *_differences_table(table),
-            "",
-        ]
+        lines += [f"## {metric}", "", *_points_table(report["seeds"], table), ""]
+        lines += [*_differences_table(table), ""]
         lines += [*_kinds_table(table), ""] if metric != ACCURACY else []
     return "\n".join(lines)
 
@@ -244,10 +238,9 @@ def _points_table(seeds: Sequence[int], table: StudyMetric) -> list[str]:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for one in table["points"]:
-        above = f"{_span(one['above_baseline'], '+')}" if one["above_baseline"] else "–"
         lines.append(
-            f"| {one['arm']} | {one['stage']} | {_span(one)} | {_span(one['skill'])} | {above} | "
-            f"{_listed(one['by_seed'].values())} | {one['n']} |"
+            f"| {one['arm']} | {one['stage']} | {_span(one)} | {_span(one['skill'])} | "
+            f"{_span(one['above_baseline'], '+')} | {_listed(one['by_seed'].values())} | {one['n']} |"
         )
     if baseline := table["baseline"]:
         policies = ", ".join(

@@ -61,9 +61,8 @@ def as_text(trajectory: Trajectory, where: str) -> str:
 
 
 def _short(text: str) -> str:
-    return (
-        truncate_middle(text, _SHOWN).encode("utf-8", "replace").decode()
-    )  # lone surrogates of broken sources
+    # Broken sources have lone surrogates, which no terminal prints.
+    return truncate_middle(text, _SHOWN).encode("utf-8", "replace").decode()
 
 
 def _indented(text: str) -> str:
