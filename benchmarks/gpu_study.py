@@ -97,7 +97,7 @@ def study_arms(recipe: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def study_recipe(model: Path, output: Path, options: argparse.Namespace) -> dict[str, Any]:
     """The demo's recipe with its budget of rows and samples multiplied; a GPU takes them in larger batches.
 
-    Held out are all steps of the held-out repositories.
+    EvaluatedTask out are all steps of the held-out repositories.
     """
     recipe = yaml.safe_load((ROOT / "harness/recipes/train/demo.yaml").read_text(encoding="utf-8"))
     budgets = {"sft": (options.sft_budget, options.sft_updates), "srl": (options.budget, options.updates)}
@@ -171,7 +171,7 @@ def machine(device: str) -> dict[str, Any]:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything that there is time for; raises SystemExit if no run of the study came to its end."""
-    from harness.reporting.data import read_run
+    from harness.reporting.read import read_run
     from harness.reporting.study import study_numbers
 
     started = time.monotonic()

@@ -37,38 +37,40 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness.convert",
         description="Convert expert trajectories into one JSON Lines store, or into rows of another format, and "
-        "account for what was dropped.",
+        "report what was dropped and why.",
         epilog=f"Formats: {', '.join(FORMAT_NAMES)}. Files may be .json, .jsonl or .traj, each also .gz, .xz or "
         ".bz2, .parquet, folders of these, .tar and .zip archives, and data sets of the hub (hf:owner/name@split). "
-        "Exit code: 0; 1 if nothing is left, or --validate finds something wrong; 2 for a wrong call.",
+        "Exit code: 0; 1 if nothing is left, or --validate finds a violation; 2 for wrong arguments.",
     )
     parser.add_argument(
         "paths",
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="files, folders, archives, hf:owner/name; without --out one store to look into",
+        help="files, folders, archives, hf:owner/name; without --out one store to inspect",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="the store to write (JSON Lines)")
     parser.add_argument(
-        "--to", default="store", choices=(*WRITERS, PROMPTS), help="what is written (default: %(default)s)"
+        "--to", default="store", choices=(*WRITERS, PROMPTS), help="output format (default: %(default)s)"
     )
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help=f"whose prompts and action format {PROMPTS}, --sample and --validate show",
+        help=f"prompts and action format for {PROMPTS}, --sample and --validate",
     )
     parser.add_argument(
         "--format",
         default="auto",
         choices=("auto", *FORMAT_NAMES),
-        help="default: told from each document's content",
+        help="default: detected from content",
     )
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="default: ledger.json beside --out")
     parser.add_argument(
-        "--filters", metavar="FILE", help="drop, mark and redact by these filters; `clean` comes with us"
+        "--filters", metavar="FILE", help="drop, mark and redact by these filters; `clean` is built in"
     )
-    parser.add_argument("--licence", metavar="NAME", help="of the data, for metadata.licence of each row")
+    parser.add_argument(
+        "--licence", metavar="NAME", help="licence of the data, for metadata.licence of each row"
+    )
     parser.add_argument(
         "--card",
         action=argparse.BooleanOptionalAction,

@@ -1,4 +1,4 @@
-"""Read recipes: a YAML file or a shipped name, overrides, and errors that name the nearest key."""
+"""Read recipes: a YAML file or a shipped name, with overrides; errors name the nearest key."""
 
 import difflib
 import types
@@ -6,30 +6,32 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from harness.cli import UserError
 from harness.config.tables import Recipe, Table
+from trajectories.types import JSON
 
 
 def shipped_recipes(command: str = "train") -> dict[str, Path]:
-    """Recipes of a command that come with the package, by name."""
+    """Return the built-in recipes of a command, by name."""
     folder = Path(str(resources.files("harness"))) / "recipes" / command
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A training recipe by its shipped name or path, with ``dotted.key=value`` overrides. Raises UserError."""
+    """Load a training recipe by its shipped name or path, with ``dotted.key=value`` overrides. Raises UserError."""
     return make_recipe(*read_recipe(name, overrides, shipped_recipes()))
 
 
 def read_recipe(
     name: str, overrides: Sequence[str], shipped: Mapping[str, Path]
-) -> tuple[dict[str, Any], str]:
-    """The table of a recipe, with its overrides, and where it stands. Raises UserError."""
+) -> tuple[dict[str, JSON], str]:
+    """Return the table of a recipe with its overrides, and its path. Raises UserError."""
     path = shipped.get(name, Path(name))
     try:
         table = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -46,7 +48,7 @@ def read_recipe(
     return table, str(path)
 
 
-def make_recipe(table: Mapping[str, Any], where: str) -> Recipe:
+def make_recipe(table: Mapping[str, object], where: str) -> Recipe:
     """Validate a training recipe. Raises UserError."""
     return validate(Recipe, table, where)
 
@@ -54,8 +56,8 @@ def make_recipe(table: Mapping[str, Any], where: str) -> Recipe:
 T = TypeVar("T", bound=Table)
 
 
-def validate(kind: type[T], table: Mapping[str, Any], where: str) -> T:
-    """A table as its type. Raises UserError that names ``where``, the key, and for unknown keys the nearest."""
+def validate(kind: type[T], table: Mapping[str, object], where: str) -> T:
+    """Validate a table. Raises UserError that names ``where``, the key, and for unknown keys the nearest one."""
     try:
         return kind.model_validate(table)
     except ValidationError as error:
@@ -64,12 +66,12 @@ def validate(kind: type[T], table: Mapping[str, Any], where: str) -> T:
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
-    """``; did you mean …?`` or nothing."""
+    """Return ``; did you mean …?``, or an empty text if nothing is near."""
     close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def apply_override(table: dict[str, Any], override: str) -> None:
+def apply_override(table: dict[str, JSON], override: str) -> None:
     """Set ``dotted.key=value`` in a table; the value is YAML. Raises UserError."""
     key, equals, text = override.partition("=")
     if not equals or not key:
@@ -80,8 +82,8 @@ def apply_override(table: dict[str, Any], override: str) -> None:
         raise UserError(f"override {override!r}: the value is not YAML", exit_code=2) from error
 
 
-def set_key(table: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in a table. Raises UserError if it leads through something that is no table."""
+def set_key(table: dict[str, JSON], key: str, value: object) -> None:
+    """Set a dotted key in a table. Raises UserError if one of its parents is not a table."""
     *parents, last = key.split(".")
     for parent in parents:
         child = table.setdefault(parent, {})
@@ -91,9 +93,9 @@ def set_key(table: dict[str, Any], key: str, value: Any) -> None:
     table[last] = value
 
 
-def _explain(error: Any, root: type[BaseModel]) -> str:
+def _explain(error: ErrorDetails, root: type[BaseModel]) -> str:
     key = ".".join(map(str, error["loc"]))
-    if not key or error["type"] == "value_error":  # said of a whole table, or in our own words
+    if not key or error["type"] == "value_error":  # about a whole table, or in our own words
         return f"{key}: ".removeprefix(": ") + str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         table = _table_at(error["loc"][:-1], root)
@@ -103,7 +105,7 @@ def _explain(error: Any, root: type[BaseModel]) -> str:
     return f"{key}: {error['msg']}, not {error['input']!r}"
 
 
-def _table_at(location: Sequence[Any], root: type[BaseModel]) -> type[BaseModel] | None:
+def _table_at(location: Sequence[int | str], root: type[BaseModel]) -> type[BaseModel] | None:
     table: type[BaseModel] | None = root
     for part in location:
         if isinstance(part, int):
@@ -113,7 +115,7 @@ def _table_at(location: Sequence[Any], root: type[BaseModel]) -> type[BaseModel]
     return table
 
 
-def _find_table(annotation: Any) -> type[BaseModel] | None:
+def _find_table(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         return annotation if issubclass(annotation, BaseModel) else None
     found = (_find_table(argument) for argument in typing.get_args(annotation))

@@ -1,1 +1,1 @@
-"""From a file of trajectories to training rows: splits, selection, scoring, inspection, contamination."""
+"""From a trajectory file to training rows: split, selection, scoring, inspection, contamination."""

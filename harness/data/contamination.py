@@ -1,4 +1,4 @@
-"""Whether what is evaluated was trained on, by four causes: the task's id, its base commit, its patch, its text."""
+"""Find evaluated tasks in training data, by four causes: the task's id, its base commit, its patch, its text."""
 
 import json
 import re
@@ -7,28 +7,29 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from posixpath import basename
-from typing import Any, get_args
+from typing import get_args
 
 from environments.swe.patches import split_patch
 from harness.config.tables import Cause
 from trajectories import Trajectory
+from trajectories.types import JSON
 
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 
 _WORD = re.compile(r"\w+")
 _FULL_COMMIT = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{40}(?![0-9A-Za-z])")
-_SAID_BASE = re.compile(r"base[ _]commit\W{1,5}(?:is\W{1,3})?[0-9a-f]{7,40}\b", re.IGNORECASE)
+_NAMED_BASE = re.compile(r"base[ _]commit\W{1,5}(?:is\W{1,3})?[0-9a-f]{7,40}\b", re.IGNORECASE)
 _COMMIT_IN_ID = re.compile(r"\.([0-9a-f]{8})(?:\.|$)")  # SWE-smith: owner__name.1a2b3c4d.kind__number
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
-    """A task that is evaluated. What it has not got is no cause."""
+class EvaluatedTask:
+    """A task that is evaluated. A field that is empty is not compared."""
 
-    evaluation: str  # the set that it is of
+    evaluation: str  # the evaluation set
     name: str
     text: str
-    instance_id: str | None = None  # None: an id that says nothing outside of its set, as of problems
+    instance_id: str | None = None  # None: an id without meaning outside of its set, as of math problems
     repo: str = ""
     base_commit: str = ""
     patch: str = ""
@@ -36,52 +37,52 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """Something that is trained on, and where it stands."""
+    """A trajectory or task that is trained on."""
 
     name: str
     where: str  # file:line
     text: str
     instance_id: str | None = None
     repo: str = ""
-    # Whole ones that it speaks of, and the start of one that its id names.
+    # Full hashes that it mentions, and the short hash in its id.
     commits: frozenset[str] = frozenset()
-    names_base: bool = False  # whether one of them is said to be what the work began with
+    names_base: bool = False  # whether one of them is named as the base commit
     patch: str = ""
-    split_from: str = ""  # the set that is not held against it: the other side of a split
+    split_from: str = ""  # an evaluation set that it is not compared with: the other side of its split
 
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """A task that is evaluated, and something trained on that is the same by at least one cause."""
+    """An evaluated task and training data that match by at least one cause."""
 
     evaluation: str
     instance: str
     trained: str
     where: str
     causes: tuple[Cause, ...]
-    share: float | None  # of the task's runs of words that stand in the training text; None: too few
+    share: float | None  # of the task's n-grams found in the training text; None: below the threshold
 
     def __str__(self) -> str:
-        told = [f"{self.share:.0%} of its text" if cause == "text" else cause for cause in self.causes]
-        return f"{self.instance} ({self.evaluation}): {', '.join(told)} in {self.trained} ({self.where})"
+        shown = [f"{self.share:.0%} of its text" if cause == "text" else cause for cause in self.causes]
+        return f"{self.instance} ({self.evaluation}): {', '.join(shown)} in {self.trained} ({self.where})"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contamination:
-    """What was found, and what could not be looked for."""
+    """The matches, and what could not be compared."""
 
-    tasks: int  # that are evaluated
-    trained: int  # trajectories, or tasks
+    tasks: int  # evaluated
+    trained: int  # trajectories or tasks trained on
     matches: tuple[Match, ...]
-    causes: tuple[Cause, ...]  # that the tasks can be recognised by
-    not_checked: Mapping[Cause, int]  # trained on, without what this cause compares
+    causes: tuple[Cause, ...]  # for which the tasks have the fields
+    not_checked: Mapping[Cause, int]  # training data without the field that this cause compares
 
     def not_allowed(self, allow: Iterable[Cause]) -> list[Match]:
-        """Matches with a cause beyond these."""
+        """Return the matches with a cause that is not among these."""
         return [match for match in self.matches if set(match.causes) - set(allow)]
 
     def by_cause(self) -> dict[str, dict[str, int]]:
-        """Figures of each cause that was looked for."""
+        """Return the figures of each cause that was checked."""
         found: dict[str, dict[str, int]] = {}
         for cause in self.causes:
             same = [match for match in self.matches if cause in match.causes]
@@ -92,8 +93,8 @@ class Contamination:
             }
         return found
 
-    def as_table(self) -> dict[str, Any]:
-        """For reports."""
+    def as_table(self) -> dict[str, JSON]:
+        """Return the content of contamination.json."""
         return {
             "tasks": self.tasks,
             "trained_on": self.trained,
@@ -103,14 +104,14 @@ class Contamination:
 
 
 def find_contamination(
-    tasks: Iterable[Held], trained: Iterable[Trained], *, words: int = 8, share: float = 0.5
+    tasks: Iterable[EvaluatedTask], trained: Iterable[Trained], *, words: int = 8, share: float = 0.5
 ) -> Contamination:
-    """Every pair of a task and something trained on that is the same by a cause; ``trained`` is streamed.
+    """Find every pair of a task and training data that match by a cause; ``trained`` is streamed.
 
-    - ``instance``: the same id, whatever its case.
+    - ``instance``: the same id, ignoring case.
     - ``commit``: the same repository at the same base commit.
-    - ``patch``: each file's changed lines of the reference patch, white space apart, are those of the training patch.
-    - ``text``: of the task's runs of words a ``share`` stands in the training text (:class:`TextIndex`).
+    - ``patch``: the training patch has each file's changed lines of the reference patch, ignoring white space.
+    - ``text``: a ``share`` of the task's n-grams of ``words`` words is in the training text (:class:`TextIndex`).
     """
     held = list(tasks)
     index = _Index(held, words)
@@ -145,8 +146,8 @@ def find_contamination(
 
 
 def trained_of(trajectory: Trajectory, where: str) -> Trained:
-    """What there is to compare of a trajectory."""
-    said = f"{trajectory.task}\n{json.dumps(dict(trajectory.metadata), ensure_ascii=False)}"
+    """Return the fields of a trajectory that are compared."""
+    text = f"{trajectory.task}\n{json.dumps(dict(trajectory.metadata), ensure_ascii=False)}"
     in_id = _COMMIT_IN_ID.findall(trajectory.instance_id)
     return Trained(
         name=trajectory.trajectory_id,
@@ -154,16 +155,16 @@ def trained_of(trajectory: Trajectory, where: str) -> Trained:
         text=trajectory.task,
         instance_id=trajectory.instance_id,
         repo=trajectory.repository,
-        commits=frozenset([*_FULL_COMMIT.findall(said), *in_id]),
-        names_base=bool(in_id or _SAID_BASE.search(said)),
+        commits=frozenset([*_FULL_COMMIT.findall(text), *in_id]),
+        names_base=bool(in_id or _NAMED_BASE.search(text)),
         patch=trajectory.patch or "",
     )
 
 
 def patch_keys(patch: str) -> frozenset[str]:
-    """A key for each file that a patch changes: of its name without folders and its changed lines without white space.
+    """Return a key for each changed file: a hash of its name without folders and its changed lines without white space.
 
-    Context, line numbers, headers and the order of files do not count.
+    Context, line numbers, headers and the order of files do not matter.
 
     >>> one = "--- a/src/x.py\\n+++ b/src/x.py\\n@@ -1,2 +1,2 @@\\n-a = 1\\n+a = 2\\n b\\n"
     >>> other = "--- x.py\\n+++ x.py\\n@@ -7 +7 @@\\n-a=1\\n+a=2\\n"
@@ -191,17 +192,17 @@ def _not_checked(one: Trained, keys: frozenset[str]) -> set[Cause]:
 
 
 @dataclass(kw_only=True)
-class _Same:
-    """The causes of one pair."""
+class _Pair:
+    """The causes by which one pair matches."""
 
     causes: set[Cause] = field(default_factory=set)
     share: float | None = None
 
 
 class _Index:
-    """The tasks by what they are recognised by."""
+    """The evaluated tasks by the fields that are compared."""
 
-    def __init__(self, held: list[Held], words: int) -> None:
+    def __init__(self, held: list[EvaluatedTask], words: int) -> None:
         self._ids: dict[str, list[int]] = {}
         self._commits: dict[str, list[int]] = {}
         self._patches: list[tuple[int, frozenset[str]]] = []
@@ -222,19 +223,19 @@ class _Index:
         }
         self.causes = {cause for cause, found in there.items() if found}
 
-    def look_up(self, one: Trained, keys: frozenset[str], share: float) -> dict[int, _Same]:
-        """Positions of the tasks that it is the same as, with the causes; ``keys``: of its patch."""
-        found: dict[int, _Same] = {}
+    def look_up(self, one: Trained, keys: frozenset[str], share: float) -> dict[int, _Pair]:
+        """Return the positions of the matching tasks, with the causes; ``keys``: of its patch."""
+        found: dict[int, _Pair] = {}
         for position in self._ids.get((one.instance_id or "").casefold(), ()):
-            found.setdefault(position, _Same()).causes.add("instance")
+            found.setdefault(position, _Pair()).causes.add("instance")
         for position in self._at_commits(one):
-            found.setdefault(position, _Same()).causes.add("commit")
+            found.setdefault(position, _Pair()).causes.add("commit")
         for position, needed in self._patches if keys else ():
             if needed <= keys:
-                found.setdefault(position, _Same()).causes.add("patch")
+                found.setdefault(position, _Pair()).causes.add("patch")
         for position, covered in self._texts.shares(one.text).items():
             if covered >= share:
-                same = found.setdefault(position, _Same())
+                same = found.setdefault(position, _Pair())
                 same.causes.add("text")
                 same.share = covered
         return found
@@ -250,12 +251,11 @@ class _Index:
 
 
 class TextIndex:
-    """Texts by their runs of so many words.
+    """Texts by their word n-grams.
 
-    Case, punctuation and white space do not count. Runs of 8 words as in the checks of s1K (arXiv 2501.19393); a
-    share of them, because competition problems have turns of phrase in common ("where m and n are relatively prime
-    positive integers, find …"), and issues have templates. A text of fewer words is one run, and one without any
-    is in no other.
+    Case, punctuation and white space do not matter. 8-grams as in the checks of s1K (arXiv 2501.19393); a share of
+    them, because competition problems share phrases ("where m and n are relatively prime positive integers, find …"),
+    and issues share templates. A text of fewer words is one n-gram; a text without words matches nothing.
 
     >>> TextIndex(["What is 2 + 2?"], words=3).shares("Tell me: what is 2+2")
     {0: 1.0}
@@ -265,17 +265,19 @@ class TextIndex:
         self._counts: list[int] = []
         self._where: dict[tuple[str, ...], list[int]] = {}
         for position, text in enumerate(texts):
-            runs = _runs(text, words)
-            self._counts.append(len(runs))
-            for run in runs:
-                self._where.setdefault(run, []).append(position)
-        self._lengths = {len(run) for run in self._where}
+            ngrams = _ngrams(text, words)
+            self._counts.append(len(ngrams))
+            for ngram in ngrams:
+                self._where.setdefault(ngram, []).append(position)
+        self._lengths = {len(ngram) for ngram in self._where}
 
     def shares(self, text: str) -> dict[int, float]:
-        """The share of each text's runs that this one holds, by its position, where there is any."""
+        """Return the shares above 0 of each text's n-grams that are in this one, by the text's position."""
         tokens = _words(text)
-        present = {run for length in self._lengths for run in _cut(tokens, length)} & self._where.keys()
-        found = Counter(position for run in present for position in self._where[run])
+        present = {
+            ngram for length in self._lengths for ngram in _windows(tokens, length)
+        } & self._where.keys()
+        found = Counter(position for ngram in present for position in self._where[ngram])
         return {position: count / self._counts[position] for position, count in found.items()}
 
 
@@ -283,12 +285,12 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(text.casefold()))
 
 
-def _runs(text: str, length: int) -> set[tuple[str, ...]]:
+def _ngrams(text: str, length: int) -> set[tuple[str, ...]]:
     tokens = _words(text)
     if not tokens:
         return set()
-    return set(_cut(tokens, length)) if len(tokens) >= length else {tokens}
+    return set(_windows(tokens, length)) if len(tokens) >= length else {tokens}
 
 
-def _cut(tokens: tuple[str, ...], length: int) -> Iterable[tuple[str, ...]]:
+def _windows(tokens: tuple[str, ...], length: int) -> Iterable[tuple[str, ...]]:
     return (tokens[start : start + length] for start in range(len(tokens) - length + 1))

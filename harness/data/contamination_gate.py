@@ -1,4 +1,4 @@
-"""The gate between what is trained on and what is evaluated, the same for both commands."""
+"""Refuse evaluated tasks that were trained on; the same check for training and evaluation."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -7,7 +7,14 @@ from environments.math.tasks import MathTask
 from environments.swe.tasks import Reference, SWETask
 from harness.cli import UserError
 from harness.config.tables import ContaminationTable
-from harness.data.contamination import CAUSES, Contamination, Held, Trained, find_contamination, trained_of
+from harness.data.contamination import (
+    CAUSES,
+    Contamination,
+    EvaluatedTask,
+    Trained,
+    find_contamination,
+    trained_of,
+)
 from trajectories.store import parse_line, read_lines
 
 Task = SWETask | Reference | MathTask
@@ -18,14 +25,15 @@ _SHOWN = 20  # matches in a refusal
 def check_evaluation(
     tasks: Sequence[Task], files: Sequence[Path], table: ContaminationTable
 ) -> Contamination:
-    """Tasks against stores that were trained on. Raises UserError where it is not allowed."""
+    """Check tasks against stores that were trained on. Raises UserError for a match that is not allowed."""
     trained = (one for file in files for one in trained_trajectories(file))
-    return refuse_contamination(held(tasks, "tasks"), trained, table)
+    return refuse_contamination(evaluated_tasks(tasks, "tasks"), trained, table)
 
 
 def refuse_contamination(
-    tasks: Sequence[Held], trained: Iterable[Trained], table: ContaminationTable
+    tasks: Sequence[EvaluatedTask], trained: Iterable[Trained], table: ContaminationTable
 ) -> Contamination:
+    """Check tasks against training data. Raises UserError for a match that is not allowed."""
     found = find_contamination(tasks, trained, words=table.words, share=table.share)
     if refused := found.not_allowed(table.allow):
         causes = [cause for cause in CAUSES if any(cause in match.causes for match in refused)]
@@ -33,19 +41,19 @@ def refuse_contamination(
         more = f"\n  … and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
         raise UserError(
             f"{summary(found)}{shown}{more}\n"
-            "leave them out of what is trained on or of what is evaluated, or allow the causes: "
+            "exclude them from the training data or from the evaluation, or allow the causes: "
             f"contamination.allow=[{', '.join(causes)}]"
         )
     return found
 
 
 def summary(found: Contamination) -> str:
-    """A line of what was found, and one for each cause."""
+    """Return a line for the matches, and one for each cause."""
     tasks = {(match.evaluation, match.instance) for match in found.matches}
     where = {match.where for match in found.matches}
     lines = [
-        f"{len(tasks)} of {found.tasks} tasks that are evaluated stand in {len(where)} of {found.trained} "
-        "trajectories or tasks that are trained on"
+        f"{len(tasks)} of {found.tasks} evaluated tasks are in {len(where)} of {found.trained} "
+        "trajectories or tasks of the training data"
     ]
     for cause, count in found.by_cause().items():
         unknown = count["not_checked"]
@@ -54,12 +62,12 @@ def summary(found: Contamination) -> str:
     return "\n".join(lines)
 
 
-def held(tasks: Iterable[Task], evaluation: str) -> list[Held]:
-    """Tasks of an evaluation. An id of a problem is its place in a file, so it says nothing of another file's."""
+def evaluated_tasks(tasks: Iterable[Task], evaluation: str) -> list[EvaluatedTask]:
+    """Return tasks of an evaluation for comparison. A math problem's id is its position in a file, and not compared."""
     return [
-        Held(evaluation=evaluation, name=task.instance_id, text=task.problem)
+        EvaluatedTask(evaluation=evaluation, name=task.instance_id, text=task.problem)
         if isinstance(task, MathTask)
-        else Held(
+        else EvaluatedTask(
             evaluation=evaluation,
             name=task.instance_id,
             text=task.problem_statement,
@@ -73,7 +81,7 @@ def held(tasks: Iterable[Task], evaluation: str) -> list[Held]:
 
 
 def trained_trajectories(path: Path, *, only: frozenset[int] | None = None) -> Iterator[Trained]:
-    """The trajectories of a store, or those at these positions. Raises StoreError."""
+    """Read the trajectories of a store, or those at the positions ``only``. Raises StoreError."""
     lines = (line for line in read_lines(path) if line.text.strip())
     for position, line in enumerate(lines):
         if only is None or position in only:

@@ -1,4 +1,4 @@
-"""Convert trajectories of any known format into one store, or into rows, and account for what was dropped."""
+"""Convert trajectories of any known format into one store or into rows, and report what was dropped and why."""
 
 import argparse
 import json
@@ -31,13 +31,13 @@ from trajectories.writers import WRITERS, Writer
 
 MEGABYTE = 2**20
 _SOLUTIONS = frozenset({"math", "s1k"})  # formats whose trajectories are solutions of problems
-PROMPTS = "trl-prompt-completion"  # the output whose prompts are those of a recipe
+PROMPTS = "trl-prompt-completion"  # the output with the prompts of a recipe
 
 
 def convert_files(options: argparse.Namespace, *, recipe: str | None, command: Sequence[str]) -> None:
-    """Convert as the options of ``harness.convert`` say. Raises UserError.
+    """Convert by the options of ``harness.convert``. Raises UserError.
 
-    ``recipe``: whose prompts are written. ``command``: the words of the command, for the card.
+    ``recipe``: the recipe of the prompts. ``command``: the command's words, for the card.
     """
     out: Path = options.out
     ledger_path: Path = options.ledger or out.with_name("ledger.json")
@@ -80,7 +80,7 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
 
 def _check_targets(written: Sequence[Path], force: bool) -> None:
     if len({path.absolute() for path in written}) < len(written):
-        raise UserError(f"of {', '.join(map(str, written))} two are the same file", exit_code=2)
+        raise UserError(f"two of these are the same file: {', '.join(map(str, written))}", exit_code=2)
     for path in written:
         if path.is_dir():
             raise UserError(f"{path} is a folder; name a file", exit_code=2)
@@ -89,10 +89,10 @@ def _check_targets(written: Sequence[Path], force: bool) -> None:
 
 
 def _writer(name: str, recipe: str | None) -> Writer:
-    """Raises UserError."""
+    """Return the writer of an output format. Raises UserError."""
     if name != PROMPTS:
         if recipe is not None:
-            raise UserError(f"--recipe is for --to {PROMPTS}; {name} shows no prompts of ours", exit_code=2)
+            raise UserError(f"--recipe is for --to {PROMPTS}; {name} has no prompts", exit_code=2)
         return WRITERS[name]
     return prompt_completion(load_recipe(recipe or "demo"))
 
@@ -110,15 +110,18 @@ def convert(
     pipeline: FilterPipeline | None = None,
     on_kept: Callable[[Trajectory], None] = lambda trajectory: None,
 ) -> int:
-    """Write the store and its ledger; with no row left, the ledger only, and raise UserError. Number of rows."""
+    """Write the store and its ledger, and return the number of rows.
+
+    Raises UserError if no row is left; only the ledger is written then.
+    """
     rows, left_out = 0, Counter[str]()
     try:
         with atomic_write(out) as store, _progress(files) as on_bytes, AnswerCheck() as answers:
             for trajectory, account in read_trajectories_of(
                 files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
             ):
-                judged = answers.check(trajectory)
-                kept = judged if pipeline is None else pipeline.apply(judged, account)
+                graded = answers.check(trajectory)
+                kept = graded if pipeline is None else pipeline.apply(graded, account)
                 if kept is None:
                     continue
                 on_kept(kept)
@@ -151,11 +154,11 @@ def _listed(counts: Counter[str]) -> str:
 
 
 class _NothingLeft(Exception):
-    """Leaves the store unwritten."""
+    """No row is left: the store is not written."""
 
 
 class AnswerCheck:
-    """Whether solutions that nobody has graded end with the right answer: what stands in their last box is judged."""
+    """Verify the last boxed answer of solutions that are not graded yet."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -168,7 +171,7 @@ class AnswerCheck:
         self._verifier.close()
 
     def check(self, trajectory: Trajectory) -> Trajectory:
-        """The trajectory with ``resolved`` set, if it is a solution with a box and its answer is known."""
+        """Return the trajectory with ``resolved`` set, if it is a boxed solution with a known right answer."""
         answer = trajectory.metadata.get("answer")
         if trajectory.source not in _SOLUTIONS or trajectory.resolved is not None or not answer:
             return trajectory
@@ -184,7 +187,7 @@ class AnswerCheck:
 
 
 def write_ledger(ledger: Ledger, path: Path, accounts: Mapping[str, Counter[str]]) -> None:
-    """``accounts``: counts beside the ledger's own, by name; left out where they are empty."""
+    """Write the ledger with further counts (``accounts``) by name; empty ones are skipped."""
     with atomic_write(path) as file:
         beside = {name: dict(sorted((+counts).items())) for name, counts in accounts.items() if +counts}
         json.dump(ledger.to_json() | beside, file, indent=2)
@@ -192,7 +195,7 @@ def write_ledger(ledger: Ledger, path: Path, accounts: Mapping[str, Counter[str]
 
 
 def _reasons(ledger: Ledger) -> str:
-    """One line per reason, with its first position."""
+    """List the reasons, each with its first position."""
     lines = []
     for kind in ("skipped", "trajectories"):
         firsts: dict[str, str] = {}
@@ -204,7 +207,7 @@ def _reasons(ledger: Ledger) -> str:
 
 
 class _Position:
-    """Bytes read of all files, from the position in each."""
+    """Progress in bytes over all files, from the position in each."""
 
     def __init__(self, progress: Progress, files: Sequence[Path]) -> None:
         self.progress = progress
@@ -212,7 +215,7 @@ class _Position:
         total = 0
         for path in files:
             self.before[path] = total
-            total += path.stat().st_size if path.exists() else 0  # a name of the hub has no size
+            total += path.stat().st_size if path.exists() else 0  # a hub data set has no size
         self.task = progress.add_task("reading", total=total)
 
     def __call__(self, path: Path, position: int) -> None:
@@ -221,7 +224,7 @@ class _Position:
 
 @contextmanager
 def _progress(files: Sequence[Path]) -> Iterator[_Position]:
-    """A bar on stderr; silent when that is not a terminal."""
+    """Show a progress bar on stderr, nothing if that is not a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -234,7 +237,7 @@ def _progress(files: Sequence[Path]) -> Iterator[_Position]:
 
 
 def summary(ledger: Ledger) -> Table:
-    """Per format: files, trajectories and steps read and kept, and why the others were dropped."""
+    """Return a table by format: files, trajectories and steps read and kept, and why the others were dropped."""
     table = Table()
     table.add_column("format", no_wrap=True)
     for name in ("files", "trajectories read", "kept", "steps read", "kept"):

@@ -2,19 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from secrets import token_hex
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from trajectories.types import JSON
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 T = TypeVar("T")
 
 
 class _Source(Generic[T]):
-    """Items, and what renders them.
+    """Items and their renderer.
 
-    ``datasets`` pickles a transform with all that it refers to, for a fingerprint of its cache, of which these rows
-    have no part: that took 4 s at 200,000 steps. A random number stands there instead.
+    ``datasets`` pickles a transform with everything that it refers to, for the fingerprint of its cache, which these
+    rows do not use: that took 4 s at 200,000 steps. It pickles a random number instead.
     """
 
-    def __init__(self, items: Sequence[T], render: Callable[[T], Mapping[str, Any]]) -> None:
+    def __init__(self, items: Sequence[T], render: Callable[[T], Mapping[str, JSON]]) -> None:
         self.items = items
         self.render = render
 
@@ -22,13 +27,13 @@ class _Source(Generic[T]):
         return str, (token_hex(8),)
 
 
-def lazy_dataset(items: Sequence[T], render: Callable[[T], Mapping[str, Any]]) -> Any:
-    """A ``datasets.Dataset`` of items that are rendered as rows when they are read."""
+def lazy_dataset(items: Sequence[T], render: Callable[[T], Mapping[str, JSON]]) -> "Dataset":
+    """Return a ``datasets.Dataset`` of items that are rendered as rows when they are read."""
     from datasets import Dataset
 
-    source = _Source(items, render)  # in a function's closure: copies of the data set share it
+    source = _Source(items, render)  # in a closure: copies of the data set share it
 
-    def transform(batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
+    def transform(batch: Mapping[str, Sequence[int]]) -> dict[str, list[JSON]]:
         rows = [source.render(source.items[index]) for index in batch["index"]]
         return {key: [row[key] for row in rows] for key in rows[0]}
 

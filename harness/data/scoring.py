@@ -1,41 +1,50 @@
 """Score completions of expert steps with a recipe's rewards."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from harness.cli import UserError
 from harness.config.load import nearest
-from harness.config.tables import Recipe
+from harness.config.tables import Recipe, RewardTable
 from srl_agent.formats import ActionFormat, FormatError
-from srl_agent.plugins import PluginError, load_named
+from srl_agent.plugins import PluginError, load_part
 from srl_agent.rewards import REWARDS, Score, WeightedRewards, actions_to_json
+from srl_agent.rewards.functions import Reward
 from srl_agent.steps import StepExample
+from trajectories.types import JSON
 
 
 def make_rewards(recipe: Recipe, action_format: ActionFormat) -> WeightedRewards:
-    """The recipe's rewards and weights. Raises UserError."""
-    functions, weights = {}, {}
+    """Return the recipe's weighted rewards. Raises UserError."""
+    functions: dict[str, Reward] = {}
     for table in recipe.rewards:
-        try:
-            found: Any = load_named(
-                table.name, REWARDS, kind="reward"
-            )  # ours are made, others are the reward
-        except PluginError as error:
-            raise UserError(f"rewards: {error}{nearest(table.name, REWARDS)}", exit_code=2) from error
         if table.name in functions:
-            raise UserError(f"rewards: {table.name} is there twice", exit_code=2)
-        try:
-            functions[table.name] = (
-                found(action_format=action_format, **table.settings) if table.name in REWARDS else found
-            )
-        except TypeError as error:
-            raise UserError(f"rewards: settings of {table.name}: {error}", exit_code=2) from error
-        weights[table.name] = table.weight
-    return WeightedRewards(functions=functions, weights=weights)
+            raise UserError(f"rewards: duplicate reward {table.name}", exit_code=2)
+        functions[table.name] = _make_reward(table, action_format)
+    return WeightedRewards(
+        functions=functions, weights={table.name: table.weight for table in recipe.rewards}
+    )
 
 
-def reward_columns(example: StepExample) -> dict[str, Any]:
-    """What rewards get of a step beside prompt and completion."""
+def _make_reward(table: RewardTable, action_format: ActionFormat) -> Reward:
+    """Make a built-in reward with its settings, or import a plug-in, which takes none."""
+    try:
+        if factory := REWARDS.get(table.name):
+            return factory(action_format=action_format, **table.settings)
+        reward: Reward = load_part(table.name, dict.fromkeys(REWARDS, ""), kind="reward")
+    except PluginError as error:
+        raise UserError(f"rewards: {error}{nearest(table.name, REWARDS)}", exit_code=2) from error
+    except TypeError as error:
+        raise UserError(f"rewards: settings of {table.name}: {error}", exit_code=2) from error
+    if table.settings:
+        raise UserError(
+            f"rewards: settings of {table.name}: a plug-in reward takes none; set them in its module",
+            exit_code=2,
+        )
+    return reward
+
+
+def reward_columns(example: StepExample) -> dict[str, JSON]:
+    """Return the columns of a step that rewards get beside prompt and completion."""
     return {
         "trajectory_id": example.trajectory_id,
         "step_index": example.step_index,
@@ -54,7 +63,7 @@ def score_examples(
 
 
 def format_error(action_format: ActionFormat, text: str) -> str | None:
-    """What is wrong with a completion's format, or None."""
+    """Return the format error of a completion, None if it is well-formed."""
     try:
         action_format.parse(text)
     except FormatError as error:

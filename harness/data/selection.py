@@ -1,19 +1,20 @@
-"""Which steps or tasks a start model can learn from: profiles of its rewards, and a selection by them.
+"""Select training steps or tasks by a profile: the rewards of the initial policy on each of them.
 
 Most steps teach GRPO nothing at first: all completions score the same. A profile, made once before training
 (``python -m harness.profile``), finds those with a spread ("pivots", arXiv 2603.21383).
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, pvariance
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
 from harness.cli import UserError
 from harness.config.tables import SelectTable
+from harness.jsonl import read_objects
+from trajectories.types import JSON
 
 Key = tuple[str, int]  # (trajectory, step), or (task, 0)
 T = TypeVar("T")
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What a start model's completions of one step, or task, scored."""
+    """The rewards of the initial policy's completions of one step, or task."""
 
     name: str
     step: int
@@ -38,10 +39,10 @@ class Profile:
 
     @property
     def variance(self) -> float | None:
-        """Of the population, as dynamic sampling has it."""
+        """Return the population variance, as dynamic sampling computes it."""
         return pvariance(self.judged) if len(self.judged) > 1 else None
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, JSON]:
         return {
             "trajectory_id": self.name,
             "step_index": self.step,
@@ -53,8 +54,8 @@ class Profile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What became of one step, and why."""
+class SelectionRow:
+    """Whether one step or task is kept, and why."""
 
     trajectory_id: str
     step_index: int
@@ -63,49 +64,49 @@ class Choice:
     mean: float | None
     variance: float | None
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, JSON]:
         return asdict(self)
 
 
 def read_profile(path: Path) -> dict[Key, Profile]:
-    """The rows of a profile; the last one of a step counts. Raises UserError with file and line."""
+    """Read a profile; the last row of a step counts. Raises UserError naming file and line."""
     if not path.is_file():
         raise UserError(
             f"select.profile: no file {path}; make one with `python -m harness.profile`", exit_code=2
         )
     found: dict[Key, Profile] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for line in read_objects(path):
+        row = line.fields
         try:
-            row = json.loads(line)
             profile = Profile(
                 name=row["trajectory_id"],
                 step=row["step_index"],
                 rewards=tuple(row["rewards"]),
                 format_failures=row["format_failures"],
             )
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}:{number}: no row of a profile: {error!r}") from error
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{line.where}: not a profile row: {error!r}") from error
         found[profile.name, profile.step] = profile
     return found
 
 
-def select(
+def select_by_profile(
     items: Sequence[T], keys: Iterable[Key], table: SelectTable, *, what: str
-) -> tuple[list[T], Counter[str], list[Choice]]:
-    """The items that the table keeps, how many it left out for which reason, and what became of each.
+) -> tuple[list[T], Counter[str], list[SelectionRow]]:
+    """Return the items that the table keeps, the counts of reasons for the others, and a row for each item.
 
-    Raises UserError if nothing is left, or if none of the items is in the profile.
+    Raises UserError if no item is kept.
     """
     profiles = read_profile(Path(table.profile).expanduser())
     kept: list[T] = []
-    choices: list[Choice] = []
+    rows: list[SelectionRow] = []
     for item, (name, step) in zip(items, keys, strict=True):
         profile = profiles.get((name, step))
-        reason = _reason_to_leave_out(profile, table)
+        reason = _reason_to_exclude(profile, table)
         if reason is None:
             kept.append(item)
-        choices.append(
-            Choice(
+        rows.append(
+            SelectionRow(
                 trajectory_id=name,
                 step_index=step,
                 kept=reason is None,
@@ -114,39 +115,49 @@ def select(
                 variance=profile.variance if profile else None,
             )
         )
-    left_out = Counter(choice.reason for choice in choices if not choice.kept)
+    excluded = Counter(row.reason for row in rows if not row.kept)
     if not kept:
-        reasons = "; ".join(f"{reason}: {count}" for reason, count in left_out.items())
+        reasons = "; ".join(f"{reason}: {count}" for reason, count in excluded.items())
         raise UserError(f"select: none of {len(items)} {what} is left of {table.profile} ({reasons})")
-    return kept, left_out, choices
+    return kept, excluded, rows
 
 
-def _reason_to_leave_out(profile: Profile | None, table: SelectTable) -> str | None:
+def _reason_to_exclude(profile: Profile | None, table: SelectTable) -> str | None:
     if profile is None:
         return "not in the profile"
     mean, variance = profile.mean, profile.variance
     if mean is None or variance is None:
         return "fewer than two judged completions"
     if variance <= table.min_variance:
-        return f"variance of the start model's rewards <= {table.min_variance:g}"
+        return f"variance of the initial policy's rewards <= {table.min_variance:g}"
     if table.max_mean is not None and mean >= table.max_mean:
-        return f"mean of the start model's rewards >= {table.max_mean:g}"
+        return f"mean of the initial policy's rewards >= {table.max_mean:g}"
     return None
 
 
-def summarize(profiles: Iterable[Profile]) -> Mapping[str, Any]:
-    """Of a whole profile: how many have a spread, by what share of the mean."""
+class ProfileSummary(TypedDict):
+    """The figures of a whole profile."""
+
+    profiled: int
+    with_spread: int
+    without_spread: int
+    unjudged: int
+    mean: float | None
+    format_failure_rate: float | None
+
+
+def summarize(profiles: Iterable[Profile]) -> ProfileSummary:
+    """Return how many of the profiles have a spread of rewards, and their mean reward."""
     profiles = list(profiles)
-    judged = [p for p in profiles if p.variance is not None and p.mean is not None]
-    spread = [p for p in judged if p.variance]
+    means = [p.mean for p in profiles if p.mean is not None and p.variance is not None]
+    with_spread = sum(bool(p.variance) for p in profiles)
     completions = sum(len(p.rewards) for p in profiles)
+    failures = sum(p.format_failures for p in profiles)
     return {
         "profiled": len(profiles),
-        "with_spread": len(spread),
-        "without_spread": len(judged) - len(spread),
-        "unjudged": len(profiles) - len(judged),
-        "mean": fmean(p.mean for p in judged if p.mean is not None) if judged else None,
-        "format_failure_rate": sum(p.format_failures for p in profiles) / completions
-        if completions
-        else None,
+        "with_spread": with_spread,
+        "without_spread": len(means) - with_spread,
+        "unjudged": len(profiles) - len(means),
+        "mean": fmean(means) if means else None,
+        "format_failure_rate": failures / completions if completions else None,
     }

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Positions of trajectories. No instance, and no repository unless asked for, is on both sides."""
+    """Positions of trajectories or tasks. No group is on both sides."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -25,21 +25,25 @@ def split_groups(
     held_out: Sequence[str] = (),
     seed: int = 0,
 ) -> Split:
-    """:func:`split_trajectories` by the name of the group that each position is in."""
+    """Split positions by the name of the group that each is in; ``by`` says what a group is, for messages.
+
+    The groups for validation are those named ``held_out``, or else the first ones in the order of sha256 of
+    ``<seed>:<name>`` until they have ``count`` positions, or the ``fraction`` of all. Raises ValueError for an unknown
+    group and for an empty side.
+    """
     positions: dict[str, list[int]] = {}
     for position, group in enumerate(groups):
         positions.setdefault(group, []).append(position)
     if missing := [name for name in held_out if name not in positions]:
         raise ValueError(f"held out, but not in the data: {', '.join(missing)}; it has {_some(positions)}")
-    total = sum(map(len, positions.values()))
-    wanted = fraction * total if count is None else count
+    wanted = fraction * len(groups) if count is None else count
     chosen = set(held_out) or _choose_groups(positions, wanted=wanted, seed=seed)
     validation = sorted(p for name in chosen for p in positions[name])
     train = sorted(p for name, group in positions.items() if name not in chosen for p in group)
     if not train or not validation:
         raise ValueError(
-            f"{total} of them in {len(positions)} {by} group(s) leave the "
-            f"{'training' if not train else 'validation'} side empty: "
+            f"the split leaves no {'validation' if train else 'training'} trajectories or tasks "
+            f"({len(groups)} in {len(positions)} {by} group(s)): "
             "add data, split by instance, or name what to hold out"
         )
     return Split(train=tuple(train), validation=tuple(validation))
@@ -62,7 +66,7 @@ def _some(names: Iterable[str]) -> str:
 
 
 def evenly(items: Sequence[T], limit: int | None) -> Sequence[T]:
-    """At most ``limit`` of the items, evenly spread over them."""
+    """Return at most ``limit`` of the items, evenly spread over them; all of them for None."""
     if limit is None or limit >= len(items):
         return items
     return [items[i * len(items) // limit] for i in range(limit)]

@@ -1,15 +1,16 @@
-"""From a recipe to rows: trajectories on disk, the split, target steps, and their rendering on demand."""
+"""From a recipe to training data: trajectories on disk, their split, and target steps rendered on demand."""
 
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from hashlib import sha256
 from pathlib import Path
 
 from harness.cli import UserError
 from harness.config.tables import Recipe
-from harness.data.selection import Choice, select
+from harness.data.selection import SelectionRow, select_by_profile
 from harness.data.split import evenly, split_groups
 from harness.data.step_index import Entry, index_steps
 from harness.demo import expert_path
@@ -25,7 +26,7 @@ _CACHED_TRAJECTORIES = 64
 
 @dataclass(frozen=True, kw_only=True)
 class StepData:
-    """What a recipe trains and validates on."""
+    """The training and validation steps of a recipe."""
 
     path: Path
     digest: str  # sha256 of the file
@@ -33,12 +34,11 @@ class StepData:
     settings: StepSettings
     train: tuple[StepRef, ...]
     validation: tuple[StepRef, ...]
-    train_trajectories: tuple[
-        int, ...
-    ]  # positions in the file, also of those without a step that is a target
+    # Positions in the file, also of trajectories without a target step.
+    train_trajectories: tuple[int, ...]
     validation_trajectories: tuple[int, ...]
-    left_out: Mapping[str, Mapping[str, int]]  # reason -> count, by side
-    selection: tuple[Choice, ...]  # of data.select: what became of each training step
+    left_out: Mapping[str, Mapping[str, int]]  # side -> reason -> count
+    selection: tuple[SelectionRow, ...]  # by data.select, one for each training step
     trajectory: Callable[[int], Trajectory]  # by position in the file
 
     def example(self, ref: StepRef) -> StepExample:
@@ -55,7 +55,7 @@ class StepData:
 
 
 def load_step_data(recipe: Recipe) -> StepData:
-    """Read, split and select. Raises UserError."""
+    """Load the steps that a recipe trains and validates on. Raises UserError."""
     path = _existing_path(recipe)
     if recipe.steps.show_title and recipe.actions.format != "math-step":
         raise UserError("steps.show_title: only steps of solutions have titles (actions.format: math-step)")
@@ -64,7 +64,7 @@ def load_step_data(recipe: Recipe) -> StepData:
     entries, sides = index.entries, _split(recipe, path, index.entries)
     chosen: dict[str, tuple[StepRef, ...]] = {}
     left_out: dict[str, Counter[str]] = {}
-    selection: list[Choice] = []
+    selection: list[SelectionRow] = []
     limits = {"train": recipe.data.train_steps, "validation": recipe.data.validation_steps}
     for side, limit in limits.items():
         positions = sides[side]
@@ -76,7 +76,9 @@ def load_step_data(recipe: Recipe) -> StepData:
             raise UserError(f"no {side} step is left ({causes or 'trajectories too short'})")
         if side == "train" and recipe.data.select is not None:
             keys = [(entries[ref.trajectory].trajectory_id, ref.step) for ref in refs]
-            refs, reasons, selection = select(refs, keys, recipe.data.select, what="training steps")
+            refs, reasons, selection = select_by_profile(
+                refs, keys, recipe.data.select, what="training steps"
+            )
             left_out[side] += reasons
         chosen[side] = tuple(evenly(refs, limit))
         if len(chosen[side]) < len(refs):
@@ -108,7 +110,7 @@ def _existing_path(recipe: Recipe) -> Path:
 
 
 def _split(recipe: Recipe, path: Path, entries: Sequence[Entry]) -> dict[str, tuple[int, ...]]:
-    """Positions of the trajectories of each side."""
+    """Return the positions of the trajectories of each side."""
     if not entries:
         raise UserError(f"data.path: {path} holds no trajectory")
     wanted = [i for i, e in enumerate(entries) if not recipe.data.resolved_only or e.resolved is True]
@@ -133,24 +135,25 @@ def _split(recipe: Recipe, path: Path, entries: Sequence[Entry]) -> dict[str, tu
 
 
 def _read(path: Path, entries: Sequence[Entry], position: int) -> Trajectory:
-    """The trajectory of an entry. Raises StoreError, also if the file was written anew meanwhile."""
+    """Read the trajectory of an entry. Raises StoreError, also if the file has changed since it was indexed."""
     entry = entries[position]
     found = read_trajectory(path, number=entry.line, offset=entry.offset)
     if found.trajectory_id != entry.trajectory_id:
         raise StoreError(
-            f"{path}:{entry.line}: {found.trajectory_id} stands where {entry.trajectory_id} stood at the start"
+            f"{path}:{entry.line}: the file has changed since the start: found {found.trajectory_id} "
+            f"instead of {entry.trajectory_id}"
         )
     return found
 
 
 def data_path(recipe: Recipe) -> Path:
-    """The file that data.path means."""
+    """Return the file that data.path names."""
     embedded = {"demo": expert_path, "math-demo": solved_path}
     return embedded.get(recipe.data.path, lambda: Path(recipe.data.path).expanduser())()
 
 
 def make_format(recipe: Recipe) -> ActionFormat:
-    """The recipe's action format. Raises UserError."""
+    """Return the recipe's action format. Raises UserError."""
     try:
         return get_format(recipe.actions.format, recipe.actions.tools)
     except PluginError as error:
@@ -158,22 +161,14 @@ def make_format(recipe: Recipe) -> ActionFormat:
 
 
 def prompt_digest(data: StepData) -> str:
-    """Digest of the rendered prompt and target of the first training step: changes when the wording does."""
-    from hashlib import sha256
-
+    """Return a digest of the first training step's prompt and target, which changes with their wording."""
     example = data.example(data.train[0])
     return sha256(json.dumps([example.prompt, example.expert_action]).encode()).hexdigest()
 
 
 def step_settings(recipe: Recipe) -> StepSettings:
-    """How the recipe makes prompts and targets of steps."""
-    steps = recipe.steps
-    return StepSettings(
-        context_window=None if steps.context_window == "full" else steps.context_window,
-        include_last_step=steps.include_last_step,
-        show_title=steps.show_title,
-        max_task_chars=steps.max_task_chars,
-        max_observation_chars=steps.max_observation_chars,
-        max_action_chars=steps.max_action_chars,
-        max_prompt_chars=steps.max_prompt_chars,
-    )
+    """Return how the recipe renders prompts and targets of steps."""
+    settings = recipe.steps.model_dump()
+    if settings["context_window"] == "full":
+        settings["context_window"] = None
+    return StepSettings(**settings)

@@ -1,8 +1,8 @@
-"""What a start needs of a file of trajectories: where each stands, its group, and which of its steps are targets.
+"""Index of a trajectory file, cached between runs: each trajectory's offset, group, and target steps.
 
-Making it takes one pass over the file. Beside a large file it is kept in a hidden one (``.expert.jsonl.steps``), so
-that the next start takes no pass. It holds for one state of the file, of the settings and of our code; in any other
-case, and if it is damaged, it is made anew. It may be deleted at any time.
+The index takes one pass over the file. That of a large file is saved beside it in a hidden file
+(``.expert.jsonl.steps``), so that the next start needs no pass. It is valid for one state of the file, of the settings
+and of our code; otherwise, and if it is damaged, it is made again. It may be deleted at any time.
 """
 
 import json
@@ -21,7 +21,7 @@ from trajectories import Trajectory
 from trajectories.store import atomic_write, parse_line, read_lines
 
 SCHEMA_VERSION = 2
-# Bytes of a file from which on its index is kept: a smaller one is read in a moment.
+# Bytes: the index of a smaller file is not saved, because the pass takes only a moment.
 WORTH_KEEPING = 16 * 2**20
 
 
@@ -40,31 +40,31 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class StepIndex:
-    """All trajectories of a file, a few hundred bytes each, and the file's sha256."""
+    """The entries of a file, a few hundred bytes each, and the file's sha256."""
 
     digest: str
     entries: Sequence[Entry]
 
 
 def index_steps(path: Path, *, settings: StepSettings, action_format: ActionFormat) -> StepIndex:
-    """The index of a file, as it was kept or made now. Raises StoreError naming file and line."""
+    """Return the index of a file, saved or made now. Raises StoreError naming file and line."""
     key, kept = _key(path, settings, action_format), kept_at(path)
     if key is not None and (found := read_index(kept, key)) is not None:
         return found
     index = make_index(path, settings=settings, action_format=action_format)
-    if key is not None and key == _key(path, settings, action_format):  # the file did not change meanwhile
-        with suppress(OSError):  # the folder may be read-only: the next start takes a pass, too
+    if key is not None and key == _key(path, settings, action_format):  # the file has not changed meanwhile
+        with suppress(OSError):  # in a read-only folder every start takes a pass
             write_index(index, kept, key)
     return index
 
 
 def kept_at(path: Path) -> Path:
-    """Where the index of a file is kept. A hidden file: ``harness.convert`` does not take it for input."""
+    """Return where the index of a file is saved: a hidden file, which ``harness.convert`` ignores."""
     return path.with_name(f".{path.name}.steps")
 
 
 def make_index(path: Path, *, settings: StepSettings, action_format: ActionFormat) -> StepIndex:
-    """One pass over the file, one trajectory in memory at a time. Raises StoreError naming file and line."""
+    """Index a file in one pass, one trajectory in memory at a time. Raises StoreError naming file and line."""
     digest, entries = sha256(), []
     for line in read_lines(path):
         digest.update(line.text)
@@ -88,7 +88,7 @@ def _entry(number: int, offset: int, trajectory: Trajectory, status: str) -> Ent
 
 
 def write_index(index: StepIndex, kept: Path, key: str) -> None:
-    """Two lines: a head that says what the index holds for, and the entries."""
+    """Write two lines: a head with the key that the index is valid for, and the entries."""
     body = json.dumps([list(vars(entry).values()) for entry in index.entries])
     head = {"key": key, "digest": index.digest, "body": sha256(body.encode()).hexdigest()}
     with atomic_write(kept) as out:
@@ -96,7 +96,7 @@ def write_index(index: StepIndex, kept: Path, key: str) -> None:
 
 
 def read_index(kept: Path, key: str) -> StepIndex | None:
-    """None if there is none, or one of another state, or a damaged one."""
+    """Read a saved index; None if there is none, if it is of another state, or damaged."""
     names = Entry.__dataclass_fields__
     try:
         first, body, _ = kept.read_text(encoding="utf-8").split("\n")
@@ -110,9 +110,9 @@ def read_index(kept: Path, key: str) -> StepIndex | None:
 
 
 def _key(path: Path, settings: StepSettings, action_format: ActionFormat) -> str | None:
-    """Digest of all that the index depends on; None where none is kept.
+    """Return a digest of everything that the index depends on; None if it is not to be saved.
 
-    None is kept under a format from elsewhere, whose code may change without our seeing it.
+    It is not saved for a format from elsewhere, whose code may change without our seeing it.
     """
     state = path.stat()
     syntaxes: Mapping[type[object], str] = {syntax: name for name, syntax in SYNTAXES.items()}
@@ -131,7 +131,7 @@ def _key(path: Path, settings: StepSettings, action_format: ActionFormat) -> str
 
 @cache
 def _code_digest() -> str:
-    """Of the packages that read, render and choose steps: another wording or rule is another index."""
+    """Return a digest of the packages that read, render and select steps."""
     digest = sha256()
     for package in (trajectories, srl_agent):
         for file in sorted(Path(package.__path__[0]).rglob("*.py")):

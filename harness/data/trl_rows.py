@@ -1,23 +1,23 @@
-"""Steps as rows for other trainers: TRL's ``prompt`` and ``completion``, as our own stages see them."""
+"""Steps as rows for other trainers: TRL's ``prompt`` and ``completion``, the same as in our own stages."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from harness.config.tables import Recipe, SftTable
 from harness.data.step_data import make_format, step_settings
 from srl_agent.formats import ActionFormat, UnrepresentableActionError
 from srl_agent.steps import StepExample, render_example, select_steps
 from trajectories import Trajectory
+from trajectories.types import JSON
 from trajectories.writers import Writer
 
 
 def prompt_completion(recipe: Recipe) -> Writer:
-    """A writer of the rows that the recipe's SFT stage learns from, before any split or selection. Raises UserError."""
+    """Return a writer of the rows of the recipe's SFT stage, before any split or selection. Raises UserError."""
     settings, action_format = step_settings(recipe), make_format(recipe)
 
-    def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[Mapping[str, Any]]:
+    def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[Mapping[str, JSON]]:
         refs, reasons = select_steps([trajectory], settings=settings, action_format=action_format)
         left_out.update(reasons)
         if not settings.include_last_step and any(step.actions for step in trajectory.steps):
@@ -36,10 +36,10 @@ def prompt_completion(recipe: Recipe) -> Writer:
 
 
 def step_completion(example: StepExample, action_format: ActionFormat, settings: SftTable) -> str:
-    """The expert's step as a completion, with its thought or the filler. Raises UnrepresentableActionError."""
+    """Render the expert's step as a completion, with its thought or the filler. Raises UnrepresentableActionError."""
     filled = replace(example.expert, thought=settings.filler)
     use_expert = settings.thought == "expert" and example.expert.thought.strip()
     try:
         return action_format.render(example.expert if use_expert else filled)
-    except UnrepresentableActionError:  # the thought itself holds a <think> tag
+    except UnrepresentableActionError:  # the thought itself contains a <think> tag
         return action_format.render(filled)

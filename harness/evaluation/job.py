@@ -27,7 +27,7 @@ from harness.evaluation.records import (
     RolloutRecord,
     read_records,
 )
-from harness.jsonl import fix_last_line
+from harness.jsonl import drop_torn_line
 from trajectories import Trajectory
 from trajectories.types import JSON
 
@@ -77,7 +77,7 @@ class Job(Protocol[TaskT, VerdictT]):
 def run_job(job: Job[TaskT, VerdictT], folder: EvaluationFolder, console: Console) -> None:
     """Attempt and verify what is left. Every outcome is on its way to the disk before the next is waited for."""
     for path in (folder.predictions, folder.rollouts, folder.verdicts, folder.attempts):
-        fix_last_line(path)
+        drop_torn_line(path)
     execute = make_execute(job.recipe, job.evaluator, job.make_evaluator)
     with job.ready(folder, console):
         queue = deque(unfinished(job, folder))

@@ -1,1 +1,1 @@
-"""The parts of the report: read a run, count, pick examples, draw, render."""
+"""The report of a run: read it, compute figures, pick examples, draw, render."""

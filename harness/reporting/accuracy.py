@@ -1,55 +1,60 @@
-"""Held-out accuracy of verified answers, stage by stage. Pure: no I/O, no rendering."""
+"""Accuracy on the verified validation tasks, stage by stage. Pure: no I/O, no rendering."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from harness.config.stages import BASE
-from harness.reporting.data import Evaluation, HeldOutRow, RunData
+from harness.reporting.data import Evaluation, Results, RunData
 from harness.reporting.measures import stage_pairs, trained_stage
+from harness.reporting.schema import Accuracy, AccuracyDifference, AccuracyFigures, Pair
 from harness.statistics.binomial import compare, wilson
-from harness.statistics.bootstrap import StepKey, paired_difference
-
-Rows = Mapping[StepKey, HeldOutRow]
+from harness.statistics.bootstrap import NO_INTERVAL, paired_difference
 
 
-def accuracy_numbers(run: RunData, chosen: Mapping[str, Evaluation]) -> dict[str, Any] | None:
-    """Accuracy by stage and between stages, None for a run without verified tasks."""
-    rows = {
-        stage: run.outcomes[evaluation] for stage, evaluation in chosen.items() if evaluation in run.outcomes
-    }
-    if not rows:
+def accuracy_numbers(run: RunData, chosen: Mapping[str, Evaluation]) -> Accuracy | None:
+    """Return the accuracy of each stage and the differences between stages; None without verified tasks."""
+    answers = {stage: run.outcomes[one] for stage, one in chosen.items() if one in run.outcomes}
+    if not answers:
         return None
-    pairs = stage_pairs(rows)
-    trained = trained_stage(rows)
-    if BASE in rows and trained is not None and (BASE, trained) not in pairs:
+    pairs = stage_pairs(answers)
+    trained = trained_stage(answers)
+    if BASE in answers and trained is not None and (BASE, trained) not in pairs:
         pairs.append((BASE, trained))
     return {
-        "stages": {stage: accuracy_of(answers) for stage, answers in rows.items()},
-        "differences": [accuracy_difference(rows[b], rows[a], {"from": a, "to": b}) for a, b in pairs],
+        "stages": {stage: accuracy_of(of_stage) for stage, of_stage in answers.items()},
+        "differences": [accuracy_difference(answers[a], answers[b], {"from": a, "to": b}) for a, b in pairs],
     }
 
 
-def accuracy_of(rows: Rows) -> dict[str, Any]:
-    """Share of right answers with its Wilson interval; answers that nobody could judge are counted apart."""
-    judged = [row.reward for row in rows.values() if row.reward is not None]
-    rate = (
-        wilson(int(sum(judged)), len(judged)).as_json() if judged else dict.fromkeys(("mean", "low", "high"))
+def accuracy_of(answers: Results) -> AccuracyFigures:
+    """Return the share of right answers with its Wilson interval; unjudged answers are counted apart."""
+    judged = [answer.reward for answer in answers.values() if answer.reward is not None]
+    unjudged = len(answers) - len(judged)
+    answered = sum(answer.well_formed for answer in answers.values()) / len(answers) if answers else None
+    if not judged:
+        return {
+            "mean": None,
+            "low": None,
+            "high": None,
+            "n": 0,
+            "unjudged": unjudged,
+            "answer_rate": answered,
+        }
+    rate = wilson(int(sum(judged)), len(judged))
+    return {**rate.as_json(), "unjudged": unjudged, "answer_rate": answered}
+
+
+def accuracy_difference(before: Results, after: Results, pair: Pair) -> AccuracyDifference:
+    """Return ``after - before`` on the tasks judged in both: interval over tasks, and the exact McNemar test."""
+    first, second = (
+        {key[0]: bool(answer.reward) for key, answer in answers.items() if answer.reward is not None}
+        for answers in (before, after)
     )
-    answered = sum(row.well_formed for row in rows.values()) / len(rows) if rows else None
-    return {**rate, "n": len(judged), "unjudged": len(rows) - len(judged), "answer_rate": answered}
-
-
-def accuracy_difference(after: Rows, before: Rows, names: Mapping[str, str]) -> dict[str, Any]:
-    """``after - before`` on the tasks that both judged: interval over tasks, and the exact McNemar test."""
-    solved = [
-        {key[0]: bool(row.reward) for key, row in rows.items() if row.reward is not None}
-        for rows in (before, after)
-    ]
     try:
-        test = compare(*solved)
+        test = compare(first, second)
     except ValueError:  # no task in common
-        return {**names, "mean": None, "low": None, "high": None, "n": 0, "p_value": None, "verdict": None}
+        return {**pair, **NO_INTERVAL, "p_value": None, "verdict": None}
     interval = paired_difference(
-        {key: row.reward for key, row in after.items()}, {key: row.reward for key, row in before.items()}
+        {key: answer.reward for key, answer in after.items()},
+        {key: answer.reward for key, answer in before.items()},
     )
-    return {**names, **interval.as_json(), "p_value": test.p_value, "verdict": test.verdict}
+    return {**pair, **interval.as_json(), "p_value": test.p_value, "verdict": test.verdict}

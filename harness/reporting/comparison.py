@@ -1,43 +1,42 @@
-"""Several runs side by side: pure, from what each folder holds."""
+"""The figures of several runs side by side. Pure: no I/O."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any
 
 import yaml
 
 from harness.cli import UserError
 from harness.reporting.accuracy import accuracy_difference
-from harness.reporting.data import HeldOutRow, RunData
+from harness.reporting.data import Evaluation, Results, RunData
 from harness.reporting.measures import difference_of, measured_names, trained_stage, values_of
 from harness.reporting.numbers import SCHEMA_VERSION, chosen_evaluations, report_numbers
-from harness.statistics.bootstrap import StepKey
+from harness.reporting.schema import AccuracyDifference, ComparisonReport, RunDifference
 
 
-def comparison_numbers(runs: Sequence[RunData]) -> dict[str, Any]:
-    """report.json of a comparison: every run's own figures, and each pair of runs on the steps they share."""
-    labels = run_labels(runs)
+def comparison_numbers(runs: Sequence[RunData]) -> ComparisonReport:
+    """Return report.json of a comparison: each run's own figures, and each pair of runs on the steps they share."""
+    by_label = dict(zip(run_labels(runs), runs, strict=True))
+    pairs = list(combinations(by_label, 2))
     warnings: list[str] = []
-    by_label = dict(zip(labels, runs, strict=True))
-    answers = {label: _trained_answers(run) for label, run in zip(labels, runs, strict=True)}
-    differences = [_pair(by_label, a, b, warnings) for a, b in combinations(labels, 2)]
+    answers = {label: _of_trained_stage(run, run.outcomes) for label, run in by_label.items()}
+    differences = [_pair(by_label, a, b, warnings) for a, b in pairs]
     rewards = {run.trained_on for run in runs}
     if len(rewards) > 1:
         warnings.append(f"the runs were trained on different rewards ({', '.join(sorted(rewards))})")
     return {
         "schema_version": SCHEMA_VERSION,
-        "runs": {label: report_numbers(run) for label, run in zip(labels, runs, strict=True)},
+        "runs": {label: report_numbers(run) for label, run in by_label.items()},
         "differences": differences,
-        "accuracy_differences": [_accuracy_pair(answers, a, b) for a, b in combinations(labels, 2)]
+        "accuracy_differences": [_accuracy_pair(answers, a, b) for a, b in pairs]
         if all(answers.values())
         else [],
-        "settings": _differing_settings(dict(zip(labels, (run.config for run in runs), strict=True))),
+        "settings": _differing_settings({label: run.config for label, run in by_label.items()}),
         "warnings": warnings,
     }
 
 
 def run_labels(runs: Sequence[RunData]) -> list[str]:
-    """The runs' names, or their folders where two names are the same."""
+    """Return the runs' names, or their folders where two names are the same. Raises UserError for a duplicate run."""
     names = [run.name for run in runs]
     labels = [n if names.count(n) == 1 else str(run.folder) for n, run in zip(names, runs, strict=True)]
     if len(set(labels)) < len(labels):
@@ -45,42 +44,35 @@ def run_labels(runs: Sequence[RunData]) -> list[str]:
     return labels
 
 
-def _trained_rows(run: RunData) -> Mapping[StepKey, HeldOutRow]:
+def _of_trained_stage(run: RunData, evaluations: Mapping[Evaluation, Results]) -> Results:
     chosen = chosen_evaluations(run, [])
     trained = trained_stage(chosen)
-    return run.held_out.get(chosen[trained], {}) if trained else {}
+    return evaluations.get(chosen[trained], {}) if trained else {}
 
 
-def _trained_answers(run: RunData) -> Mapping[StepKey, HeldOutRow]:
-    chosen = chosen_evaluations(run, [])
-    trained = trained_stage(chosen)
-    return run.outcomes.get(chosen[trained], {}) if trained else {}
-
-
-def _accuracy_pair(answers: Mapping[str, Mapping[StepKey, HeldOutRow]], a: str, b: str) -> dict[str, Any]:
-    """On the tasks with the same id and the same right answer."""
-    shared = {
-        key
-        for key in answers[a].keys() & answers[b].keys()
-        if answers[a][key].expert_digest == answers[b][key].expert_digest
+def _shared(first: Results, second: Results) -> tuple[Results, Results]:
+    """Return the results with the same key and the same expert action (or right answer)."""
+    keys = {
+        key for key in first.keys() & second.keys() if first[key].expert_digest == second[key].expert_digest
     }
-    after, before = ({key: answers[label][key] for key in shared} for label in (b, a))
-    return accuracy_difference(after, before, {"from": a, "to": b})
+    return {key: first[key] for key in keys}, {key: second[key] for key in keys}
 
 
-def _pair(runs: Mapping[str, RunData], a: str, b: str, warnings: list[str]) -> dict[str, Any]:
-    """The trained model of b minus that of a, on the steps with the same key and the same expert action."""
-    rows = {label: _trained_rows(runs[label]) for label in (a, b)}
-    common = rows[a].keys() & rows[b].keys()
-    shared = {key for key in common if rows[a][key].expert_digest == rows[b][key].expert_digest}
-    widest = max(len(rows[a]), len(rows[b]))
-    if widest and not shared:
+def _accuracy_pair(answers: Mapping[str, Results], a: str, b: str) -> AccuracyDifference:
+    return accuracy_difference(*_shared(answers[a], answers[b]), {"from": a, "to": b})
+
+
+def _pair(runs: Mapping[str, RunData], a: str, b: str, warnings: list[str]) -> RunDifference:
+    """Return the trained model of b minus that of a."""
+    results = {label: _of_trained_stage(runs[label], runs[label].validation) for label in (a, b)}
+    before, after = _shared(results[a], results[b])
+    widest = max(map(len, results.values()))
+    if widest and not before:
         warnings.append(f"{a} and {b} share no held-out step: their figures are not comparable")
-    elif len(shared) < widest:
+    elif len(before) < widest:
         warnings.append(
-            f"{a} and {b} share {len(shared)} of {widest} held-out steps; only those are compared"
+            f"{a} and {b} share {len(before)} of {widest} held-out steps; only those are compared"
         )
-    after, before = ({key: rows[label][key] for key in shared} for label in (b, a))
     measured = [measured_names(runs[label], [some]) for label, some in ((a, before), (b, after))]
     names = [name for name in measured[0] if name in measured[1]]
     rewards = {
@@ -94,21 +86,21 @@ def _pair(runs: Mapping[str, RunData], a: str, b: str, warnings: list[str]) -> d
 
 
 def _differing_settings(configs: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Dotted key -> label -> value, for the settings that are not the same in all the runs."""
+    """Return dotted key -> label -> value, for the settings that differ between runs."""
     flat = {label: dict(_flatten(_load(text))) for label, text in configs.items()}
     keys = list(dict.fromkeys(key for settings in flat.values() for key in settings))
     table = {key: {label: flat[label].get(key, "–") for label in flat} for key in keys}
     return {key: values for key, values in table.items() if len(set(values.values())) > 1}
 
 
-def _load(text: str) -> Any:
+def _load(text: str) -> object:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:  # edited by hand since; the config is shown as text all the same
+    except yaml.YAMLError:  # edited by hand since; the page shows it as text
         return None
 
 
-def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flatten(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))

@@ -1,21 +1,21 @@
-"""A few sampled groups and held-out answers to read, picked by their numbers and then fetched by line."""
+"""A few sampled groups and validation steps to read, picked by their numbers and then fetched by line."""
 
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from harness.config.stages import BASE
-from harness.reporting.data import Evaluation, GroupRow, HeldOutRow, RunData, number_or_none
+from harness.reporting.data import Evaluation, RunData, SampledGroup, StepResult, number_or_none
 from harness.reporting.measures import trained_stage
 from harness.statistics.bootstrap import StepKey
+from trajectories.types import JSON
 
-_LONGEST = 4000  # characters of a text that are shown
+_LONGEST = 4000  # characters shown of a text
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionView:
-    """One completion as shown: the thought apart from the action that is compared with the expert's."""
+    """One completion as shown: the thought, and the action that is compared with the expert's."""
 
     thought: str
     action: str
@@ -26,7 +26,7 @@ class CompletionView:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupExample:
-    """All completions that were sampled for one step."""
+    """All completions sampled for one step."""
 
     title: str
     place: str
@@ -39,8 +39,8 @@ class GroupExample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutExample:
-    """One held-out step, answered by the untrained and by the trained model."""
+class ValidationExample:
+    """One validation step, answered by the base and by the trained model."""
 
     title: str
     place: str
@@ -51,7 +51,7 @@ class HeldOutExample:
 
 
 def group_examples(run: RunData) -> list[GroupExample]:
-    """The groups with the highest, the median and the lowest spread of rewards."""
+    """Return the groups with the highest, the median and the lowest spread of rewards."""
     groups = [(stage, g) for stage, steps in run.groups.items() for rows in steps.values() for g in rows]
     measured = [(stage, group, group.spread) for stage, group in groups if group.spread is not None]
     if not measured:
@@ -69,12 +69,12 @@ def group_examples(run: RunData) -> list[GroupExample]:
     return list(seen.values())
 
 
-def held_out_examples(run: RunData, chosen: Mapping[str, Evaluation]) -> list[HeldOutExample]:
-    """The held-out steps with the largest gain, the median change and the largest loss."""
+def validation_examples(run: RunData, chosen: Mapping[str, Evaluation]) -> list[ValidationExample]:
+    """Return the validation steps with the largest gain, the median change and the largest loss."""
     trained = trained_stage(chosen)
-    if trained is None or chosen.get(BASE) not in run.held_out or chosen[trained] == chosen[BASE]:
+    if trained is None or chosen.get(BASE) not in run.validation or chosen[trained] == chosen[BASE]:
         return []
-    before, after = run.held_out[chosen[BASE]], run.held_out[chosen[trained]]
+    before, after = run.validation[chosen[BASE]], run.validation[chosen[trained]]
     changes = sorted(
         (a.reward - b.reward, key)
         for key, a in after.items()
@@ -89,10 +89,10 @@ def held_out_examples(run: RunData, chosen: Mapping[str, Evaluation]) -> list[He
         "The largest loss" if changes[0][0] < 0 else "The smallest gain": changes[0],
     }.items():
         picks.setdefault(key, title)
-    return [_held_out_example(run, title, key, before[key], after[key]) for key, title in picks.items()]
+    return [_validation_example(run, title, key, before[key], after[key]) for key, title in picks.items()]
 
 
-def _group_example(run: RunData, title: str, group: GroupRow) -> GroupExample:
+def _group_example(run: RunData, title: str, group: SampledGroup) -> GroupExample:
     row = run.read_line("samples.jsonl", group.offset)
     completions = sorted(map(_view, row["completions"]), key=lambda view: _order(view.reward), reverse=True)
     place = f"{row['stage']} step {row['step']} · {row.get('trajectory_id')} · step {row.get('step_index')}"
@@ -108,12 +108,12 @@ def _group_example(run: RunData, title: str, group: GroupRow) -> GroupExample:
     )
 
 
-def _held_out_example(
-    run: RunData, title: str, key: StepKey, before: HeldOutRow, after: HeldOutRow
-) -> HeldOutExample:
+def _validation_example(
+    run: RunData, title: str, key: StepKey, before: StepResult, after: StepResult
+) -> ValidationExample:
     row_before = run.read_line("validation.jsonl", before.offset)
     row_after = run.read_line("validation.jsonl", after.offset)
-    return HeldOutExample(
+    return ValidationExample(
         title=title,
         place=f"{key[0]} · step {key[1]}",
         kind=after.kind,
@@ -123,7 +123,7 @@ def _held_out_example(
     )
 
 
-def _view(completion: Mapping[str, Any]) -> CompletionView:
+def _view(completion: Mapping[str, JSON]) -> CompletionView:
     thought, end, action = str(completion.get("text") or "").partition("</think>")
     error = completion.get("format_error")
     return CompletionView(
@@ -139,7 +139,7 @@ def _order(reward: float | None) -> float:
     return float("-inf") if reward is None else reward
 
 
-def _clip(text: Any) -> str:
+def _clip(text: JSON) -> str:
     text = str(text or "")
     cut = len(text) - _LONGEST
     return text if cut <= 0 else f"{text[:_LONGEST]}\n… {cut:,} characters more"

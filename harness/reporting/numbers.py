@@ -1,18 +1,18 @@
-"""The figures of a report, from what a run's folder holds. Pure: no I/O, no rendering."""
+"""The figures of a report, computed from a run's data. Pure: no I/O, no rendering."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from harness.config.stages import BASE, CONTROL, RL
 from harness.reporting.accuracy import accuracy_numbers
 from harness.reporting.data import (
     Evaluation,
-    HeldOutRow,
+    Results,
     RunData,
+    SampledGroup,
+    StepResult,
     completions_of,
     mean_or_none,
-    number_or_none,
 )
 from harness.reporting.measures import (
     baseline_numbers,
@@ -24,31 +24,45 @@ from harness.reporting.measures import (
     trained_stage,
     values_of,
 )
-from harness.statistics.bootstrap import StepKey
+from harness.reporting.schema import (
+    Clipped,
+    CurveName,
+    CurvePoint,
+    Difference,
+    KindFigures,
+    LastStep,
+    RunReport,
+    SamplingFigures,
+    StageDifference,
+    StageFigures,
+    TrainingCurve,
+)
+from harness.statistics.bootstrap import IntervalJson, StepKey
+from trajectories.types import JSON
 
 SCHEMA_VERSION = 2
-_OFTEN_CLIPPED = 0.1  # share of samples from which on their length is worth a warning
-_CURVES = {  # name in the report -> metric of the trainer
+_OFTEN_CLIPPED = 0.1  # share of clipped samples above which the report warns
+_CURVES: dict[CurveName, str] = {  # name in the report -> metric of the trainer
     "reward": "reward",
     "loss": "loss",
     "kept_fraction": "sampling/kept_fraction",
     "format_failure_rate": "sampling/format_failure_rate",
     "mean_length": "completions/mean_length",
 }
-Rows = Mapping[StepKey, HeldOutRow]
 
 
-def report_numbers(run: RunData) -> dict[str, Any]:
-    """Everything that report.json says. Parts that the run has not reached yet are None or empty."""
+def report_numbers(run: RunData) -> RunReport:
+    """Return the content of report.json. Parts that the run has not reached yet are None or empty."""
     warnings = list(run.warnings)
     chosen = chosen_evaluations(run, warnings)
-    rows = {stage: run.held_out.get(evaluation, {}) for stage, evaluation in chosen.items()}
-    names = measured_names(run, [*rows.values(), *run.baselines.values()])
+    results = {stage: run.validation.get(evaluation, {}) for stage, evaluation in chosen.items()}
+    names = measured_names(run, [*results.values(), *run.baselines.values()])
     stages = {stage: _stage(run, stage, evaluation, names) for stage, evaluation in chosen.items()}
     trained = trained_stage(chosen)
-    difference = _difference(run, rows[trained], rows[BASE]) if trained and BASE in rows else None
+    after = results[trained] if trained and BASE in results else {}
+    difference = _difference(run, after, results[BASE]) if after else None
     baseline = baseline_numbers(run, names)
-    beside = {stage: beside_baseline(run, some, baseline) for stage, some in rows.items()}
+    beside = {stage: beside_baseline(run, some, baseline) for stage, some in results.items()}
     sampling = {stage: _sampling(steps) for stage, steps in run.groups.items()}
     _warn_of_gaps(run, stages, trained, warnings)
     _warn_of_clipping(sampling, warnings)
@@ -57,38 +71,44 @@ def report_numbers(run: RunData) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "run": _about(run),
         "trained_on": run.trained_on,
-        "validation": run.validation,
+        "validation": run.validation_settings,
         "trained_stage": trained,
         "stages": stages,
         "baseline": baseline,
-        "skill": {stage: figures["skill"] for stage, figures in beside.items()},
-        "above_baseline": {stage: figures["above_baseline"] for stage, figures in beside.items()},
+        "skill": {stage: skill for stage, (skill, _) in beside.items()},
+        "above_baseline": {stage: above for stage, (_, above) in beside.items()},
         "clipped_fraction": _clipped(stages, sampling),
-        "difference": _without(difference, "steps", "verdict"),
+        "difference": _interval_part(difference),
         "verdict": difference["verdict"] if difference else None,
-        "difference_by_kind": _difference_by_kind(run, rows[trained], rows[BASE])
-        if difference and trained
+        "difference_by_kind": {
+            kind: _interval_part(_difference(run, part, results[BASE]))
+            for kind, part in _by_kind(after).items()
+        }
+        if difference
         else {},
-        "differences": _stage_differences(run, rows, names),
+        "differences": _stage_differences(run, results, names),
         "last_step": _last_step(run, chosen, trained),
         "accuracy": accuracy_numbers(run, chosen),
-        "curves": {"training": _training_curves(run), "held_out": _held_out_curve(run)},
+        "curves": {
+            "training": {stage: _training_curve(steps) for stage, steps in run.training.items()},
+            "held_out": _validation_curve(run),
+        },
         "sampling": sampling,
         "warnings": warnings,
     }
 
 
 def chosen_evaluations(run: RunData, warnings: list[str]) -> dict[str, Evaluation]:
-    """The evaluation of the weights that each stage ends with.
+    """Return the evaluation of the final weights of each stage.
 
-    That is the one at the step that best.json names, the one of the stage before where no checkpoint beat
-    the start, and without a best.json the stage's last complete one.
+    That is the one at the step that best.json names; if no checkpoint beat the initial weights, that of the stage
+    before; without a best.json the stage's last complete one.
     """
     complete = max(map(completions_of, run.evaluations.values()), default=0)
     chosen: dict[str, Evaluation] = {}
-    for evaluation, rows in run.evaluations.items():
+    for evaluation, results in run.evaluations.items():
         stage, step = evaluation
-        if (found := completions_of(rows)) < complete:
+        if (found := completions_of(results)) < complete:
             warnings.append(
                 f"the evaluation of {stage} at step {step} has {found} of {complete} held-out completions "
                 "and was left out"
@@ -129,7 +149,7 @@ def _evaluation_of(
     return last
 
 
-def _about(run: RunData) -> dict[str, Any]:
+def _about(run: RunData) -> dict[str, JSON]:
     keys = (
         "seed",
         "status",
@@ -144,37 +164,37 @@ def _about(run: RunData) -> dict[str, Any]:
     return {"name": run.name, **{key: run.manifest.get(key) for key in keys}}
 
 
-def _stage(run: RunData, stage: str, evaluation: Evaluation, names: Iterable[str]) -> dict[str, Any]:
-    rows = run.held_out.get(evaluation, {})
+def _stage(run: RunData, stage: str, evaluation: Evaluation, names: Iterable[str]) -> StageFigures:
+    results = run.validation.get(evaluation, {})
     return {
         "step": evaluation[1],
-        "of_stage": evaluation[0],  # another one where nothing beat the start
+        "of_stage": evaluation[0],  # another stage if no checkpoint beat the initial weights
         "is_best": run.best_steps.get(stage) == evaluation[1],
         "evaluations": sum(name == stage for name, _ in run.evaluations),
-        "step_reward": interval_of(values_of(run, rows, run.trained_on)) if rows else None,
-        "rewards": {name: interval_of(values_of(run, rows, name)) for name in names},
-        "steps": len(rows),
-        "unjudged": sum(row.unjudged for row in rows.values()),
-        "format_rate": _share(row.well_formed for row in rows.values()),
+        "step_reward": interval_of(values_of(run, results, run.trained_on)) if results else None,
+        "rewards": {name: interval_of(values_of(run, results, name)) for name in names},
+        "steps": len(results),
+        "unjudged": sum(result.unjudged for result in results.values()),
+        "format_rate": _share(result.well_formed for result in results.values()),
         "reward_if_well_formed": mean_or_none(
-            reward for row in rows.values() for reward in row.rewards_if_well_formed
+            reward for result in results.values() for reward in result.rewards_if_well_formed
         ),
-        "exact_match_rate": _share(row.exact_match for row in rows.values()),
-        "clipped_fraction": _share(row.clipped for row in rows.values() if row.clipped is not None),
-        "by_kind": {kind: _kind(run, part, names) for kind, part in _by_kind(rows).items()},
+        "exact_match_rate": _share(result.exact_match for result in results.values()),
+        "clipped_fraction": _share(r.clipped for r in results.values() if r.clipped is not None),
+        "by_kind": {kind: _kind(run, part, names) for kind, part in _by_kind(results).items()},
     }
 
 
-def _kind(run: RunData, rows: Rows, names: Iterable[str]) -> dict[str, Any]:
-    means = {name: interval_of(values_of(run, rows, name))["mean"] for name in names}
-    return {**interval_of(values_of(run, rows, run.trained_on)), "rewards": means, "steps": len(rows)}
+def _kind(run: RunData, results: Results, names: Iterable[str]) -> KindFigures:
+    means = {name: interval_of(values_of(run, results, name))["mean"] for name in names}
+    return {**interval_of(values_of(run, results, run.trained_on)), "rewards": means, "steps": len(results)}
 
 
-def _by_kind(rows: Rows) -> dict[str, dict[StepKey, HeldOutRow]]:
-    """The kinds in the order of how many steps they have."""
-    kinds: dict[str, dict[StepKey, HeldOutRow]] = {}
-    for key, row in rows.items():
-        kinds.setdefault(row.kind, {})[key] = row
+def _by_kind(results: Results) -> dict[str, dict[StepKey, StepResult]]:
+    """Return the results by kind, the most frequent kind first."""
+    kinds: dict[str, dict[StepKey, StepResult]] = {}
+    for key, result in results.items():
+        kinds.setdefault(result.kind, {})[key] = result
     return dict(sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
@@ -183,78 +203,74 @@ def _share(shares: Iterable[float]) -> float | None:
     return sum(shares) / len(shares) if shares else None
 
 
-def _difference(run: RunData, after: Rows, before: Rows) -> dict[str, Any] | None:
-    """Of the trained reward; None without a step that both judged."""
+def _difference(run: RunData, after: Results, before: Results) -> Difference | None:
+    """Return the difference of the trained reward; None without a step judged in both."""
     figures = difference_of(values_of(run, after, run.trained_on), values_of(run, before, run.trained_on))
     return None if figures["mean"] is None else figures
 
 
-def _without(figures: Mapping[str, Any] | None, *keys: str) -> dict[str, Any] | None:
-    return None if figures is None else {key: value for key, value in figures.items() if key not in keys}
+def _interval_part(figures: Difference | None) -> IntervalJson | None:
+    if figures is None:
+        return None
+    return {"mean": figures["mean"], "low": figures["low"], "high": figures["high"], "n": figures["n"]}
 
 
-def _difference_by_kind(run: RunData, after: Rows, before: Rows) -> dict[str, Any]:
-    parts = {kind: _difference(run, part, before) for kind, part in _by_kind(after).items()}
-    return {kind: _without(part, "steps", "verdict") for kind, part in parts.items()}
-
-
-def _stage_differences(run: RunData, rows: Mapping[str, Rows], names: Iterable[str]) -> list[dict[str, Any]]:
-    entries = []
-    for before, after in stage_pairs(rows):
+def _stage_differences(
+    run: RunData, results: Mapping[str, Results], names: Iterable[str]
+) -> list[StageDifference]:
+    entries: list[StageDifference] = []
+    for before, after in stage_pairs(results):
         rewards = {
-            name: difference_of(values_of(run, rows[after], name), values_of(run, rows[before], name))
+            name: difference_of(values_of(run, results[after], name), values_of(run, results[before], name))
             for name in names
         }
         entries.append({"from": before, "to": after, **rewards[run.trained_on], "rewards": rewards})
     return entries
 
 
-def _last_step(run: RunData, chosen: Mapping[str, Evaluation], trained: str | None) -> dict[str, Any] | None:
-    """The difference at the last evaluation, which was not picked by its own reward; None if it is the best."""
-    if trained is None or chosen.get(BASE) not in run.held_out:
+def _last_step(run: RunData, chosen: Mapping[str, Evaluation], trained: str | None) -> LastStep | None:
+    """Return the difference at the last evaluation, which no selection favours; None if it is the best one."""
+    if trained is None or chosen.get(BASE) not in run.validation:
         return None
-    base = run.held_out[chosen[BASE]]
+    base = run.validation[chosen[BASE]]
     complete = [
-        e
-        for e, rows in run.held_out.items()
-        if e[0] == trained and completions_of(rows) >= completions_of(base)
+        evaluation
+        for evaluation, results in run.validation.items()
+        if evaluation[0] == trained and completions_of(results) >= completions_of(base)
     ]
     last = max(complete, key=lambda evaluation: evaluation[1])
     if last == chosen[trained]:
         return None
-    after, before = (values_of(run, some, run.trained_on) for some in (run.held_out[last], base))
+    after, before = (values_of(run, some, run.trained_on) for some in (run.validation[last], base))
     return {"stage": trained, "step": last[1], **difference_of(after, before)}
 
 
-def _training_curves(run: RunData) -> dict[str, dict[str, list[Any]]]:
-    """Stage -> {"step": […], curve: […]} for the curves that the stage logged at all."""
-    curves: dict[str, dict[str, list[Any]]] = {}
-    for stage, steps in run.training.items():
-        logged: dict[str, list[Any]] = {"step": list(steps)}
-        for name, metric in _CURVES.items():
-            values = [number_or_none(line.get(metric)) for line in steps.values()]
-            if any(value is not None for value in values):
-                logged[name] = values
-        curves[stage] = logged
-    return curves
+def _training_curve(steps: Mapping[int, Mapping[str, float | None]]) -> TrainingCurve:
+    """Return the curves that the stage logged at all."""
+    logged: TrainingCurve = {"step": list(steps)}
+    for name, metric in _CURVES.items():
+        values = [metrics.get(metric) for metrics in steps.values()]
+        if any(value is not None for value in values):
+            logged[name] = values
+    return logged
 
 
-def _held_out_curve(run: RunData) -> list[dict[str, Any]]:
-    complete = max(map(completions_of, run.held_out.values()), default=0)
-    points = []
-    for (stage, step), rows in run.held_out.items():
-        interval = interval_of(values_of(run, rows, run.trained_on))
-        if interval["mean"] is not None and completions_of(rows) == complete:
+def _validation_curve(run: RunData) -> list[CurvePoint]:
+    complete = max(map(completions_of, run.validation.values()), default=0)
+    points: list[CurvePoint] = []
+    for (stage, step), results in run.validation.items():
+        interval = interval_of(values_of(run, results, run.trained_on))
+        if interval["mean"] is not None and completions_of(results) == complete:
             points.append({"stage": stage, "step": step, **interval})
     return points
 
 
-def _sampling(steps: Mapping[int, Iterable[Any]]) -> dict[str, Any]:
-    groups = [group for rows in steps.values() for group in rows]
+def _sampling(steps: Mapping[int, Iterable[SampledGroup]]) -> SamplingFigures:
+    groups = [group for of_step in steps.values() for group in of_step]
     completions = sum(group.completions for group in groups)
     reasons = Counter(group.reason for group in groups if group.reason is not None)
     kept = len(groups) - sum(reasons.values())
-    says = [(group.clipped, group.completions) for group in groups if group.clipped is not None]
+    recorded = [(group.clipped, group.completions) for group in groups if group.clipped is not None]
     return {
         "groups": len(groups),
         "kept": kept,
@@ -262,24 +278,27 @@ def _sampling(steps: Mapping[int, Iterable[Any]]) -> dict[str, Any]:
         "dropped": dict(reasons.most_common()),
         "completions": completions,
         "format_failure_rate": sum(g.format_failures for g in groups) / completions if completions else None,
-        "clipped_fraction": sum(cut for cut, _ in says) / sum(n for _, n in says) if says else None,
+        "clipped_fraction": sum(cut for cut, _ in recorded) / sum(n for _, n in recorded)
+        if recorded
+        else None,
         "unjudged": sum(group.unjudged for group in groups),
     }
 
 
-def _clipped(stages: Mapping[str, Any], sampling: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
-    """Share of completions that were cut at the longest length allowed: held-out ones, and those of training."""
-    nothing: Mapping[str, Any] = {"clipped_fraction": None}
+def _clipped(
+    stages: Mapping[str, StageFigures], sampling: Mapping[str, SamplingFigures]
+) -> dict[str, Clipped]:
+    """Return the share of completions cut at the length limit: in validation, and in training."""
     return {
         stage: {
-            "held_out": stages.get(stage, nothing)["clipped_fraction"],
-            "sampled": sampling.get(stage, nothing)["clipped_fraction"],
+            "held_out": stages[stage]["clipped_fraction"] if stage in stages else None,
+            "sampled": sampling[stage]["clipped_fraction"] if stage in sampling else None,
         }
         for stage in dict.fromkeys([*stages, *sampling])
     }
 
 
-def _warn_of_clipping(sampling: Mapping[str, Any], warnings: list[str]) -> None:
+def _warn_of_clipping(sampling: Mapping[str, SamplingFigures], warnings: list[str]) -> None:
     for stage, figures in sampling.items():
         cut = figures["clipped_fraction"]
         if cut is not None and cut > _OFTEN_CLIPPED:
@@ -289,7 +308,9 @@ def _warn_of_clipping(sampling: Mapping[str, Any], warnings: list[str]) -> None:
             )
 
 
-def _warn_of_gaps(run: RunData, stages: Mapping[str, Any], trained: str | None, warnings: list[str]) -> None:
+def _warn_of_gaps(
+    run: RunData, stages: Mapping[str, StageFigures], trained: str | None, warnings: list[str]
+) -> None:
     status = run.manifest.get("status")
     if status != "finished":
         warnings.append(f"the run is not finished (status: {status}); these are the figures so far")
@@ -297,7 +318,7 @@ def _warn_of_gaps(run: RunData, stages: Mapping[str, Any], trained: str | None, 
         warnings.append("the untrained model was not evaluated (yet): nothing to compare with")
     if trained is None:
         warnings.append("no trained stage was evaluated (yet): there is no difference to report")
-    if not run.baselines and run.floor is None and run.held_out:
+    if not run.baselines and run.baseline_means is None and run.validation:
         warnings.append("baselines.jsonl is not there (yet): no trivial policy to compare with")
     for stage, figures in stages.items():
         reward = figures["step_reward"]

@@ -1,14 +1,28 @@
-"""The figures of a study: every arm and stage over all seeds, by each reward. Pure, from the runs' folders."""
+"""The figures of a study: every arm and stage over all seeds, by each reward. Pure: no I/O."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
-from harness.reporting.data import BaselineRow, HeldOutRow, RunData
-from harness.reporting.measures import NO_INTERVAL, baseline_numbers, measured_names, values_of
+from harness.reporting.data import Results, RunData
+from harness.reporting.measures import Values, baseline_numbers, measured_names, values_of
 from harness.reporting.numbers import chosen_evaluations
-from harness.statistics.bootstrap import Interval, StepKey, cluster_bootstrap, two_way_interval, verdict
+from harness.reporting.schema import (
+    Conclusive,
+    StudyBaseline,
+    StudyDifference,
+    StudyMetric,
+    StudyPoint,
+    StudyReport,
+)
+from harness.statistics.bootstrap import (
+    NO_INTERVAL,
+    Interval,
+    IntervalJson,
+    cluster_bootstrap,
+    conclusion,
+    two_way_interval,
+)
 
 SCHEMA_VERSION = 2
 ACCURACY = "accuracy"
@@ -30,13 +44,13 @@ class Point:
         return f"{'+'.join(self.arms)}/{self.stage}"
 
 
-def study_numbers(runs: Sequence[tuple[str, int, RunData]]) -> dict[str, Any]:
-    """study.json of runs given as (arm, seed, what its folder holds).
+def study_numbers(runs: Sequence[tuple[str, int, RunData]]) -> StudyReport:
+    """Return study.json of runs given as (arm, seed, data).
 
     Intervals are over seeds and over tasks or trajectories
     (:func:`harness.statistics.bootstrap.two_way_interval`); with a single seed over the latter alone.
     """
-    metrics = {}
+    metrics: dict[str, StudyMetric] = {}
     for name in _metrics([run for _, _, run in runs]):
         points = _merged(_points(runs, name))
         baseline = _baseline(runs, name)
@@ -54,8 +68,8 @@ def study_numbers(runs: Sequence[tuple[str, int, RunData]]) -> dict[str, Any]:
 
 
 def _metrics(runs: Sequence[RunData]) -> list[str]:
-    """Accuracy, and the rewards that all runs measured."""
-    measured = [measured_names(run, run.held_out.values()) for run in runs if run.held_out]
+    """Return ``accuracy``, if any run has it, and the rewards that all runs measured."""
+    measured = [measured_names(run, run.validation.values()) for run in runs if run.validation]
     shared = [name for name in measured[0] if all(name in names for names in measured)] if measured else []
     return [*([ACCURACY] if any(run.outcomes for run in runs) else []), *shared]
 
@@ -65,38 +79,37 @@ def _points(runs: Iterable[tuple[str, int, RunData]], name: str) -> list[Point]:
     kinds: dict[tuple[str, str], dict[Key, str]] = {}
     for arm, seed, run in runs:
         for stage, evaluation in chosen_evaluations(run, []).items():
-            rows = (run.outcomes if name == ACCURACY else run.held_out).get(evaluation, {})
-            if rows:
+            results = (run.outcomes if name == ACCURACY else run.validation).get(evaluation, {})
+            if results:
                 point = scores.setdefault((arm, stage), {})
-                point |= _with_seed(seed, _values(run, rows, name))
+                point |= _with_seed(seed, _values(run, results, name))
                 of_kind = kinds.setdefault((arm, stage), {})
-                of_kind |= {(seed, *key): row.kind for key, row in rows.items()}
+                of_kind |= {(seed, *key): result.kind for key, result in results.items()}
     return [
         Point(arms=(arm,), stage=stage, scores=values, kinds=kinds[arm, stage])
         for (arm, stage), values in scores.items()
     ]
 
 
-def _values(run: RunData, rows: Mapping[StepKey, HeldOutRow], name: str) -> Mapping[StepKey, float | None]:
-    return {key: row.reward for key, row in rows.items()} if name == ACCURACY else values_of(run, rows, name)
+def _values(run: RunData, results: Results, name: str) -> Values:
+    if name == ACCURACY:
+        return {key: result.reward for key, result in results.items()}
+    return values_of(run, results, name)
 
 
-def _with_seed(seed: int, values: Mapping[StepKey, float | None]) -> dict[Key, float | None]:
+def _with_seed(seed: int, values: Values) -> dict[Key, float | None]:
     return {(seed, *key): value for key, value in values.items()}
 
 
 def _merged(points: Iterable[Point]) -> list[Point]:
-    """Arms that share their first stages have the same figures there: one point."""
+    """Merge the points of arms that share their first stages: they have the same figures there."""
     merged: list[Point] = []
     for point in points:
         same = next((m for m in merged if m.stage == point.stage and m.scores == point.scores), None)
         if same is None:
             merged.append(point)
         else:
-            arms = (*same.arms, *point.arms)
-            merged[merged.index(same)] = Point(
-                arms=arms, stage=same.stage, scores=same.scores, kinds=same.kinds
-            )
+            merged[merged.index(same)] = replace(same, arms=(*same.arms, *point.arms))
     return merged
 
 
@@ -107,28 +120,31 @@ class _Baseline:
 
 
 def _baseline(runs: Iterable[tuple[str, int, RunData]], name: str) -> _Baseline | None:
-    """The best baseline of each seed, which is the same for all arms; None where a run has no rows of baselines."""
+    """Return the best baseline of each seed, the same for all arms; None if a run has no baselines.jsonl."""
     scores: dict[Key, float | None] = {}
     policies: dict[int, str] = {}
     for _, seed, run in runs:
-        best = (baseline_numbers(run, [name]) or {"best": {}})["best"].get(name) if name != ACCURACY else None
-        rows: Mapping[StepKey, BaselineRow] | None = run.baselines.get(best["policy"]) if best else None
-        if best is None or rows is None:
+        figures = baseline_numbers(run, [name]) if name != ACCURACY else None
+        best = figures["best"].get(name) if figures else None
+        if best is None or best["policy"] not in run.baselines:
             return None
         policies[seed] = best["policy"]
-        scores |= _with_seed(seed, values_of(run, rows, name))
+        scores |= _with_seed(seed, values_of(run, run.baselines[best["policy"]], name))
     return _Baseline(scores=scores, policies=policies) if scores else None
 
 
-def _baseline_entry(baseline: _Baseline | None) -> dict[str, Any] | None:
+def _baseline_entry(baseline: _Baseline | None) -> StudyBaseline | None:
     if baseline is None:
         return None
-    by_seed = _by_seed(baseline.scores)
-    policies = {seed: {"policy": baseline.policies[seed], "mean": mean} for seed, mean in by_seed.items()}
-    return {**_pooled(baseline.scores), "by_seed": policies}
+    means = _by_seed(baseline.scores)
+    return {
+        **_pooled(baseline.scores),
+        "by_seed": {seed: {"policy": baseline.policies[seed], "mean": mean} for seed, mean in means.items()},
+    }
 
 
-def _point(point: Point, baseline: Scores | None) -> dict[str, Any]:
+def _point(point: Point, baseline: Scores | None) -> StudyPoint:
+    skill, above = _beside(point.scores, baseline) if baseline else (None, None)
     kinds = dict.fromkeys(point.kinds.values())
     of_kind = {
         kind: {key: v for key, v in point.scores.items() if point.kinds[key] == kind} for kind in kinds
@@ -138,51 +154,52 @@ def _point(point: Point, baseline: Scores | None) -> dict[str, Any]:
         "stage": point.stage,
         **_pooled(point.scores),
         "by_seed": _by_seed(point.scores),
-        **(_beside(point.scores, baseline) if baseline else {"skill": None, "above_baseline": None}),
+        "skill": skill,
+        "above_baseline": above,
         "by_kind": {kind: {**_pooled(scores), "steps": len(scores)} for kind, scores in of_kind.items()},
     }
 
 
-def _beside(scores: Scores, baseline: Scores) -> dict[str, Any]:
-    """Skill, (reward − baseline) ÷ (1 − baseline), and the difference, paired by seed and step."""
+def _beside(scores: Scores, baseline: Scores) -> tuple[IntervalJson, Conclusive]:
+    """Return skill, (reward − baseline) ÷ (1 − baseline), and the difference, paired by seed and step."""
     pairs = {
         key: (value - other, 1.0 - other)
         for key in sorted(scores.keys() & baseline.keys())
         if (value := scores[key]) is not None and (other := baseline[key]) is not None
     }
     above = {key: gained for key, (gained, _) in pairs.items()}
-    possible = sum(room for _, room in pairs.values())
-    skill: dict[str, Any] = dict(NO_INTERVAL)
+    possible = sum(most for _, most in pairs.values())
+    skill = NO_INTERVAL
     if possible > 0:
         ratio = sum(above.values()) / possible
         each = possible / len(pairs)
         # Linearised: the ratio's error is that of the mean of these.
         skill = _pooled(
-            {key: ratio + (gained - ratio * room) / each for key, (gained, room) in pairs.items()}
+            {key: ratio + (gained - ratio * most) / each for key, (gained, most) in pairs.items()}
         )
-    return {"skill": skill, "above_baseline": _judged(above)}
+    return skill, _concluded(above)
 
 
-def _difference(before: Point, after: Point) -> dict[str, Any]:
-    """Paired by seed and step."""
+def _difference(before: Point, after: Point) -> StudyDifference:
+    """Return ``after - before``, paired by seed and step."""
     pairs: dict[Key, float | None] = {}
     for key in before.scores.keys() & after.scores.keys():
         a, b = before.scores[key], after.scores[key]
         pairs[key] = None if a is None or b is None else b - a
-    return {"from": before.label, "to": after.label, **_judged(pairs)}
+    return {"from": before.label, "to": after.label, **_concluded(pairs)}
 
 
-def _judged(values: Scores) -> dict[str, Any]:
-    interval = _interval(values)
-    return {**_as_json(interval), "verdict": verdict(interval) if interval else None}
+def _concluded(differences: Scores) -> Conclusive:
+    interval = _interval(differences)
+    return {**_as_json(interval), "verdict": conclusion(interval) if interval else None}
 
 
-def _pooled(values: Scores) -> dict[str, Any]:
+def _pooled(values: Scores) -> IntervalJson:
     return _as_json(_interval(values))
 
 
-def _as_json(interval: Interval | None) -> dict[str, Any]:
-    return dict(NO_INTERVAL) if interval is None else dict(interval.as_json())
+def _as_json(interval: Interval | None) -> IntervalJson:
+    return interval.as_json() if interval else NO_INTERVAL
 
 
 def _interval(values: Scores) -> Interval | None:
@@ -204,33 +221,26 @@ def _by_seed(values: Scores) -> dict[int, float | None]:
     return means
 
 
-def study_markdown(report: Mapping[str, Any]) -> str:
-    """The tables as a page."""
+def study_markdown(report: StudyReport) -> str:
+    """Return the tables as Markdown."""
     lines: list[str] = []
     for metric, table in report["metrics"].items():
-        lines += [
-            f"## {metric}",
-            "",
-            *_points_table(report["seeds"], table),
-            "",
-            *_differences_table(table),
-            "",
-        ]
+        lines += [f"## {metric}", "", *_points_table(report["seeds"], table), ""]
+        lines += [*_differences_table(table), ""]
         lines += [*_kinds_table(table), ""] if metric != ACCURACY else []
     return "\n".join(lines)
 
 
-def _points_table(seeds: Sequence[int], table: Mapping[str, Any]) -> list[str]:
+def _points_table(seeds: Sequence[int], table: StudyMetric) -> list[str]:
     lines = [
         f"| arm | stage | mean over all steps of {len(seeds)} seeds (95 % interval) "
         "| skill | − best baseline | by seed | n |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for one in table["points"]:
-        above = f"{_span(one['above_baseline'], '+')}" if one["above_baseline"] else "–"
         lines.append(
-            f"| {one['arm']} | {one['stage']} | {_span(one)} | {_span(one['skill'])} | {above} | "
-            f"{_listed(one['by_seed'].values())} | {one['n']} |"
+            f"| {one['arm']} | {one['stage']} | {_span(one)} | {_span(one['skill'])} | "
+            f"{_span(one['above_baseline'], '+')} | {_listed(one['by_seed'].values())} | {one['n']} |"
         )
     if baseline := table["baseline"]:
         policies = ", ".join(
@@ -243,7 +253,7 @@ def _points_table(seeds: Sequence[int], table: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _differences_table(table: Mapping[str, Any]) -> list[str]:
+def _differences_table(table: StudyMetric) -> list[str]:
     return [
         "| difference | mean (95 % interval) | |",
         "| --- | --- | --- |",
@@ -254,7 +264,7 @@ def _differences_table(table: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _kinds_table(table: Mapping[str, Any]) -> list[str]:
+def _kinds_table(table: StudyMetric) -> list[str]:
     steps = {kind: one["steps"] for point in table["points"] for kind, one in point["by_kind"].items()}
     kinds = sorted(steps, key=lambda kind: (-steps[kind], kind))
     return [
@@ -273,7 +283,7 @@ def _listed(values: Iterable[float | None]) -> str:
     return ", ".join("–" if value is None else f"{value:.3f}" for value in values)
 
 
-def _span(interval: Mapping[str, Any] | None, sign: str = "") -> str:
+def _span(interval: IntervalJson | None, sign: str = "") -> str:
     if interval is None or interval["mean"] is None:
         return "–"
     form = f"{sign}.3f"

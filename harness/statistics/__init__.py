@@ -1,1 +1,1 @@
-"""Intervals and tests: bootstraps over trajectories, and shares of tasks."""
+"""Confidence intervals and tests: bootstraps over trajectories, and shares of tasks."""

@@ -1,11 +1,17 @@
-"""Shares of solved tasks: an interval for one, the unbiased pass@k, and whether two runs differ."""
+"""Shares of solved tasks: a confidence interval, the unbiased pass@k, and a test of two runs."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from harness.statistics.bootstrap import Verdict
+from harness.statistics.bootstrap import Conclusion, IntervalJson
+
+
+class RateJson(IntervalJson):
+    """A share in a report."""
+
+    successes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +24,7 @@ class Rate:
     successes: int
     n: int
 
-    def as_json(self) -> dict[str, float | int]:
+    def as_json(self) -> RateJson:
         return {
             "mean": self.share,
             "low": self.low,
@@ -29,7 +35,7 @@ class Rate:
 
 
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Rate:
-    """Share of successes with the score interval of Wilson (1927), which also holds near 0 and 1.
+    """Return the share of successes with the score interval of Wilson (1927), which also holds near 0 and 1.
 
     >>> rate = wilson(5, 10)
     >>> rate.share, round(rate.low, 4), round(rate.high, 4)
@@ -43,14 +49,14 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Rate:
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # At the ends the interval reaches them exactly; rounding must not leave the share outside.
+    # Without successes (or failures) the interval ends at 0 (or 1) exactly; rounding must not exclude the share.
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
     return Rate(share=share, low=low, high=high, successes=successes, n=n)
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
-    """Chance that at least one of ``k`` samples drawn from ``samples`` is correct, of which ``correct`` are.
+    """Return the chance that at least one of ``k`` samples drawn from ``samples`` (``correct`` of them) is correct.
 
     The unbiased estimator of Chen et al. (2021, arXiv 2107.03374, section 2.1).
 
@@ -72,11 +78,11 @@ class Comparison:
     only_first: int  # solved by the first run and not by the second
     only_second: int
     p_value: float  # exact McNemar test, two-sided
-    verdict: Verdict  # of the second against the first
+    verdict: Conclusion  # the second against the first
 
 
 def compare(first: Mapping[str, bool], second: Mapping[str, bool], *, level: float = 0.05) -> Comparison:
-    """The exact McNemar test (1947; a binomial test on the tasks that only one of the two solved).
+    """Run the exact McNemar test (1947): a binomial test on the tasks that only one of the two runs solved.
 
     >>> compare({"a": True, "b": False}, {"a": True, "b": True}).verdict
     'too small to tell'
@@ -91,7 +97,7 @@ def compare(first: Mapping[str, bool], second: Mapping[str, bool], *, level: flo
     discordant = only_first + only_second
     tail = sum(math.comb(discordant, i) for i in range(min(only_first, only_second) + 1))
     p_value = min(1.0, 2 * tail / 2**discordant)
-    verdict: Verdict = "too small to tell"
+    verdict: Conclusion = "too small to tell"
     if p_value < level:
         verdict = "above" if only_second > only_first else "below"
     return Comparison(
@@ -100,7 +106,7 @@ def compare(first: Mapping[str, bool], second: Mapping[str, bool], *, level: flo
 
 
 def p_words(p_value: float) -> str:
-    """A p-value as a person reads it.
+    """Format a p-value.
 
     >>> p_words(0.0312), p_words(0.00002)
     ('p = 0.031', 'p < 0.001')
@@ -109,6 +115,6 @@ def p_words(p_value: float) -> str:
 
 
 def mean_pass_at_k(correct_by_task: Sequence[tuple[int, int]], k: int) -> float:
-    """Mean of :func:`pass_at_k` over tasks given as (samples, correct)."""
+    """Return the mean of :func:`pass_at_k` over tasks given as (samples, correct)."""
     values = [pass_at_k(samples, correct, k) for samples, correct in correct_by_task]
     return math.fsum(values) / len(values)

@@ -1,18 +1,30 @@
-"""Means with honest intervals: steps of one trajectory hang together, so trajectories are what is resampled."""
+"""Means with confidence intervals. Steps of one trajectory are correlated, so whole trajectories are resampled."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 
-Verdict = Literal["above", "below", "too small to tell"]
+Conclusion = Literal["above", "below", "too small to tell"]  # a difference against 0
 StepKey = tuple[str, int]  # (trajectory_id, step_index)
 
-_DRAWS_AT_ONCE = 2_000_000  # bounds the memory of the resampling to some 50 MB
+_DRAWS_AT_ONCE = 2_000_000  # bounds the memory of resampling to about 50 MB
 _NORMAL_FROM = 1000  # degrees of freedom from which Student's t is taken as constant (1.962 against 1.960)
+
+
+class IntervalJson(TypedDict):
+    """An interval in a report. ``mean`` is None if no value is judged, the ends if there is no interval."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+NO_INTERVAL: IntervalJson = {"mean": None, "low": None, "high": None, "n": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +32,13 @@ class Interval:
     """A mean over steps and its confidence interval over trajectories."""
 
     mean: float
-    low: float | None  # None: a single trajectory, which says nothing about the spread between trajectories
+    low: float | None  # None: a single trajectory, whose spread is unknown
     high: float | None
     n: int  # trajectories with at least one judged step
     steps: int  # judged steps
-    unjudged: int  # steps left out because a value is None
+    unjudged: int  # steps excluded because a value is None
 
-    def as_json(self) -> dict[str, float | int | None]:
+    def as_json(self) -> IntervalJson:
         return {"mean": self.mean, "low": self.low, "high": self.high, "n": self.n}
 
 
@@ -37,18 +49,18 @@ def cluster_bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Mean over all judged values, with a bootstrap interval that resamples whole clusters (trajectories).
+    """Return the mean over all judged values, with a bootstrap interval over whole clusters (trajectories).
 
-    A resample draws as many clusters as there are, with replacement, and takes the mean over all their
+    A resample draws as many clusters as the data has, with replacement, and takes the mean over all their
     values: long trajectories weigh more, as they do in the mean itself. The interval is the percentile
     interval (Efron 1979; for clusters Davison and Hinkley 1997, section 3.8; Field and Welsh 2007) at the
     *expanded* levels of Hesterberg (2015, "What teachers should know about the bootstrap", section 4.2):
     Φ(-sqrt(n/(n-1)) t) for the t quantile at n - 1 degrees of freedom. Without that the interval is too
-    narrow for the handful of trajectories that a small held-out set has. It cannot leave the range of the
-    cluster means, so with very few clusters it still covers less than it says: simulated on normal clusters,
+    narrow for the handful of trajectories of a small validation set. It cannot leave the range of the
+    cluster means, so with very few clusters its coverage is below nominal: simulated on normal clusters,
     a 95 % interval covers 75 % at 3 clusters, 89 % at 4, 93 % at 6 and 93 to 95 % from 8 on.
 
-    The same values, names and seed give the same interval, whatever the order of the mapping.
+    The interval depends on values, names and seed, not on the order of the mapping.
     Raises ValueError if no value is judged, or if one is not finite (unjudged is None, never NaN).
 
     >>> round(cluster_bootstrap({"a": [0.0, 0.2], "b": [0.4, None]}).mean, 6)
@@ -85,17 +97,17 @@ def paired_difference(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Mean of ``after - before`` over the steps that both have, with an interval over trajectories.
+    """Return the mean of ``after - before`` over the steps that both have, with an interval over trajectories.
 
-    Pairing by (trajectory, step) takes out how hard each step is, which is most of the spread. A pair with
-    an unjudged side counts as unjudged; steps that only one side has are not counted at all.
+    Pairing by (trajectory, step) removes the difficulty of each step, which is most of the spread. A pair with
+    an unjudged side counts as unjudged; steps that only one side has are not counted.
     Raises ValueError if no step is judged on both sides.
 
     >>> paired_difference({("t", 0): 0.5, ("u", 0): 0.75}, {("t", 0): 0.25, ("u", 0): 0.25}).mean
     0.375
     """
     differences: dict[str, list[float | None]] = {}
-    for key in sorted(after.keys() & before.keys()):  # sums are rounded: always in the same order
+    for key in sorted(after.keys() & before.keys()):  # float sums depend on the order
         a, b = after[key], before[key]
         differences.setdefault(key[0], []).append(None if a is None or b is None else a - b)
     if not differences:
@@ -110,10 +122,10 @@ def ratio_bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval | None:
-    """Sum of the first parts over the sum of the second, with the interval of :func:`cluster_bootstrap`.
+    """Return the sum of the first parts over the sum of the second, with the interval of :func:`cluster_bootstrap`.
 
-    None where the second parts sum to 0 or less; no interval where those of a resample do (a trajectory in which the
-    baseline is perfect, drawn for all). Raises ValueError without a part.
+    None if the second parts sum to 0 or less; no interval if those of a resample do (only trajectories with a
+    perfect baseline were drawn). Raises ValueError without a part.
 
     >>> ratio_bootstrap({"a": [(0.1, 0.5)], "b": [(0.3, 0.5)]}).mean
     0.4
@@ -121,7 +133,7 @@ def ratio_bootstrap(
     _check(confidence, resamples)
     clusters = [parts_by_cluster[name] for name in sorted(parts_by_cluster) if parts_by_cluster[name]]
     if not clusters:
-        raise ValueError("no part to make a ratio of")
+        raise ValueError("no parts to form a ratio of")
     above = [math.fsum(part for part, _ in parts) for parts in clusters]
     below = [math.fsum(whole for _, whole in parts) for parts in clusters]
     if math.fsum(below) <= 0:
@@ -140,14 +152,14 @@ def ratio_bootstrap(
 def two_way_interval(
     values: Mapping[tuple[int, str, int], float | None], *, confidence: float = 0.95
 ) -> Interval:
-    """Mean over values keyed by (seed, trajectory, step), with an interval over seeds and over trajectories.
+    """Return the mean over values keyed by (seed, trajectory, step), with an interval over seeds and trajectories.
 
-    Both are drawn at random: other seeds would give other models, other trajectories other steps. The variance is the
-    sum of the one between seeds and the one between trajectories, each that of cluster means (Cameron, Gelbach and
-    Miller 2011, whose third term, subtracted there, is left out: the interval is rather too wide); the interval is
-    Student's t with Satterthwaite's (1946) degrees of freedom, because seeds are few. Simulated on normal effects
-    with 3 and 5 seeds and 12 to 44 trajectories, crossed or split anew for each seed, a 95 % interval covers 93 to
-    99 %; resampling seeds covers 79 to 99 %, and a t interval over the means of the seeds 67 to 96 %.
+    Both are random: other seeds would give other models, other trajectories other steps. The variance is the sum of
+    the variances between seeds and between trajectories, each of cluster means (Cameron, Gelbach and Miller 2011,
+    without their third, subtracted term: the interval is conservative); the interval is Student's t with
+    Satterthwaite's (1946) degrees of freedom, because there are few seeds. Simulated on normal effects with 3 and 5
+    seeds and 12 to 44 trajectories, crossed or split anew for each seed, a 95 % interval covers 93 to 99 %; resampling
+    seeds covers 79 to 99 %, and a t interval over the means of the seeds 67 to 96 %.
 
     With a single seed, or a single trajectory, there is no interval. Raises ValueError if no value is judged.
 
@@ -176,7 +188,7 @@ def two_way_interval(
 def _clustered_variance(
     values: Mapping[tuple[int, str, int], float], mean: float, by: int
 ) -> tuple[float, int] | None:
-    """Variance of the mean if clusters (position ``by`` of the key) are independent, and its degrees of freedom."""
+    """Return the variance of the mean for independent clusters (``key[by]``), and its degrees of freedom."""
     residuals: dict[int | str | tuple[int, str, int], float] = {}
     for key, value in values.items():
         residuals[key[by]] = residuals.get(key[by], 0.0) + value - mean
@@ -190,12 +202,12 @@ def _clustered_variance(
 def two_level_bootstrap(
     flags: Sequence[Sequence[bool]], *, resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
 ) -> Interval:
-    """Mean of right answers over problems, each with the same number of samples, and its interval over both.
+    """Return the mean accuracy over problems with the same number of samples each, and its interval over both.
 
-    A resample draws problems with replacement, and of each drawn problem as many samples as it has, with replacement;
-    the interval is the percentile interval at the levels of :func:`cluster_bootstrap`. Drawing the samples again widens
-    it a little beyond what the problems alone give (Davison and Hinkley 1997, section 3.8): it stays honest with few
-    samples a problem. Raises ValueError without a problem, or if the numbers of samples differ.
+    A resample draws problems with replacement, and from each drawn problem its number of samples, with replacement;
+    the interval is the percentile interval at the levels of :func:`cluster_bootstrap`. Resampling the samples makes
+    it a little wider than over problems alone (Davison and Hinkley 1997, section 3.8), which keeps the coverage with
+    few samples per problem. Raises ValueError without a problem, or if the numbers of samples differ.
 
     >>> two_level_bootstrap([[True, False], [True, True]]).mean
     0.75
@@ -226,8 +238,8 @@ def _check(confidence: float, resamples: int) -> None:
         )
 
 
-def verdict(difference: Interval) -> Verdict:
-    """Whether the interval excludes 0, and on which side."""
+def conclusion(difference: Interval) -> Conclusion:
+    """Return on which side of 0 the interval is, or that it includes 0."""
     if difference.low is not None and difference.low > 0:
         return "above"
     if difference.high is not None and difference.high < 0:
@@ -262,7 +274,7 @@ def _expanded_quantiles(means_R: np.ndarray, n: int, confidence: float) -> tuple
 
 
 def _student_t_quantile(confidence: float, degrees: int) -> float:
-    """The t with P(|T| < t) = confidence, by bisection on the angle atan(t / sqrt(degrees))."""
+    """Return t with P(|T| < t) = confidence, by bisection on the angle atan(t / sqrt(degrees))."""
     degrees = min(degrees, _NORMAL_FROM)
     low, high = 0.0, math.pi / 2
     for _ in range(60):
@@ -275,7 +287,7 @@ def _student_t_quantile(confidence: float, degrees: int) -> float:
 
 
 def _student_t_central(angle: float, degrees: int) -> float:
-    """P(|T| < tan(angle) sqrt(degrees)): Abramowitz and Stegun (1964), 26.7.3 (odd) and 26.7.4 (even)."""
+    """Return P(|T| < tan(angle) sqrt(degrees)): Abramowitz and Stegun (1964), 26.7.3 (odd) and 26.7.4 (even)."""
     sine, square = math.sin(angle), math.cos(angle) ** 2
     odd = degrees % 2
     term = math.cos(angle) if odd else 1.0

@@ -7,8 +7,8 @@ from environments.math.tasks import MathTask
 from environments.swe.tasks import SWETask
 from harness.cli import UserError
 from harness.config.tables import Recipe
-from harness.data.contamination import Contamination, Held, Trained
-from harness.data.contamination_gate import held, refuse_contamination, trained_trajectories
+from harness.data.contamination import Contamination, EvaluatedTask, Trained
+from harness.data.contamination_gate import evaluated_tasks, refuse_contamination, trained_trajectories
 from harness.data.step_data import StepData
 from harness.evaluation.tasks import evaluation_set
 from harness.training.outcomes.base import VerifiedTasks
@@ -30,7 +30,7 @@ def check_training(recipe: Recipe, data: StepData, verified: VerifiedTasks | Non
         trained.append(trained_trajectories(data.path, only=frozenset(data.train_trajectories)))
     if verified:
         if not verified.split.of_data:
-            tasks += held(verified.split.validation, _OUTCOMES)
+            tasks += evaluated_tasks(verified.split.validation, _OUTCOMES)
         if "rlvr" in recipe.stages:
             trained.append(_trained_tasks(verified.split.train))
     if not tasks:
@@ -38,9 +38,9 @@ def check_training(recipe: Recipe, data: StepData, verified: VerifiedTasks | Non
     return refuse_contamination(tasks, chain(*trained), table)
 
 
-def _named_set(name: str) -> list[Held]:
+def _named_set(name: str) -> list[EvaluatedTask]:
     try:
-        return held(evaluation_set(name), name)
+        return evaluated_tasks(evaluation_set(name), name)
     except UserError as error:
         raise UserError(
             f"contamination.against: {error}; or name no set: contamination.against=[]", exit_code=2
@@ -48,7 +48,7 @@ def _named_set(name: str) -> list[Held]:
 
 
 def _trained_tasks(tasks: Iterable[SWETask | MathTask]) -> Iterator[Trained]:
-    for task, one in zip(tasks, held(tasks, _OUTCOMES), strict=True):
+    for task, one in zip(tasks, evaluated_tasks(tasks, _OUTCOMES), strict=True):
         yield Trained(
             name=one.name,
             where=f"outcomes, {task.instance_id}",

@@ -18,7 +18,7 @@ from harness.console import Console
 from harness.data.scoring import format_error, make_rewards, score_examples
 from harness.data.selection import Key, Profile, read_profile, summarize
 from harness.data.step_data import StepData, data_path, load_step_data
-from harness.jsonl import fix_last_line
+from harness.jsonl import drop_torn_line
 from harness.machine.describe import describe_machine
 from harness.run_folder import RunFolder, now
 from harness.training.outcomes.base import VerifiedTasks, ids
@@ -124,7 +124,7 @@ def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: st
     """Sample and score what is not in the folder yet, then print a summary. Raises UserError."""
     console, work = Console(), _work(recipe, stage)
     path = folder.path / "profile.jsonl"
-    fix_last_line(path)
+    drop_torn_line(path)
     done = read_profile(path) if path.exists() else {}
     left = [key for key in work.keys if key not in done]
     console.info(

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -15,7 +14,8 @@ from harness.cli import UserError
 from harness.config.load import make_recipe, set_key
 from harness.config.tables import Recipe
 from harness.console import Console
-from harness.reporting.data import read_run
+from harness.reporting.read import read_run
+from harness.reporting.schema import StudyReport
 from harness.reporting.study import study_markdown, study_numbers
 from harness.run_folder import RunFolder
 from harness.training.trl_args import all_arguments
@@ -66,7 +66,7 @@ def run_study(recipe: Recipe, folder: RunFolder, *, resume: bool) -> None:
     print(f"study: {folder.path / 'study.json'}, study.md; each run's own report in its folder")
 
 
-def _run_study(recipe: Recipe, folder: RunFolder, console: Console) -> dict[str, Any]:
+def _run_study(recipe: Recipe, folder: RunFolder, console: Console) -> StudyReport:
     assert recipe.study is not None
     runs = plan_study(recipe, folder.path)
     left = [run for run in runs if not _is_finished(run)]

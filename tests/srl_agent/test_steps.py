@@ -7,7 +7,6 @@ from itertools import pairwise, product
 
 import pytest
 
-from harness.data.split import split_groups
 from harness.demo import expert_path
 from harness.demo.math import solved_path
 from srl_agent.formats import ActionFormat, UnrepresentableActionError, get_format
@@ -254,30 +253,6 @@ def test_the_selection_renders_a_step_no_more_often_in_a_longer_trajectory() -> 
         )
         counts.append(syntax.rendered / steps)
     assert max(counts) <= 2.0  # as context, and as a target
-
-
-def many() -> list[Trajectory]:
-    return [trajectory(3, f"owner{r}__repo-{i}") for r in range(6) for i in range(4)]
-
-
-@pytest.mark.parametrize("by", ["repository", "instance"])
-def test_no_group_is_on_both_sides(by: str) -> None:
-    data = many()
-    key = (lambda t: t.repository) if by == "repository" else (lambda t: t.instance_id)
-    split = split_groups([key(t) for t in data], by=by, fraction=0.3, seed=1)
-    assert sorted(split.train + split.validation) == list(range(len(data)))
-    assert not {key(data[i]) for i in split.train} & {key(data[i]) for i in split.validation}
-    assert len(split.validation) >= 0.3 * len(data)
-
-
-def test_named_groups_are_held_out_and_typos_are_named() -> None:
-    repositories = [t.repository for t in many()]
-    split = split_groups(repositories, by="repository", fraction=0.1, held_out=["owner2/repo"])
-    assert split.validation == (8, 9, 10, 11)
-    with pytest.raises(ValueError, match="owner9/repo"):
-        split_groups(repositories, by="repository", fraction=0.1, held_out=["owner9/repo"])
-    with pytest.raises(ValueError, match="training side empty"):
-        split_groups(repositories[:4], by="repository", fraction=0.5)
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""A look into a store of ``harness.convert``: figures, samples, and whether its rows are what training expects."""
+"""Inspect a store of ``harness.convert``: figures, samples, and checks of its rows."""

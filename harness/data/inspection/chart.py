@@ -1,4 +1,4 @@
-"""The figures of a store as a picture."""
+"""Draw the figures of a store."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +16,12 @@ _BINS = 40
 
 
 def draw(figures: Figures, path: Path) -> None:
-    """Steps of a trajectory, kinds of step, and how long thoughts, actions and observations are, as PNG."""
+    """Draw steps per trajectory, kinds of step, and lengths of thoughts, actions and observations, as PNG."""
     with rc_context(STYLE):
         figure = Figure(figsize=(11.0, 3.4), layout="constrained")
         steps, kinds, lengths = figure.subplots(1, 3, width_ratios=(1.0, 0.9, 1.2))
         steps.hist(figures.steps, bins=_BINS, color=COLOURS[0])
-        steps.set_xlabel("steps of a trajectory")
+        steps.set_xlabel("steps per trajectory")
         steps.set_ylabel("trajectories")
         _kinds(kinds, figures)
         _lengths(lengths, figures)
@@ -39,7 +39,7 @@ def _kinds(axes: Axes, figures: Figures) -> None:
 
 
 def _lengths(axes: Axes, figures: Figures) -> None:
-    """Logarithmic: an observation may be a thousand times as long as a thought."""
+    """Draw on a logarithmic axis: an observation may be a thousand times as long as a thought."""
     found = {part: figures.characters[part] for part in ("thought", "action", "observation")}
     longest = max((max(values, default=1) for values in found.values()), default=1)
     edges = np.geomspace(1, max(longest, 2), _BINS + 1)
@@ -47,7 +47,7 @@ def _lengths(axes: Axes, figures: Figures) -> None:
         counts = np.histogram(_at_least_one(values), edges)[0]
         axes.stairs(counts, edges, color=colour, linewidth=1.6, label=part)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k: the style draws no powers
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k: the style has no superscripts
     axes.set_xlabel("characters")
     axes.set_ylabel("steps")
     axes.spines["bottom"].set_color(PALE)
@@ -55,4 +55,4 @@ def _lengths(axes: Axes, figures: Figures) -> None:
 
 
 def _at_least_one(values: Sequence[int]) -> list[int]:
-    return [max(value, 1) for value in values]  # an empty text has no place on the axis
+    return [max(value, 1) for value in values]  # the logarithmic axis has no 0

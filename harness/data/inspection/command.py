@@ -1,34 +1,36 @@
-"""``--stats``, ``--sample`` and ``--validate`` of ``harness.convert``: what to look at, and how it is told."""
+"""``--stats``, ``--sample`` and ``--validate`` of ``harness.convert``."""
 
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from harness.cli import UserError, positive
 from harness.console import table_console
+from srl_agent.formats import ActionFormat
+from srl_agent.steps import StepSettings
 from trajectories.store import atomic_write, beside, read_trajectories
 
 
 def add_inspection_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that look into a store; without ``--out`` PATH is one, with it they look into what was written."""
-    group = parser.add_argument_group("looking into a store")
+    """Add the options that inspect a store: the one written to ``--out``, without it PATH."""
+    group = parser.add_argument_group("inspecting a store")
     group.add_argument(
         "--stats", action="store_true", help="figures: a table, STORE.stats.json and STORE.stats.png"
     )
-    group.add_argument("--tokenizer", metavar="MODEL", help="--stats: lengths in its tokens, too")
+    group.add_argument("--tokenizer", metavar="MODEL", help="--stats: also lengths in tokens")
     group.add_argument(
         "--sample",
         type=positive,
         metavar="N",
         help="print N trajectories; with --recipe N training rows as its policy sees them",
     )
-    group.add_argument("--seed", type=int, default=0, help="of --sample (default: %(default)s)")
+    group.add_argument("--seed", type=int, default=0, help="for --sample (default: %(default)s)")
     group.add_argument(
         "--validate",
         action="store_true",
-        help="check every row as --recipe (default: demo) makes it; exit code 1 if one is wrong",
+        help="check every row as rendered by --recipe (default: demo); exit code 1 if one is wrong",
     )
 
 
@@ -37,37 +39,35 @@ def is_asked_for(options: argparse.Namespace) -> bool:
 
 
 def store_named(options: argparse.Namespace) -> Path:
-    """The one store that is looked into. Raises UserError."""
+    """Return the store to inspect. Raises UserError."""
     if not is_asked_for(options):
         raise UserError(
-            "--out is missing: the store to write (or look into a store: --stats, --sample, --validate)",
+            "--out is missing: the store to write (or inspect a store with --stats, --sample, --validate)",
             exit_code=2,
         )
     if options.force or options.ledger or options.format != "auto":
         raise UserError("--force, --ledger and --format are for a conversion: --out is missing", exit_code=2)
     if len(options.paths) > 1 or not options.paths[0].is_file():
         named = ", ".join(map(str, options.paths))
-        raise UserError(
-            f"{named}: not one file; what is looked into is one store (--out writes one)", exit_code=2
-        )
+        raise UserError(f"{named}: inspection takes exactly one store file (--out writes one)", exit_code=2)
     path: Path = options.paths[0]
     return path
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Raises UserError for an option that would have no effect."""
+    """Raise UserError for an option that would have no effect."""
     if options.tokenizer and not options.stats:
         raise UserError("--tokenizer is for --stats", exit_code=2)
     if is_asked_for(options) and options.to != "store":
         raise UserError(
-            f"--stats, --sample and --validate look into a store, not into {options.to} rows", exit_code=2
+            f"--stats, --sample and --validate inspect a store, not {options.to} rows", exit_code=2
         )
     if options.stats and options.recipe and not (options.sample or options.validate):
-        raise UserError("--recipe is for --sample and --validate; figures have none", exit_code=2)
+        raise UserError("--recipe is for --sample and --validate; --stats takes none", exit_code=2)
 
 
 def inspect(options: argparse.Namespace, store: Path) -> int:
-    """What the options ask for; the exit code. Raises UserError, StoreError."""
+    """Run the inspections that the options ask for and return the exit code. Raises UserError, StoreError."""
     if options.stats:
         _stats(store, options.tokenizer)
     if options.sample:
@@ -103,7 +103,7 @@ def _stats(store: Path, tokenizer: str | None) -> None:
 
 
 def _token_counter(name: str) -> Callable[[Sequence[str]], Sequence[int]]:
-    """Raises UserError."""
+    """Return a function that counts the tokens of texts. Raises UserError."""
     from srl_agent.models.load import load_tokenizer
     from srl_agent.models.packaged import ModelError, resolve_model
 
@@ -113,7 +113,7 @@ def _token_counter(name: str) -> Callable[[Sequence[str]], Sequence[int]]:
         raise UserError(f"--tokenizer {name}: {' '.join(str(error).split())[:200]}", exit_code=2) from error
 
     def count(texts: Sequence[str]) -> list[int]:
-        # No tokenizer takes lone surrogates.
+        # Tokenizers refuse lone surrogates.
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
         return [len(ids) for ids in tokenizer(clean, add_special_tokens=False)["input_ids"]] if clean else []
 
@@ -128,8 +128,13 @@ def _samples(store: Path, options: argparse.Namespace) -> Iterator[str]:
     return sample_rows(store, options.sample, options.seed, **_rendering(options.recipe))
 
 
-def _rendering(recipe_name: str) -> dict[str, Any]:
-    """How a recipe renders steps. Raises UserError."""
+class _Rendering(TypedDict):
+    settings: StepSettings
+    action_format: ActionFormat
+
+
+def _rendering(recipe_name: str) -> _Rendering:
+    """Return how a recipe renders steps. Raises UserError."""
     from harness.config.load import load_recipe
     from harness.data.step_data import make_format, step_settings
 
@@ -147,9 +152,9 @@ def _validate(store: Path, recipe_name: str) -> int:
         f"{found.steps} steps, {found.actions} with an action ({found.unwritable} not representable), "
         f"{found.rows} training rows"
     )
-    for check, promise in CHECKS.items():
+    for check, rule in CHECKS.items():
         count = found.violations[check]
-        print(f"{count or 'ok':>6}  {check}: {promise}")
+        print(f"{count or 'ok':>6}  {check}: {rule}")
         for violation in found.examples.get(check, ()):
             print(f"          {violation.where}: {violation.detail}")
     return 1 if found.violations else 0

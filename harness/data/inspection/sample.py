@@ -1,4 +1,4 @@
-"""Trajectories, or rows of a recipe, chosen by a seed and written for a reader."""
+"""Trajectories, or rows of a recipe, sampled with a seed and formatted for reading."""
 
 import json
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from srl_agent.steps import StepSettings, render_example, select_targets, trunca
 from trajectories import Trajectory
 from trajectories.store import read_lines, read_trajectory
 
-_SHOWN = 1500  # characters of one text; of a longer one head and tail
+_SHOWN = 1500  # characters of one text; a longer one keeps head and tail
 _RULE = "─" * 100
 
 
 def sample_trajectories(path: Path, count: int, seed: int) -> Iterator[str]:
-    """So many of the store's trajectories, in its order. Raises StoreError."""
+    """Sample ``count`` of the store's trajectories, in its order. Raises StoreError."""
     places = [(line.number, line.offset) for line in read_lines(path) if line.text.strip()]
     for number, offset in sorted(Random(seed).sample(places, min(count, len(places)))):
         yield as_text(read_trajectory(path, number=number, offset=offset), f"{path}:{number}")
@@ -25,7 +25,7 @@ def sample_trajectories(path: Path, count: int, seed: int) -> Iterator[str]:
 def sample_rows(
     path: Path, count: int, seed: int, *, settings: StepSettings, action_format: ActionFormat
 ) -> Iterator[str]:
-    """So many target steps as a policy sees them: the prompt's messages, then what the reward compares with."""
+    """Sample ``count`` target steps as a policy sees them: the prompt, then the expert action."""
     entries = index_steps(path, settings=settings, action_format=action_format).entries
     statuses = ((position, entry.target_status) for position, entry in enumerate(entries))
     refs, _ = select_targets(statuses, format_name=action_format.name)
@@ -40,7 +40,7 @@ def sample_rows(
 
 
 def as_text(trajectory: Trajectory, where: str) -> str:
-    """A trajectory for a reader; long texts keep head and tail."""
+    """Format a trajectory for reading; long texts keep head and tail."""
     resolved = {True: "resolved", False: "not resolved", None: "not judged"}[trajectory.resolved]
     about = [where, trajectory.trajectory_id, trajectory.source, trajectory.model or "", resolved]
     parts = [f"{_RULE}\n{'  '.join(filter(None, about))}", f"[task]\n{_short(trajectory.task)}"]
@@ -61,7 +61,8 @@ def as_text(trajectory: Trajectory, where: str) -> str:
 
 
 def _short(text: str) -> str:
-    return truncate_middle(text, _SHOWN).encode("utf-8", "replace").decode()  # of broken sources
+    # Broken sources have lone surrogates, which no terminal prints.
+    return truncate_middle(text, _SHOWN).encode("utf-8", "replace").decode()
 
 
 def _indented(text: str) -> str:

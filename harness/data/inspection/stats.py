@@ -1,4 +1,4 @@
-"""Figures of a store: how many trajectories and steps, of which kinds, how long, by source, repository and model."""
+"""Figures of a store: counts, kinds and lengths of trajectories and steps, by source, repository and model."""
 
 import json
 from array import array
@@ -6,24 +6,24 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
 
 from rich.table import Table
 
 from srl_agent.step_kinds import step_kind
 from trajectories import Step, Trajectory
+from trajectories.types import JSON
 
 CountTokens = Callable[[Sequence[str]], Sequence[int]]  # of each text
 
 GROUPS = ("source", "repository", "model")
 PARTS = ("task", "thought", "action", "observation", "trajectory")  # whose lengths are taken
-_NONE = "-"  # where a trajectory says no model
+_NONE = "-"  # for a trajectory without a model
 _SHOWN = 10  # groups of a table
 
 
 @dataclass(kw_only=True)
 class Figures:
-    """Of some trajectories. Lengths are kept one by one, 8 bytes each; texts are not."""
+    """Figures of some trajectories. Lengths are kept one by one, 8 bytes each; texts are not."""
 
     trajectories: int = 0
     resolved: Counter[str] = field(default_factory=Counter)  # yes, no, unknown
@@ -41,7 +41,7 @@ class Figures:
         characters: Mapping[str, Sequence[int]],
         tokens: Mapping[str, Sequence[int]],
     ) -> None:
-        """A trajectory and the lengths of its parts."""
+        """Count a trajectory with the lengths of its parts."""
         self.trajectories += 1
         self.resolved[{True: "yes", False: "no"}.get(trajectory.resolved, "unknown")] += 1  # type: ignore[arg-type]
         self.with_patch += bool(trajectory.patch)
@@ -56,9 +56,9 @@ class Figures:
             for part, values in found.items():
                 lengths[part].extend(values)
 
-    def as_table(self) -> dict[str, Any]:
-        """For a file."""
-        table: dict[str, Any] = {
+    def as_table(self) -> dict[str, JSON]:
+        """Return the figures as JSON."""
+        table: dict[str, JSON] = {
             "trajectories": self.trajectories,
             "resolved": dict(self.resolved),
             "with_patch": self.with_patch,
@@ -75,12 +75,12 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Stats:
-    """Of a store, and of its groups."""
+    """Figures of a store, and of its groups."""
 
     total: Figures
     groups: Mapping[str, Mapping[str, Figures]]  # source, repository, model -> name -> figures
 
-    def as_table(self) -> dict[str, Any]:
+    def as_table(self) -> dict[str, JSON]:
         return {
             "total": self.total.as_table(),
             **{
@@ -91,7 +91,7 @@ class Stats:
 
 
 def collect(trajectories: Iterable[Trajectory], count_tokens: CountTokens | None = None) -> Stats:
-    """One pass, one trajectory in memory at a time."""
+    """Collect the figures in one pass, one trajectory in memory at a time."""
     total = Figures()
     groups: dict[str, dict[str, Figures]] = {group: {} for group in GROUPS}
     for trajectory in trajectories:
@@ -109,9 +109,9 @@ def collect(trajectories: Iterable[Trajectory], count_tokens: CountTokens | None
 
 
 def parts_of(trajectory: Trajectory) -> dict[str, list[str]]:
-    """The texts of a trajectory: a thought and an observation a step, an action each step that has some.
+    """Return the texts of a trajectory: a thought and an observation per step, an action per step that acts.
 
-    Calls are taken as JSON: what they come to in a prompt depends on the format of a recipe.
+    Calls are counted as JSON: their length in a prompt depends on the action format of a recipe.
     """
     return {
         "task": [trajectory.task],
@@ -132,7 +132,7 @@ def _tokens(texts: Mapping[str, Sequence[str]], count: CountTokens) -> dict[str,
 
 
 def spread(values: Sequence[int]) -> dict[str, float | int | None]:
-    """Mean, median, 90 % and the largest; nearest ranks, so that each is a value that is there.
+    """Return mean, median, 90th percentile and maximum; nearest ranks, so that each is one of the values.
 
     >>> spread([4, 1, 2, 3])
     {'mean': 2.5, 'median': 2, 'p90': 4, 'max': 4}
@@ -150,14 +150,14 @@ def spread(values: Sequence[int]) -> dict[str, float | int | None]:
 
 
 def tables(stats: Stats) -> list[Table]:
-    """For a terminal: lengths, kinds, and each grouping that has more than one group."""
+    """Return tables for a terminal: lengths, kinds, and each grouping with more than one group."""
     found = [_lengths(stats.total), _kinds(stats.total)]
     return found + [_group(name, groups) for name, groups in stats.groups.items() if len(groups) > 1]
 
 
 def _lengths(figures: Figures) -> Table:
     table = _table("lengths", "mean", "median", "90 %", "max")
-    _add(table, "steps of a trajectory", figures.steps)
+    _add(table, "steps per trajectory", figures.steps)
     for unit, lengths in (("characters", figures.characters), ("tokens", figures.tokens)):
         for part, values in lengths.items():
             if values:

@@ -1,4 +1,4 @@
-"""Whether the rows of a store are what training takes them for: told from the rows, not by the code that makes them."""
+"""Check that the rows of a store are what training expects, without the code that makes them."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,25 +21,25 @@ from trajectories.schema_check import check_schema
 from trajectories.store import Line, StoreError, parse_line, read_lines
 
 EXAMPLES = 5  # positions shown of each kind of violation
-_LONG_ENOUGH = 16  # characters of a thought or an observation: a shorter one may stand anywhere by chance
-_BETWEEN = "\0"  # texts that follow each other are not one text
+_LONG_ENOUGH = 16  # characters of a thought or an observation: a shorter one may recur by chance
+_BETWEEN = "\0"  # so that no text spans two messages
 
-# What is checked, in the order of the report.
+# The checks, in the order of the report.
 CHECKS = {
     "line": "each line is a trajectory",
-    "id": "no trajectory id is there twice",
+    "id": "trajectory ids are unique",
     "record": "task, steps, calls and observations have their types; the task and the names of calls are not empty",
     "acts": "some step has an action",
     "renders": "each target step is rendered, within the recipe's limits",
-    "round_trip": "each action is read back from its text: parse(render(x)) == x, with a thought in front of it, too",
-    "prompt_end": "the prompt ends where the action begins: with what the step answers",
-    "leak": "nothing of the target step is in its prompt but what the task and earlier steps said",
+    "round_trip": "each action is parsed back from its text: parse(render(x)) == x, also after a thought",
+    "prompt_end": "the prompt ends with the observation or task that the step responds to",
+    "leak": "the prompt contains nothing of the target step beyond the task and earlier steps",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """One broken promise."""
+    """One failed check."""
 
     check: str
     where: str  # file:line, and the step from 0
@@ -48,12 +48,12 @@ class Violation:
 
 @dataclass(kw_only=True)
 class Validation:
-    """The account of a store."""
+    """The result for a store."""
 
     trajectories: int = 0
     steps: int = 0
     actions: int = 0  # steps with an action
-    unwritable: int = 0  # of these, what the format has no way to write: no violation, no target
+    unwritable: int = 0  # of these, not representable in the format: no violation, no target
     rows: int = 0  # target steps
     violations: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Violation]] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Validation:
 
 
 def validate(path: Path, *, settings: StepSettings, action_format: ActionFormat) -> Validation:
-    """One pass, one trajectory in memory at a time. A line that cannot be read is a violation as any other."""
+    """Check a store in one pass, one trajectory in memory at a time. An unreadable line is a violation, too."""
     found = Validation()
     seen: dict[str, int] = {}
     for line in read_lines(path):
@@ -98,7 +98,7 @@ def _line(
         return
     first = seen.setdefault(trajectory.trajectory_id, line.number)
     if first != line.number:
-        yield Violation(check="id", where=where, detail=f"{trajectory.trajectory_id} is that of line {first}")
+        yield Violation(check="id", where=where, detail=f"{trajectory.trajectory_id} is also on line {first}")
     found.steps += len(trajectory.steps)
     if not any(step.actions for step in trajectory.steps):
         yield Violation(check="acts", where=where, detail=trajectory.trajectory_id)
@@ -111,7 +111,7 @@ def _line(
 
 
 def wrong_fields(trajectory: Trajectory) -> list[str]:
-    """What of a record is not of its type (the first one), or blank where it may not be."""
+    """Return the first field of a wrong type, or all fields that are blank and must not be."""
     try:
         check_schema(trajectory)
     except (TypeError, ValueError) as error:
@@ -141,16 +141,16 @@ def _actions(
         except UnrepresentableActionError:
             found.unwritable += 1
             continue
-        for said, whole in ((text, False), (f"<think>\nx\n</think>\n\n{text}", True)):
+        for written, whole in ((text, False), (f"<think>\nx\n</think>\n\n{text}", True)):
             try:
-                read = action_format.parse(said).actions if whole else action_format.syntax.parse(said)
+                read = action_format.parse(written).actions if whole else action_format.syntax.parse(written)
             except FormatError as error:
                 yield Violation(
                     check="round_trip", where=f"{where} step {index}", detail=f"{error}: {text!r}"[:200]
                 )
                 break
             if read != step.actions:
-                detail = f"{text!r} is read as {read!r}"[:200]
+                detail = f"{text!r} is parsed as {read!r}"[:200]
                 yield Violation(check="round_trip", where=f"{where} step {index}", detail=detail)
                 break
 
@@ -178,9 +178,9 @@ def _row(
 def wrong_end(
     prompt: Sequence[Message], trajectory: Trajectory, index: int, settings: StepSettings
 ) -> str | None:
-    """Why the prompt of a step does not end where its action begins, None if it does.
+    """Return what is wrong with the end of a step's prompt, None if nothing is.
 
-    The last word is the user's, and holds what the step answers: the observation before it, or the task.
+    The last message is the user's and contains what the step responds to: the observation before it, or the task.
     """
     if not prompt or prompt[-1]["role"] != "user":
         return f"the last message is {prompt[-1]['role'] + chr(39) + 's' if prompt else 'missing'}"
@@ -196,7 +196,7 @@ def wrong_end(
 
 
 def leaks(example: StepExample, trajectory: Trajectory, action_format: ActionFormat) -> list[str]:
-    """What of the target step stands in its prompt, and in nothing that came before it."""
+    """Return the parts of the target step that are in its prompt but in nothing before the step."""
     shown = _BETWEEN.join(message["content"] for message in example.prompt)
     target = trajectory.steps[example.step_index]
     texts = {
@@ -204,19 +204,19 @@ def leaks(example: StepExample, trajectory: Trajectory, action_format: ActionFor
         "thought": target.thought.strip(),
         "observation": target.observation,
     }
-    there = {
+    present = {
         what: text
         for what, text in texts.items()
         if len(text) >= (1 if what == "action" else _LONG_ENOUGH) and text in shown
     }
-    if not there:
+    if not present:
         return []
-    said = _BETWEEN.join(_said(trajectory, example.step_index, action_format))
-    return [what for what, text in there.items() if text not in said]
+    known = _BETWEEN.join(_known_before(trajectory, example.step_index, action_format))
+    return [what for what, text in present.items() if text not in known]
 
 
-def _said(trajectory: Trajectory, index: int, action_format: ActionFormat) -> Iterator[str]:
-    """All that may be known before a step: the format's own words, the task, and every step before it."""
+def _known_before(trajectory: Trajectory, index: int, action_format: ActionFormat) -> Iterator[str]:
+    """Yield all texts that may be known before a step: the format's instructions, the task, and earlier steps."""
     yield from (message["content"] for message in action_format.render_prompt("", ()))
     yield trajectory.task
     for step in trajectory.steps[:index]:

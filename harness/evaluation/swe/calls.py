@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.statistics.binomial import Rate, wilson
+from harness.statistics.binomial import Rate, RateJson, wilson
 from srl_agent.rewards import structured_similarity
 from trajectories import Action, Trajectory
 from trajectories.filters.failed import failed_actions
 from trajectories.types import JSON
 
 _COULD_NOT_RUN = (126, 127)  # exit codes of a shell
-Shares = dict[str, float | int] | None
+Shares = RateJson | None
 
 
 def call_figures(

@@ -8,7 +8,7 @@ from environments.math.tasks import MathTask
 from environments.swe.tasks import SWETask
 from harness.config.tables import OutcomesTable
 from harness.console import Console
-from harness.data.selection import Choice, select
+from harness.data.selection import SelectionRow, select_by_profile
 from harness.data.split import evenly
 from srl_agent.formats import Message
 from srl_agent.rewards import WeightedRewards, completion_text
@@ -40,7 +40,7 @@ class TaskSplit(Generic[T]):
 
     train: Sequence[T]
     validation: Sequence[T]
-    selection: tuple[Choice, ...]  # outcomes.select: which training tasks were kept, and why
+    selection: tuple[SelectionRow, ...]  # outcomes.select: which training tasks were kept, and why
     of_data: bool = False  # they are the problems of the trajectories, split with them
 
 
@@ -81,10 +81,10 @@ def thin(
     train: Sequence[T], validation: Sequence[T], table: OutcomesTable, *, of_data: bool = False
 ) -> TaskSplit[T]:
     """Apply outcomes.select, train_tasks and validation_tasks to the two sides. Raises UserError."""
-    choices: Sequence[Choice] = ()
+    choices: Sequence[SelectionRow] = ()
     if table.select is not None:
         keys = [(task.instance_id, 0) for task in train]
-        train, _, choices = select(train, keys, table.select, what="training tasks")
+        train, _, choices = select_by_profile(train, keys, table.select, what="training tasks")
     return TaskSplit(
         train=evenly(train, table.train_tasks),
         validation=evenly(validation, table.validation_tasks),

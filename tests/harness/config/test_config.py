@@ -1,4 +1,4 @@
-"""Recipes: every shipped one loads; a wrong key or value is named with what to do."""
+"""Every shipped recipe loads; a wrong key or value is named with what to do."""
 
 from pathlib import Path
 
@@ -78,8 +78,8 @@ def test_a_trl_value_of_another_type_is_named_before_anything_is_trained(overrid
         main(["demo", override])
 
 
-def test_a_rate_without_a_point_is_a_number() -> None:
-    """YAML 1.1 reads 3e-4 as a text."""
+def test_a_learning_rate_without_a_decimal_point_is_a_number() -> None:
+    """YAML 1.1 parses 3e-4 as a string."""
     recipe = load_recipe("demo", ["srl.trl.learning_rate=3e-4", "srl.trl.lr_scheduler_type=cosine"])
     table = trl_table(recipe, "srl")
     assert table["learning_rate"] == pytest.approx(3e-4)
@@ -120,7 +120,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
         (["sft_control.targets=[solutions]"], "sft_control.targets: whole solutions are for"),
     ],
 )
-def test_a_control_that_controls_nothing_is_refused(overrides: list[str], message: str) -> None:
+def test_a_control_without_rl_is_refused(overrides: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         load_recipe("demo", overrides)
 
@@ -131,7 +131,7 @@ def test_greedy_samples_are_refused() -> None:
     assert load_recipe("demo", ["validation.samples=4", "validation.temperature=0.8"]).validation.samples == 4
 
 
-def test_last_layers_go_with_names_not_with_a_pattern() -> None:
+def test_last_layers_need_module_names_not_a_pattern() -> None:
     last = "model.lora.last_layers=10"
     adapters = load_recipe("demo", [last, "model.lora.target_modules=[q_proj]"]).model.lora
     assert adapters is not None
@@ -142,6 +142,6 @@ def test_last_layers_go_with_names_not_with_a_pattern() -> None:
         load_recipe("demo", [last, "model.lora.target_modules=.*q_proj"])
 
 
-def test_no_stage_goes_on_from_the_control() -> None:
+def test_no_stage_starts_from_the_control() -> None:
     with pytest.raises(UserError, match="sft_control comes last"):
         load_recipe("math_demo", ["stages=[sft, srl, sft_control, rlvr]"])

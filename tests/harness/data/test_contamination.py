@@ -1,4 +1,4 @@
-"""Whether an evaluated task was trained on: what counts as the same, by cause, and what the published sets share."""
+"""Evaluated tasks in training data: what matches by which cause, and what the published sets share."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.convert import main as convert
-from harness.data.contamination import Held, Match, Trained, find_contamination, patch_keys, trained_of
-from harness.data.contamination_gate import held, trained_trajectories
+from harness.data.contamination import (
+    EvaluatedTask,
+    Match,
+    Trained,
+    find_contamination,
+    patch_keys,
+    trained_of,
+)
+from harness.data.contamination_gate import evaluated_tasks, trained_trajectories
 from harness.evaluation.tasks import evaluation_set
 from trajectories import Step, Trajectory
 
@@ -19,7 +26,7 @@ TEXTS = st.lists(st.sampled_from(ALPHABET), max_size=14).map(" ".join)
 
 
 def found(tests: dict[str, str], train: list[str], **settings_: Any) -> tuple[Match, ...]:
-    held = [Held(evaluation="e", name=name, text=text) for name, text in tests.items()]
+    held = [EvaluatedTask(evaluation="e", name=name, text=text) for name, text in tests.items()]
     trained = [Trained(name=str(i), where=f"f:{i}", text=text) for i, text in enumerate(train)]
     return find_contamination(held, trained, **settings_).matches
 
@@ -33,25 +40,25 @@ def one(test: str, *train: str, **settings_: Any) -> list[tuple[str, float | Non
 NINE = "one two three four five six seven eight nine"
 
 
-def test_the_same_text_is_told_whatever_its_case_spaces_and_punctuation() -> None:
+def test_text_is_compared_without_case_spaces_and_punctuation() -> None:
     for written in (NINE, NINE.upper(), NINE.replace(" ", ",\n "), f"Solve: {NINE}! Then stop."):
         assert one(NINE, written) == [("0", 1.0)]
     assert one(NINE, NINE.replace("five", "5")) == []
 
 
-def test_the_share_is_of_the_test_tasks_runs() -> None:
+def test_the_share_is_of_the_evaluated_tasks_ngrams() -> None:
     assert one(NINE, "one two three four five six seven eight") == [("0", 0.5)]  # one of its two runs
     assert one(NINE, "one two three four five six seven eight", share=0.51) == []
     assert one(NINE, "one two three four five six seven") == []
 
 
-def test_the_runs_are_of_one_training_text() -> None:
+def test_the_ngrams_are_of_one_training_text() -> None:
     halves = ["one two three four five six seven eight", "two three four five six seven eight nine"]
     assert one(NINE, *halves, share=0.6) == []
     assert one(NINE, *halves, NINE) == [("0", 0.5), ("1", 0.5), ("2", 1.0)]  # each that holds enough is named
 
 
-def test_a_short_task_is_one_run() -> None:
+def test_a_short_task_is_one_ngram() -> None:
     assert one("What is 2 + 2?", "Tell me, what is 2+2, please") == [("0", 1.0)]
     assert one("What is 2 + 2?", "What is 2 + 3?") == []
 
@@ -75,7 +82,7 @@ def test_tasks_with_the_same_text_are_all_named_in_their_order() -> None:
 
 @settings(max_examples=200)
 @given(tests=st.lists(TEXTS, max_size=3), train=st.lists(TEXTS, max_size=3), words=st.integers(1, 5))
-def test_the_share_is_what_counting_by_hand_gives(tests: list[str], train: list[str], words: int) -> None:
+def test_the_share_agrees_with_counting_by_hand(tests: list[str], train: list[str], words: int) -> None:
     matches = found({str(i): text for i, text in enumerate(tests)}, train, words=words, share=0.3)
     expected = {}
     for i, test in enumerate(tests):
@@ -105,7 +112,7 @@ diff --git a/src/calc/core.py b/src/calc/core.py
 +    # done
  kept
 """
-TASK = Held(
+TASK = EvaluatedTask(
     evaluation="verified",
     name="acme__calc-1",
     text=NINE,
@@ -174,7 +181,7 @@ def test_a_patch_is_the_same_without_its_context_white_space_and_other_files() -
 
 def test_a_patch_of_two_files_needs_both() -> None:
     both = GOLD + GOLD.replace("core", "more")
-    task = Held(evaluation="e", name="a", text="x", patch=both)
+    task = EvaluatedTask(evaluation="e", name="a", text="x", patch=both)
     for patch, count in ((GOLD, 0), (both, 1), (GOLD.replace("core", "more") + GOLD, 1)):
         assert len(find_contamination([task], [trained_of(trajectory(patch=patch), "f:1")]).matches) == count
 
@@ -190,11 +197,11 @@ def test_what_cannot_be_checked_is_counted() -> None:
         "instance": 0, "commit": 2, "patch": 2, "text": 0,
     }  # fmt: skip
     assert found.by_cause()["commit"]["trained_on"] == 2
-    problems = find_contamination([Held(evaluation="e", name="p", text=NINE)], trained)
+    problems = find_contamination([EvaluatedTask(evaluation="e", name="p", text=NINE)], trained)
     assert list(problems.by_cause()) == ["text"]  # a problem has nothing else
 
 
-def test_only_what_all_causes_allow_is_allowed() -> None:
+def test_a_match_is_allowed_only_if_all_its_causes_are() -> None:
     found = find_contamination([TASK], [trained_of(trajectory(instance_id="acme__calc-1", task=NINE), "f:1")])
     assert len(found.not_allowed(["text"])) == 1
     assert found.not_allowed(["instance", "text"]) == []
@@ -257,7 +264,7 @@ def test_every_trajectory_of_an_evaluation_is_found_and_no_other(
     trained = list(trained_trajectories(store))
     counts = [len(trained)]
     for file in ("swebench_verified_500.jsonl", "swebench_lite_test_300.jsonl"):
-        tasks = held(evaluation_set(str(real_data / "swebench" / file)), file)
+        tasks = evaluated_tasks(evaluation_set(str(real_data / "swebench" / file)), file)
         known = {task.instance_id for task in tasks}
         causes: dict[str, int] = {}
         for match in find_contamination(tasks, trained).matches:

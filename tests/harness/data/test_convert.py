@@ -1,4 +1,4 @@
-"""The command, as a user calls it: mostly in a process of its own."""
+"""The command as a user calls it, mostly in a separate process."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def ledger_of(folder: Path) -> Any:
     return json.loads((folder / "ledger.json").read_text())
 
 
-def test_bad_records_are_counted_and_passed(tmp_path, capsys):
+def test_bad_records_are_counted_and_skipped(tmp_path, capsys):
     prose = {
         "instance_id": "x",
         "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "```"}],
@@ -99,7 +99,7 @@ def test_bad_files(tmp_path, capsys, content, reason):
     assert "Traceback" not in error
 
 
-def test_wrong_calls_are_exit_2(tmp_path, capsys):
+def test_wrong_arguments_are_exit_2(tmp_path, capsys):
     data = write(tmp_path / "in.jsonl", row(1))
     out = write(tmp_path / "out.jsonl", "precious")
     assert convert(data, "--out", out) == 2
@@ -131,14 +131,14 @@ def test_rows_of_a_table_and_of_a_data_set_are_the_rows_of_the_file(tmp_path, ca
     assert "unreadable: hf:nobody/nothing: " in capsys.readouterr().err
 
 
-def test_the_store_of_the_last_time_is_no_input(tmp_path):
+def test_the_previous_output_is_no_input(tmp_path):
     write(tmp_path / "in.jsonl", row(1))
     for _ in range(2):
         assert convert(tmp_path, "--out", tmp_path / "expert.jsonl", "--force") == 0
         assert len(list(read_trajectories(tmp_path / "expert.jsonl"))) == 1
 
 
-def test_own_store_again_is_the_same_store(tmp_path):
+def test_converting_a_store_again_gives_the_same_store(tmp_path):
     data = write(tmp_path / "in.jsonl", row(1, "echo \\ud800"), row(2))
     assert convert(data, "--out", tmp_path / "a.jsonl") == 0
     assert convert(tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", "--force") == 0
@@ -154,7 +154,7 @@ def test_ids_are_unique(tmp_path):
     assert ledger_of(tmp_path)["total"]["notes"]["trajectory_id_taken"] == 3
 
 
-def test_a_format_that_was_named_is_not_told_from_content(tmp_path):
+def test_a_named_format_is_not_detected_from_content(tmp_path):
     data = write(
         tmp_path / "in.txt",
         [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "```bash\nls\n```"}],

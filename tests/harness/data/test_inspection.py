@@ -1,4 +1,4 @@
-"""Looking into a store: figures that add up, samples that a seed repeats, a validation that finds what is broken."""
+"""Inspecting a store: correct figures, reproducible samples, and checks that find violations."""
 
 import json
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def demo(tmp_path: Path) -> Path:
 # --- Figures
 
 
-def test_the_figures_are_those_of_counting_by_hand(tmp_path: Path) -> None:
+def test_the_figures_agree_with_counting_by_hand(tmp_path: Path) -> None:
     prose = Step(thought="All is well.", actions=(), observation="")
     edit = Action(name="str_replace_editor", arguments={"command": "create", "path": "a", "file_text": "é"})
     both = Step(thought="", actions=(edit, Action(name="submit", arguments={})), observation="")
@@ -95,7 +95,7 @@ def test_every_part_of_a_trajectory_is_in_its_length() -> None:
     assert sum(found.kinds.values()) + found.without_action == sum(found.steps)
 
 
-def test_ranks_are_of_values_that_are_there() -> None:
+def test_percentiles_are_values_of_the_data() -> None:
     assert spread(range(1, 11)) == {"mean": 5.5, "median": 5, "p90": 10, "max": 10}
     assert spread([7]) == {"mean": 7, "median": 7, "p90": 7, "max": 7}
     assert spread([])["max"] is None
@@ -154,9 +154,7 @@ def test_a_trajectory_is_shown_with_all_that_it_did(
     assert long not in told
 
 
-def test_rows_are_shown_as_the_policy_of_a_recipe_sees_them(
-    demo: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_sampled_rows_are_those_that_the_policy_sees(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(demo, "--sample", 2, "--recipe", "demo") == 0
     told = capsys.readouterr().out
     assert told.count("[system]\nYou solve a software task") == told.count("[expert action]\n<function=") == 2
@@ -167,7 +165,7 @@ def test_rows_are_shown_as_the_policy_of_a_recipe_sees_them(
 
 @dataclass(frozen=True, kw_only=True)
 class Faulty(ActionFormat):
-    """A format whose prompts say what they should not."""
+    """A format whose prompts leak."""
 
     change: Callable[[list[dict[str, str]], list[Step]], None]
 
@@ -179,7 +177,7 @@ class Faulty(ActionFormat):
 
 
 class Deaf(XmlSyntax):
-    """Reads every command without its first letter."""
+    """A syntax that drops the first letter of every command."""
 
     def parse(self, text: str) -> tuple[Action, ...]:
         (action,) = super().parse(text)
@@ -201,12 +199,12 @@ def test_the_demo_is_sound(format_name: str, window: int | None) -> None:
     assert checked(expert_path(), get_format(format_name), **settings) == {}
 
 
-def test_the_same_call_twice_is_no_leak(tmp_path: Path) -> None:
+def test_a_repeated_call_is_no_leak(tmp_path: Path) -> None:
     steps = (bash("pytest -x tests", "1 failed"),) * 4
     assert checked(store(tmp_path / "s.jsonl", trajectory(steps=steps))) == {}
 
 
-def test_the_format_itself_may_name_a_call(tmp_path: Path) -> None:
+def test_a_call_in_the_instructions_is_no_leak(tmp_path: Path) -> None:
     steps = (bash("ls"), Step(thought="", actions=(Action(name="submit", arguments={}),), observation=""))
     assert checked(store(tmp_path / "s.jsonl", trajectory(steps=steps)), include_last_step=True) == {}
 
@@ -225,7 +223,7 @@ def test_the_target_in_its_own_prompt_is_a_leak(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["thought", "observation"])
-def test_what_was_thought_and_what_came_back_may_not_be_known(tmp_path: Path, field: str) -> None:
+def test_the_targets_thought_and_observation_in_its_prompt_are_leaks(tmp_path: Path, field: str) -> None:
     text = "only after the step was it known"
     steps = list(trajectory().steps)
     steps[1] = replace(steps[1], **{field: text})
@@ -248,26 +246,26 @@ def test_a_prompt_that_ends_elsewhere_is_found(tmp_path: Path, change: Any) -> N
     assert checked(store(tmp_path / "s.jsonl", trajectory()), faulty(change)) == {"prompt_end": 1}
 
 
-def test_an_action_that_is_not_read_back_is_found(tmp_path: Path) -> None:
+def test_an_action_that_is_not_parsed_back_is_found(tmp_path: Path) -> None:
     deaf = ActionFormat(syntax=Deaf(), tools={"bash": ("command",)})
     assert checked(store(tmp_path / "s.jsonl", trajectory()), deaf) == {"round_trip": 3}
 
 
-def test_a_prompt_longer_than_it_was_said_to_be_is_found(tmp_path: Path) -> None:
+def test_a_prompt_over_the_limit_is_found(tmp_path: Path) -> None:
     path = store(tmp_path / "s.jsonl", trajectory())
     wordy = faulty(lambda prompt, history: prompt[0].update(content="x" * 5000))
     assert checked(path, wordy) == {}
     assert checked(path, wordy, max_prompt_chars=4000) == {"renders": 1}
 
 
-def test_a_step_that_was_said_to_be_a_target_and_cannot_be_written_is_found(tmp_path: Path) -> None:
+def test_an_unrepresentable_target_is_found(tmp_path: Path) -> None:
     def refuse(prompt: list[dict[str, str]], history: list[Step]) -> None:
         raise UnrepresentableActionError("no way")
 
     assert checked(store(tmp_path / "s.jsonl", trajectory()), faulty(refuse)) == {"renders": 1}
 
 
-def test_what_a_format_cannot_write_is_counted_and_no_violation() -> None:
+def test_unrepresentable_actions_are_counted_and_no_violation() -> None:
     found = validate(expert_path(), settings=StepSettings(), action_format=get_format("bash-block"))
     assert 0 < found.unwritable < found.actions
     assert not found.violations
@@ -287,7 +285,7 @@ def test_broken_records_are_found_and_the_rest_is_read(
     assert command(path, "--validate") == 1
     told = capsys.readouterr().out
     for line in (
-        f"{path}:2: t1 is that of line 1",
+        f"{path}:2: t1 is also on line 1",
         f"{path}:3: an action's arguments in turn 1 is of type str",
         f"{path}:4: task is ' '",
         f"{path}:4: instance_id is ''",
@@ -304,7 +302,7 @@ def test_broken_records_are_found_and_the_rest_is_read(
 # --- The command
 
 
-def test_what_was_just_written_is_looked_into(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_just_written_is_inspected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "o.jsonl"
     assert command(expert_path(), "--out", out, "--validate", "--stats") == 0
     told = capsys.readouterr().out
@@ -315,17 +313,17 @@ def test_what_was_just_written_is_looked_into(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--out is missing: the store to write (or look into a store: --stats, --sample, --validate)"),
+        ([], "--out is missing: the store to write (or inspect a store with --stats, --sample, --validate)"),
         (["--validate", "--force"], "--force, --ledger and --format are for a conversion"),
         (["--sample", "1", "--tokenizer", "x"], "--tokenizer is for --stats"),
         (["--stats", "--recipe", "demo"], "--recipe is for --sample and --validate"),
-        (["--stats", "--to", "pivot"], "look into a store, not into pivot rows"),
-        (["other.jsonl", "--validate"], "not one file"),
+        (["--stats", "--to", "pivot"], "inspect a store, not pivot rows"),
+        (["other.jsonl", "--validate"], "inspection takes exactly one store file"),
         (["--validate", "--recipe", "nothing"], "no recipe 'nothing'"),
         (["--stats", "--tokenizer", "no/such/folder"], "--tokenizer no/such/folder: "),
     ],
 )
-def test_what_is_wrong_is_one_line(
+def test_an_error_is_one_line(
     demo: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(demo, *arguments) == 2
@@ -334,9 +332,7 @@ def test_what_is_wrong_is_one_line(
     assert len(told.strip().splitlines()) == 1
 
 
-def test_raw_trajectories_are_to_be_converted_first(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_raw_trajectories_must_be_converted_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "raw.jsonl").write_text('{"messages": []}\n')
     assert command(tmp_path / "raw.jsonl", "--stats") == 1
     assert "raw.jsonl:1: schema_version is None" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The index of a file of trajectories: one pass, the same steps without it, and never one of another state."""
+"""The index of a trajectory file: one pass, the same steps with and without it, never an outdated one."""
 
 import json
 import os
@@ -26,7 +26,7 @@ SETTINGS = StepSettings(context_window=None, max_prompt_chars=6000)
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of a size from which on the index is kept; there are blank lines in it."""
+    """A store large enough for a saved index; with blank lines."""
     monkeypatch.setattr(step_index, "WORTH_KEEPING", 0)
     path = tmp_path / "expert.jsonl"
     path.write_text(expert_path().read_text().replace("\n", "\n\n", 3))
@@ -54,7 +54,7 @@ def chosen(data: StepData) -> tuple[object, ...]:
     return data.digest, data.train, data.validation, data.left_out, data.example(data.train[-1])
 
 
-def test_the_second_start_takes_no_pass_and_has_the_same_steps(store: Path, passes: list[Path]) -> None:
+def test_the_second_start_needs_no_pass_and_has_the_same_steps(store: Path, passes: list[Path]) -> None:
     first = load(store)
     assert passes == [store]
     assert chosen(load(store)) == chosen(first)
@@ -62,7 +62,7 @@ def test_the_second_start_takes_no_pass_and_has_the_same_steps(store: Path, pass
     assert [first.trajectory(i) for i in range(72)] == list(read_trajectories(expert_path()))
 
 
-def test_the_index_says_what_the_selection_says(store: Path) -> None:
+def test_the_index_agrees_with_the_selection(store: Path) -> None:
     index = index_steps(store, settings=SETTINGS, action_format=XML)
     refs, _ = select_steps(read_trajectories(store), settings=SETTINGS, action_format=XML)
     found = [
@@ -153,7 +153,7 @@ def test_a_damaged_index_is_made_anew(store: Path, passes: list[Path], damage: C
     assert kept.read_text() == text
 
 
-def test_an_index_that_cannot_be_kept_is_not_missed(store: Path, passes: list[Path]) -> None:
+def test_an_index_that_cannot_be_saved_is_made_each_time(store: Path, passes: list[Path]) -> None:
     kept_at(store).mkdir()  # stands in the way of root, too
     assert chosen(load(store)) == chosen(load(store))
     assert len(passes) == 2
@@ -210,13 +210,15 @@ def test_the_pass_names_file_and_line(store: Path) -> None:
 def test_a_line_that_changed_after_the_start_is_not_trained_on(store: Path) -> None:
     data = load(store)
     store.write_text(store.read_text().replace('"trajectory_id": "', '"trajectory_id": "x', 1))
-    with pytest.raises(StoreError, match=r"expert.jsonl:1: xdemo\S+ stands where demo\S+ stood"):
+    with pytest.raises(
+        StoreError, match=r"expert.jsonl:1: the file has changed .* found xdemo\S+ instead of demo"
+    ):
         data.trajectory(0)
     with pytest.raises(StoreError, match=r"expert.jsonl:3: not JSON"):
         data.trajectory(1)
 
 
-def test_only_resolved_trajectories_may_be_asked_for(store: Path) -> None:
+def test_resolved_trajectories_can_be_selected(store: Path) -> None:
     rows = [json.loads(line) for line in expert_path().read_text().splitlines()]
     for number, row in enumerate(rows):
         row["resolved"] = True if number % 2 else None
@@ -234,7 +236,7 @@ def test_only_resolved_trajectories_may_be_asked_for(store: Path) -> None:
 
 
 class Unpicklable:
-    """An item that a fingerprint must not walk into."""
+    """An item that must not be pickled or copied."""
 
     def __reduce__(self) -> tuple[object, ...]:
         raise AssertionError("the items were pickled")
@@ -243,8 +245,8 @@ class Unpicklable:
         raise AssertionError("the items were copied")
 
 
-def test_making_rows_lazy_does_not_walk_the_data() -> None:
-    """``datasets`` makes a fingerprint of a transform with all that it refers to; trainers copy data sets."""
+def test_lazy_rows_are_not_pickled_or_copied() -> None:
+    """``datasets`` pickles a transform with everything that it refers to; trainers copy data sets."""
     items = [Unpicklable() for _ in range(3)]
     rows = lazy_dataset(items, lambda item: {"position": items.index(item)})
     copied = rows.select([2, 0])

@@ -454,7 +454,7 @@ def test_problems_that_were_trained_on_are_refused_and_named(tmp_path: Path) -> 
     train = "contamination.train=[train.jsonl]"
     done = command(tmp_path, "math_demo", *KNOWN, TEN, train, "contamination.share=0.9", "name=run")
     assert done.returncode == 1
-    assert "2 of 10 tasks that are evaluated stand in 2 of 202 " in done.stderr
+    assert "2 of 10 evaluated tasks are in 2 of 202 " in done.stderr
     name = json.loads(lines[2])["trajectory_id"]
     assert f"problems-share-2 (tasks): 100% of its text in {name} (train.jsonl:1)" in done.stderr
     assert "problems-perimeter-3 (tasks): 100% of its text in" in done.stderr

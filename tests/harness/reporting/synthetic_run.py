@@ -26,9 +26,9 @@ def write_run(
     status: str = "finished",
     tasks: int = 0,
 ) -> Path:
-    """A run whose trained model is about ``gain`` above base; ``text`` is put into every free text.
+    """Write a run whose trained model is about ``gain`` above base; ``text`` is put into every free text.
 
-    Of so many verified ``tasks`` base solves the first fifth, and the last evaluation the first half.
+    Base solves the first fifth of the verified ``tasks``, and the last evaluation the first half.
     """
     rng = random.Random(seed)
     folder.mkdir(parents=True)
@@ -144,7 +144,7 @@ def _held_out(
 
 
 def _outcomes(stages: tuple[str, ...], tasks: int, text: str) -> list[dict[str, Any]]:
-    """Answers to held-out tasks, every stage solving all that the one before solved; the last one is silent."""
+    """Return answers: each stage solves all that the stage before solved, and the last task is unanswered."""
     evaluations = [("base", 0, 0.0)]
     for index, stage in enumerate(stages):
         evaluations += [(stage, step, (index + step / 60) / len(stages)) for step in (20, 40, 60)]
@@ -213,7 +213,7 @@ def _completion(kind: str, similarity: float, text: str) -> str:
 
 
 def _baselines(trajectories: int, text: str) -> list[dict[str, Any]]:
-    """Rows of which each policy's mean is as said; `first_half` is the highest and reads the expert."""
+    """Return rows with a given mean for each policy; `first_half` is the highest and reads the expert."""
     similarity = {"repeat_last_action": 0.31, "empty_action": 0.12, "first_half": 0.44, "best_constant": 0.17}
     structured = {"repeat_last_action": 0.10, "empty_action": 0.0, "first_half": 0.40, "best_constant": 0.15}
     return [

@@ -1,4 +1,4 @@
-"""Reports of made-up runs: the figures, the page, what an unfinished or broken folder gives."""
+"""Reports of made-up runs: the figures, the page, unfinished and broken folders."""
 
 import html
 import json
@@ -18,8 +18,8 @@ from synthetic_run import write_json, write_lines, write_run
 from harness import report
 from harness.cli import UserError, run
 from harness.reporting import html as report_html
-from harness.reporting.data import read_run
 from harness.reporting.examples import group_examples
+from harness.reporting.read import read_run
 from harness.reporting.write import build_report, report_runs
 from harness.statistics.binomial import wilson
 
@@ -129,7 +129,7 @@ def test_the_headline_leads_with_the_comparisons(folder: Path) -> None:
     assert "below, the interval excludes 0); skill −" in told
 
 
-def test_a_run_that_kept_means_of_its_baselines_only_is_still_read(folder: Path) -> None:
+def test_a_run_with_floor_json_is_still_read(folder: Path) -> None:
     """floor.json, as runs had it before baselines.jsonl."""
     (folder / "baselines.jsonl").unlink()
     policies = {
@@ -152,7 +152,7 @@ def test_a_run_that_kept_means_of_its_baselines_only_is_still_read(folder: Path)
     assert report_runs([folder]).html.exists()
 
 
-def test_the_control_stands_beside_rl_and_leads_nowhere(tmp_path: Path) -> None:
+def test_the_control_is_compared_with_rl_and_leads_to_no_stage(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "demo", stages=("sft", "srl", "sft_control"))
     figures = build_report(folder)
     assert figures["trained_stage"] == "srl"
@@ -170,7 +170,7 @@ def test_the_control_stands_beside_rl_and_leads_nowhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stages", "is_told"), [(("sft", "srl"), True), (("srl",), False), (("sft",), False)]
 )
-def test_a_gain_of_rl_without_its_control_says_what_it_leaves_open(
+def test_rl_without_its_control_says_that_it_was_not_measured(
     tmp_path: Path, stages: tuple[str, ...], is_told: bool
 ) -> None:
     told = report_html.headline(build_report(write_run(tmp_path / "run", stages=stages)))
@@ -197,7 +197,7 @@ def test_sampling_counts_add_up(folder: Path) -> None:
     assert sampling["completions"] == 240
 
 
-def test_unjudged_steps_are_counted_and_left_out(folder: Path) -> None:
+def test_unjudged_steps_are_counted_and_excluded(folder: Path) -> None:
     rows = lines(folder / "validation.jsonl")
     rows[0]["reward"] = None  # base, the first step
     write_lines(folder / "validation.jsonl", rows)
@@ -207,14 +207,14 @@ def test_unjudged_steps_are_counted_and_left_out(folder: Path) -> None:
     assert base["step_reward"]["mean"] == pytest.approx(sum(row["reward"] for row in rows[1:40]) / 39)
 
 
-def test_best_step_stands_for_a_stage_and_the_last_one_is_told(folder: Path) -> None:
+def test_the_best_step_represents_a_stage_and_the_last_one_is_reported(folder: Path) -> None:
     write_json(folder / "checkpoints/srl/best.json", {"checkpoint": "c", "step": 40, "eval_step_reward": 0.0})
     figures = build_report(folder)
     assert figures["stages"]["srl"]["step"] == 40
     assert figures["last_step"]["step"] == 60
 
 
-def test_a_stage_that_beat_nothing_ends_with_its_start(folder: Path) -> None:
+def test_a_stage_without_improvement_ends_with_its_initial_weights(folder: Path) -> None:
     best = {"checkpoint": None, "step": 0, "eval_step_reward": 0.3, "improved": False}
     write_json(folder / "checkpoints/srl/best.json", best)
     figures = build_report(folder)
@@ -225,7 +225,7 @@ def test_a_stage_that_beat_nothing_ends_with_its_start(folder: Path) -> None:
     assert "its start" in report_runs([folder]).html.read_text(encoding="utf-8")
 
 
-def test_rows_that_a_resumed_run_made_again_count_once(folder: Path) -> None:
+def test_rows_repeated_by_a_resumed_run_count_once(folder: Path) -> None:
     before = build_report(folder)
     validation, samples = lines(folder / "validation.jsonl"), lines(folder / "samples.jsonl")
     write_lines(folder / "validation.jsonl", [*validation, *validation[-40:]])
@@ -298,9 +298,7 @@ def test_long_completions_are_cut_in_the_page(tmp_path: Path) -> None:
 # Unfinished runs
 
 
-def test_a_run_that_has_just_begun_is_reported_plainly(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_has_just_started_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "begun"
     manifest = {"schema_version": 1, "run_name": "begun", "status": "running"}
     write_json(folder / "manifest.json", manifest)
@@ -322,7 +320,7 @@ def test_empty_metrics_and_a_run_without_trained_stage(tmp_path: Path) -> None:
     assert figures["difference"] is None
 
 
-def test_a_run_of_sft_alone_samples_no_groups_and_lacks_nothing(tmp_path: Path) -> None:
+def test_a_run_of_sft_alone_samples_no_groups_and_is_complete(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "sft", stages=("sft",))
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     (folder / "manifest.json").write_text(json.dumps({**manifest, "stages": ["sft"]}))
@@ -330,7 +328,7 @@ def test_a_run_of_sft_alone_samples_no_groups_and_lacks_nothing(tmp_path: Path) 
     assert not any("samples.jsonl" in warning for warning in build_report(folder)["warnings"])
 
 
-def test_an_evaluation_cut_off_halfway_is_left_out(folder: Path) -> None:
+def test_an_evaluation_cut_off_halfway_is_excluded(folder: Path) -> None:
     (folder / "checkpoints/srl/best.json").unlink()
     write_lines(folder / "validation.jsonl", lines(folder / "validation.jsonl")[:-15])
     figures = build_report(folder)
@@ -370,7 +368,7 @@ def test_a_step_with_several_samples_counts_once_by_their_mean(folder: Path) -> 
     assert any("has 79 of 80 held-out completions" in warning for warning in build_report(folder)["warnings"])
 
 
-def test_a_single_held_out_trajectory_has_no_interval(tmp_path: Path) -> None:
+def test_a_single_validation_trajectory_has_no_interval(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "single", trajectories=1)
     figures = json.loads(report_runs([folder]).json.read_text(encoding="utf-8"))
     assert (figures["difference"]["low"], figures["difference"]["n"]) == (None, 1)
@@ -396,7 +394,7 @@ def test_runs_side_by_side_are_paired(
     assert report_html.signed(pair["mean"]) in (out / "report.html").read_text(encoding="utf-8")
 
 
-def test_runs_on_other_held_out_steps_are_not_compared(folder: Path, tmp_path: Path) -> None:
+def test_runs_on_different_validation_steps_are_not_compared(folder: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", text="!", seed=3)  # same names, other expert actions
     assert exit_code(folder, other, "--out", tmp_path / "both") == 0
     comparison = json.loads((tmp_path / "both/report.json").read_text(encoding="utf-8"))
@@ -572,7 +570,7 @@ def test_gains_and_losses_that_cancel_are_too_small_to_tell(verified: Path) -> N
     assert last["low"] < 0 < last["high"]
 
 
-def test_answers_that_nobody_could_judge_are_counted_apart(verified: Path) -> None:
+def test_unjudged_answers_are_counted_apart(verified: Path) -> None:
     def unjudged(row: dict[str, Any]) -> None:
         if (row["stage"], row["step"]) == ("srl", 60) and row["trajectory_id"] in ("math-0", "math-39"):
             row["reward"] = None
@@ -606,7 +604,7 @@ def test_the_page_and_the_terminal_show_the_accuracy(
     figures = json.loads((verified / "report.json").read_text(encoding="utf-8"))
     sentence = report_html.accuracy_headline(figures)
     assert sentence.startswith(
-        "Held-out accuracy, 40 tasks (95 % interval): base 20.0 % (10.5 % to 34.8 %), sft 35.0 %"
+        "EvaluatedTask-out accuracy, 40 tasks (95 % interval): base 20.0 % (10.5 % to 34.8 %), sft 35.0 %"
     )
     assert sentence.endswith("srl minus base +30.0 points (exact McNemar test, p < 0.001): above.")
     assert sentence in told
@@ -637,18 +635,18 @@ def test_a_run_that_measures_no_steps(verified: Path, capsys: pytest.CaptureFixt
     assert figures["accuracy"]["stages"]["srl"]["successes"] == 18
     assert figures["difference"] is None
     told = capsys.readouterr().out
-    assert "Held-out step reward: not measured in this run." in told
+    assert "EvaluatedTask-out step reward: not measured in this run." in told
     assert "srl 45.0 %" in told
 
 
-def test_a_stage_that_beat_nothing_has_the_accuracy_of_its_start(verified: Path) -> None:
+def test_a_stage_without_improvement_has_the_accuracy_of_its_start(verified: Path) -> None:
     write_json(verified / "checkpoints/srl/best.json", {"checkpoint": None, "step": 0, "improved": False})
     accuracy = build_report(verified)["accuracy"]
     assert accuracy["stages"]["srl"] == accuracy["stages"]["sft"]
     assert accuracy["differences"][1]["verdict"] == "too small to tell"
 
 
-def test_answers_that_a_resumed_run_made_again_count_once(verified: Path) -> None:
+def test_answers_repeated_by_a_resumed_run_count_once(verified: Path) -> None:
     before = build_report(verified)
     rows = lines(verified / "outcomes.jsonl")
     write_lines(verified / "outcomes.jsonl", [*rows, *rows[-40:]])
@@ -668,6 +666,24 @@ def test_a_torn_line_of_outcomes_is_a_warning_and_a_broken_one_an_error(
     outcomes.write_text("[1]\n" + outcomes.read_text())
     assert exit_code(verified) == 1
     assert f"{outcomes}:1: not a JSON object but list" in capsys.readouterr().err
+
+
+def test_answers_in_the_columns_of_a_task_give_the_same_report(verified: Path) -> None:
+    """Version 0.1 wrote verified tasks in the columns of a step; both are read."""
+    before = build_report(verified)
+    step_columns = ("trajectory_id", "step_index", "kind", "expert_action", "rewards", "exact_match")
+
+    def as_task(row: dict[str, Any]) -> None:
+        row |= {
+            "task_id": row["trajectory_id"],
+            "reference": row["expert_action"],
+            "solved": row["exact_match"],
+        }
+        for column in step_columns:
+            del row[column]
+
+    change_outcomes(verified, as_task)
+    assert build_report(verified) == before
 
 
 def test_two_runs_are_compared_task_by_task(verified: Path, tmp_path: Path) -> None:

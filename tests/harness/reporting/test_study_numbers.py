@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.reporting.data import RunData, read_run
+from harness.reporting.data import RunData
+from harness.reporting.read import read_run
 from harness.reporting.study import study_markdown, study_numbers
 from tests.harness.reporting.synthetic_run import KINDS, write_run
 from tests.tiny_runs import ROOT
@@ -18,7 +19,7 @@ SEEDS = (0, 1, 2)
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, int, RunData]]:
-    """Two arms that share base and SFT; only one of them goes on with SRL."""
+    """Two arms that share base and SFT; only one continues with SRL."""
     folder = tmp_path_factory.mktemp("study")
     arms = {"sft": ("sft",), "srl": ("sft", "srl")}
     return [
@@ -30,7 +31,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, int, RunDa
 
 
 def mean(run: RunData, stage: str, step: int, name: str) -> float:
-    values = [row.parts[name] for row in run.held_out[stage, step].values()]
+    values = [row.parts[name] for row in run.validation[stage, step].values()]
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known)
 
@@ -80,12 +81,12 @@ def test_the_page_has_every_point_and_the_baseline(runs: list[tuple[str, int, Ru
 
 
 def test_figures_are_the_same_to_the_last_bit_in_every_process(tmp_path: Path) -> None:
-    """Sets of names have another order in each process, and a sum of floats depends on its order."""
+    """Sets of names are ordered differently in each process, and a sum of floats depends on its order."""
     for seed in SEEDS:
         write_run(tmp_path / f"srl-seed{seed}", seed=seed)
     code = (
         "import json, sys; from pathlib import Path\n"
-        "from harness.reporting.data import read_run; from harness.reporting.study import study_numbers\n"
+        "from harness.reporting.read import read_run; from harness.reporting.study import study_numbers\n"
         f"runs = [('srl', seed, read_run(Path(sys.argv[1]) / f'srl-seed{{seed}}')) for seed in {SEEDS}]\n"
         "print(json.dumps(study_numbers(runs)))"
     )

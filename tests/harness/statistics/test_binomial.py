@@ -1,4 +1,4 @@
-"""Figures of solved tasks against the textbook's."""
+"""Figures of solved tasks against textbook values."""
 
 import itertools
 import math
@@ -24,7 +24,7 @@ def test_wilson_is_the_published_one(successes: int, n: int, low: float, high: f
 
 
 @pytest.mark.parametrize("pair", [(1, 0), (-1, 3), (4, 3)])
-def test_what_is_no_share(pair: tuple[int, int]) -> None:
+def test_impossible_counts_are_refused(pair: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="no share"):
         wilson(*pair)
 

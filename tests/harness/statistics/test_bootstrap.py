@@ -1,4 +1,4 @@
-"""Known values, simulated coverage, and the cases in which no honest interval exists."""
+"""Known values, simulated coverage, and the cases without an interval."""
 
 import math
 from typing import Any
@@ -10,11 +10,11 @@ from harness.statistics.bootstrap import (
     Interval,
     _student_t_quantile,
     cluster_bootstrap,
+    conclusion,
     paired_difference,
     ratio_bootstrap,
     two_level_bootstrap,
     two_way_interval,
-    verdict,
 )
 
 
@@ -44,7 +44,7 @@ def test_mean_is_over_steps_not_over_trajectories() -> None:
     assert (result.mean, result.n, result.steps) == (0.25, 2, 4)
 
 
-def test_unjudged_values_are_left_out_and_counted() -> None:
+def test_unjudged_values_are_excluded_and_counted() -> None:
     result = cluster_bootstrap({"a": [0.5, None], "b": [1.0], "nothing": [None, None]})
     assert (result.mean, result.n, result.steps, result.unjudged) == (0.75, 2, 2, 3)
 
@@ -60,7 +60,7 @@ def test_interval_agrees_with_the_textbook_t_interval() -> None:
 
 @pytest.mark.parametrize("clusters", [6, 20])
 def test_coverage_of_clustered_values(clusters: int) -> None:
-    """Steps of a cluster share a level; an interval over single steps would cover some 60 %."""
+    """Steps of a cluster share a level; an interval over single steps would cover about 60 %."""
     generator = np.random.default_rng(clusters)
     hits = 0
     for _ in range(400):
@@ -83,7 +83,7 @@ def test_deterministic_and_independent_of_order() -> None:
 def test_one_trajectory_gives_a_mean_but_no_interval() -> None:
     result = cluster_bootstrap({"only": [0.2, 0.4]})
     assert result.as_json() == {"mean": pytest.approx(0.3), "low": None, "high": None, "n": 1}
-    assert verdict(result) == "too small to tell"
+    assert conclusion(result) == "too small to tell"
 
 
 @pytest.mark.parametrize("values", [{}, {"a": []}, {"a": [None]}])
@@ -97,13 +97,13 @@ def test_nan_is_not_taken_for_unjudged() -> None:
         cluster_bootstrap({"a": [float("nan")]})
 
 
-def test_paired_difference_takes_out_how_hard_a_step_is() -> None:
+def test_paired_difference_removes_the_difficulty_of_a_step() -> None:
     before = {(f"t{i}", 0): i / 10 for i in range(10)}
     after = {key: value + 0.05 for key, value in before.items()}
     result = paired_difference(after, before)
     assert result.mean == pytest.approx(0.05)
     assert result.low == pytest.approx(0.05)
-    assert (result.n, verdict(result)) == (10, "above")
+    assert (result.n, conclusion(result)) == (10, "above")
 
 
 def test_paired_difference_counts_only_what_both_sides_judged() -> None:
@@ -127,8 +127,8 @@ def test_no_common_step_is_an_error() -> None:
         (0.0, 0.1, "too small to tell"),
     ],
 )
-def test_verdict(low: float, high: float, expected: str) -> None:
-    assert verdict(interval(low, high)) == expected
+def test_conclusion(low: float, high: float, expected: str) -> None:
+    assert conclusion(interval(low, high)) == expected
 
 
 def test_many_trajectories_stay_within_memory() -> None:
@@ -141,7 +141,7 @@ def test_many_trajectories_stay_within_memory() -> None:
 
 @pytest.mark.parametrize(("problems", "samples"), [(30, 1), (30, 8), (40, 32)])
 def test_coverage_over_problems_and_samples(problems: int, samples: int) -> None:
-    """Problems differ in how hard they are; an interval over single answers would be far too narrow."""
+    """Problems differ in difficulty; an interval over single answers would be far too narrow."""
     generator = np.random.default_rng(problems + samples)
     hits = 0
     for _ in range(300):
@@ -231,7 +231,7 @@ def effects(
 
 
 @pytest.mark.parametrize(("seeds", "of_seed", "of_trajectory"), [(3, 0.3, 0.1), (5, 0.0, 0.4), (5, 0.2, 0.2)])
-def test_an_interval_over_seeds_and_trajectories_covers_what_it_says(
+def test_an_interval_over_seeds_and_trajectories_has_nominal_coverage(
     seeds: int, of_seed: float, of_trajectory: float
 ) -> None:
     covered = 0
@@ -245,7 +245,7 @@ def test_an_interval_over_seeds_and_trajectories_covers_what_it_says(
 
 
 def test_resampling_one_of_the_two_alone_would_cover_less() -> None:
-    """Seeds that differ cannot be seen in trajectories that all have all seeds: the two-way interval sees them."""
+    """If every trajectory has all seeds, only the two-way interval shows that seeds differ."""
     covered = 0
     for trial in range(200):
         values = effects(trial, seeds=3, trajectories=12, of_seed=0.3, of_trajectory=0.05)

@@ -52,7 +52,7 @@ def test_a_training_set_that_is_evaluated_is_refused_with_instance_cause_and_pla
     with pytest.raises(UserError) as refused:
         train([f"output={tmp_path}", f"contamination.against=[{tasks}]"])
     told = str(refused.value).splitlines()
-    assert told[0].startswith("1 of 1 tasks that are evaluated stand in ")
+    assert told[0].startswith("1 of 1 evaluated tasks are in ")
     assert {f"  {cause}: 1 tasks in 1" for cause in ("instance", "commit", "patch", "text")} <= set(told)
     where = next(n for n, line in enumerate(expert_path().read_text().splitlines(), 1) if trained[0] in line)
     row = next(line for line in told if line.startswith(f"  {trained[0]} ("))
@@ -157,7 +157,7 @@ def test_the_run_keeps_what_was_found(tiny_model: Path, tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "run/contamination.json").read_text())
     assert kept["tasks"] == 72
     assert kept["causes"]["instance"]["tasks"] == len({match["instance"] for match in kept["matches"]}) > 0
-    assert "of 72 tasks that are evaluated stand in" in done.stderr
+    assert "of 72 evaluated tasks are in" in done.stderr
 
 
 def test_an_evaluation_is_refused_by_the_same_gate(

@@ -182,7 +182,7 @@ def test_a_problem_set_of_its_own_is_split_and_trained_on(tiny_model: Path, tmp_
         (["steps.context_window=-3"], "steps.context_window"),
         (["model.lora={r: -1}"], "model.lora.r: Input should be greater than or equal to 1"),
         (["data.path=tests"], "tests is a folder"),
-        (["stages=[srl,srl]"], "a stage is there twice"),
+        (["stages=[srl,srl]"], "duplicate stage"),
         (["outcomes.source=nowhere.jsonl"], "nowhere.jsonl"),
         (["outcomes.sorce=x"], "unknown key outcomes.sorce; did you mean source?"),
         (["actions.format=xml"], "whole solutions are for actions.format math-step"),
@@ -346,7 +346,9 @@ def test_a_profile_of_steps_is_resumed_exactly_and_selects(tiny_model: Path, tmp
     spread = {(row["trajectory_id"], row["step_index"]) for row in rows if row["variance"]}
     assert {(c["trajectory_id"], c["step_index"]) for c in chosen if c["kept"]} == spread
     reasons = json.loads((tmp_path / "selected/manifest.json").read_text())["data"]["left_out"]["train"]
-    assert reasons["variance of the start model's rewards <= 0"] == sum(not row["variance"] for row in rows)
+    assert reasons["variance of the initial policy's rewards <= 0"] == sum(
+        not row["variance"] for row in rows
+    )
     sampled = {
         (g["trajectory_id"], g["step_index"]) for g in whole_lines(tmp_path / "selected/samples.jsonl")
     }
@@ -369,6 +371,6 @@ def test_a_profile_of_verified_tasks(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_profile(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"trajectory_id": 1}\n')
-    with pytest.raises(UserError, match=r"p\.jsonl:1: no row of a profile"):
+    with pytest.raises(UserError, match=r"p\.jsonl:1: not a profile row"):
         main(["math_demo", f"data.select.profile={tmp_path / 'p.jsonl'}", "--dry-run"])
     assert profile("--resume", str(tmp_path)).returncode == 2

@@ -308,7 +308,7 @@ def test_two_processes_fill_every_batch_and_agree(tiny_model: Path, tmp_path: Pa
 def test_a_run_is_never_overwritten(finished: Path, tiny_model: Path) -> None:
     done = run(str(recipe(finished.parent, tiny_model)))
     assert done.returncode == 1
-    assert "holds a run already" in done.stderr
+    assert "already contains a run" in done.stderr
 
 
 def test_a_checkpoint_of_another_model_is_refused(finished: Path, tmp_path: Path) -> None:
@@ -331,6 +331,11 @@ def test_a_checkpoint_of_another_model_is_refused(finished: Path, tmp_path: Path
         (["demo", "model.name=no/such/model"], "no such folder", 1),
         (["demo", "data.path=nowhere.jsonl"], "data.path: no file nowhere.jsonl", 2),
         (["demo", "rewards=[{name: simlarity}]"], "unknown reward 'simlarity'", 2),
+        (
+            ["demo", "rewards=[{name: tests.plugin_rewards:letters, settings: {x: 1}}]"],
+            "settings of tests.plugin_rewards:letters: a plug-in reward takes none",
+            2,
+        ),
         (["demo", "actions.format=yaml"], "unknown action format 'yaml'", 2),
         (["demo", "srl.trl.output_dir=x"], "srl.trl.output_dir is set by the harness", 2),
         (["demo", "srl.trl.num_generations=3"], "srl.trl: ", 2),

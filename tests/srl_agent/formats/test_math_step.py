@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.data.split import split_groups
 from harness.demo.math import solved_path
 from srl_agent.formats import FormatError, Message, UnrepresentableActionError, get_format
 from srl_agent.formats.math_step import (
@@ -281,39 +280,6 @@ def test_titles() -> None:
 def test_the_kind_of_a_step() -> None:
     assert step_kind(ADD) == "math"
     assert "math" in KINDS
-
-
-# --- The split
-
-
-def test_a_count_holds_out_that_many_whole_groups() -> None:
-    groups = [f"p{i}" for i in range(50)]
-    for count in (1, 7, 49):
-        split = split_groups(groups, by="instance", fraction=0.9, count=count, seed=3)
-        assert len(split.validation) == count
-        assert sorted(split.train + split.validation) == list(range(50))
-    smaller = split_groups(groups, by="instance", fraction=0.1, count=5, seed=3)
-    larger = split_groups(groups, by="instance", fraction=0.1, count=9, seed=3)
-    assert set(smaller.validation) < set(larger.validation)
-    assert split_groups(groups, by="instance", fraction=0.1, count=5, seed=4) != smaller
-
-
-def test_several_solutions_of_a_problem_are_on_one_side() -> None:
-    groups = [f"p{i // 3}" for i in range(30)]
-    split = split_groups(groups, by="instance", fraction=0.1, count=4)
-    assert len(split.validation) == 6  # two groups of three: at least the four asked for
-    assert not {groups[i] for i in split.validation} & {groups[i] for i in split.train}
-    with pytest.raises(ValueError, match="leave the training side empty"):
-        split_groups(groups, by="instance", fraction=0.1, count=30)
-    with pytest.raises(ValueError, match="leave the validation side empty"):
-        split_groups(groups, by="instance", fraction=0.1, count=0)
-
-
-def test_trajectories_are_split_by_their_problem() -> None:
-    data = [*SOLVED, replace(SOLVED[0], trajectory_id="again")]
-    split = split_groups([t.instance_id for t in data], by="instance", fraction=0.1, count=40)
-    assert len(split.validation) in (40, 41)
-    assert (0 in split.validation) == (300 in split.validation)
 
 
 # --- Rollouts
