@@ -146,13 +146,12 @@ def _answer(result: Result, turns: list[_Turn], calls: dict[str, tuple[_Turn, in
         turn, index = known[0]
         turn.by_call.setdefault(index, []).append(result.text)
         return True
-    nameless = not result.call_ids or (turns and any(not call.call_id for call in turns[-1].reply.calls))
-    if nameless and turns:
-        turns[-1].loose.append(result.text)
-        return True
+    if not turns:
+        return False
+    last = turns[-1]
     # A turn whose calls could not be read, or that made none, has no ids to match.
-    if turns and turns[-1].problem:
-        turns[-1].loose.append(result.text)
+    if not result.call_ids or last.problem or any(not call.call_id for call in last.reply.calls):
+        last.loose.append(result.text)
         return True
     return False
 

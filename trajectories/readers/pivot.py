@@ -26,10 +26,9 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
         yield from _own(row, items, extra, document, ledger)
         return
     action = row["expected_action"]
-    expected = (
-        action["calls"] if action["type"] == "function_call_batch" else [{"role": "assistant", **action}]
-    )
-    found = [*items, *expected]
+    if action["type"] != "function_call_batch":
+        action = {"calls": [{"role": "assistant", **action}]}
+    found = [*items, *action["calls"]]
     yield from read_items(found, row, document, ledger, source=SOURCE, model=text_at(params, "model"))
 
 

@@ -58,7 +58,7 @@ class Failure:
     """A file, member or line that could not be read as JSON."""
 
     reason: str
-    detail: str
+    detail: str = ""
     origin: str
     line: int | None = None  # None: the whole file or member is lost
 
@@ -183,7 +183,7 @@ def _read_rows(rows: Iterator[TableRow], name: str, limit: int) -> Iterator[Docu
         yield Failure(reason="unreadable", detail=str(error), origin=origin)
         return
     if not found:
-        yield Failure(reason="empty", detail="", origin=name)
+        yield Failure(reason="empty", origin=name)
 
 
 def _decompressed(raw: IO[bytes]) -> IO[bytes]:
@@ -206,7 +206,7 @@ def _read_members(members: Iterator[Member], name: str, limit: int) -> Iterator[
             continue
         found = True
         if not is_candidate(member.base):
-            yield Failure(reason="not_a_data_file", detail="", origin=origin)
+            yield Failure(reason="not_a_data_file", origin=origin)
         elif member.body is None:
             reason, detail = member.problem
             yield Failure(reason=reason, detail=detail, origin=origin)
@@ -220,7 +220,7 @@ def _read_members(members: Iterator[Member], name: str, limit: int) -> Iterator[
                 detail = f"{type(error).__name__}: {error}; the part before this was read"
                 yield Failure(reason="damaged_member", detail=detail, origin=origin)
     if not found:
-        yield Failure(reason="empty", detail="", origin=name)
+        yield Failure(reason="empty", origin=name)
 
 
 def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterator[Document | Failure]:
@@ -258,7 +258,7 @@ def _read_stream(stream: IO[bytes], origin: str, limit: int) -> Iterator[Documen
     if len(body) > limit:
         yield Failure(reason="too_large", detail=f"more than {limit} bytes", origin=origin)
     elif not body.strip():
-        yield Failure(reason="empty", detail="", origin=origin)
+        yield Failure(reason="empty", origin=origin)
     else:
         yield _parse(body, origin, None)
 
@@ -290,7 +290,7 @@ def _read_lines(
         number += 1
         line = stream.readline(limit + 1)
     if not found:
-        yield Failure(reason="empty", detail="", origin=origin)
+        yield Failure(reason="empty", origin=origin)
 
 
 def _parse(data: bytes, origin: str, line: int | None) -> Document | Failure:
