@@ -1,10 +1,10 @@
-"""A scaffold of one's own: the model answers with one shell script, which is run."""
+"""A plug-in scaffold: the model answers with one shell script, which is run."""
 
 import re
 
 from srl_agent.formats import without_thinking
 from srl_agent.policies import Policy, Sampling
-from srl_agent.scaffolds import Environment, Rollout, ScaffoldTask, make_rollout
+from srl_agent.scaffolds import Environment, Recorder, Rollout, ScaffoldTask
 from trajectories import Action, Step
 
 PROMPT = """\
@@ -28,17 +28,12 @@ class OneScript:
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
         files = environment.run("git ls-files").output
         text = PROMPT.format(repo=task.repo, issue=task.problem_statement, files=files)
-        (completion,) = policy.generate([{"role": "user", "content": text}], sampling=self.sampling)
+        record = Recorder.of(policy, scaffold="one-script")
+        (completion,) = record.generate([{"role": "user", "content": text}], sampling=self.sampling)
         answer = without_thinking(completion.text)
         block = re.search(r"```bash\n(.*?)\n```", answer, re.DOTALL)
         actions = (Action(name="bash", arguments={"command": block[1]}),) if block else ()
         shown = environment.run(block[1], timeout=self.seconds).output if block else "There is no script."
-        return make_rollout(
-            task,
-            policy,
-            environment,
-            scaffold="one-script",
-            steps=[Step(thought=answer.partition("```")[0].strip(), actions=actions, observation=shown)],
-            completions=[completion],
-            status="submitted",
-        )
+        thought = answer.partition("```")[0].strip()
+        record.steps.append(Step(thought=thought, actions=actions, observation=shown))
+        return record.rollout(task, environment, "submitted")

@@ -12,7 +12,6 @@ from srl_agent.scaffolds.base import (
     ScaffoldTask,
     Status,
     limit_of,
-    make_rollout,
 )
 from trajectories.types import JSON
 
@@ -59,5 +58,4 @@ __all__ = [
     "Status",
     "limit_of",
     "load_scaffold",
-    "make_rollout",
 ]

@@ -111,19 +111,27 @@ class Recorder:
         *,
         patch: str | None = None,
     ) -> Rollout:
-        """Return the rollout of all that was recorded; ``patch`` as in :func:`make_rollout`."""
-        return make_rollout(
-            task,
-            self.policy,
-            environment,
-            scaffold=self.scaffold,
-            steps=self.steps,
-            completions=self.completions,
-            status=status,
-            error=error,
-            metadata=self.metadata,
+        """Return the rollout of all that was recorded.
+
+        Unless ``patch`` is given, the patch is the environment's current diff, however the attempt ended.
+        """
+        if patch is None:
+            assert environment is not None
+            try:
+                patch = environment.submission()
+            except ValueError as unusable:
+                patch, error = "", error or str(unusable)
+        trajectory = Trajectory(
+            trajectory_id=f"{task.instance_id}.{self.name}",
+            instance_id=task.instance_id,
+            task=task.problem_statement,
+            steps=tuple(self.steps),
+            source=self.scaffold,
+            model=self.name,
             patch=patch,
+            metadata={"repo": task.repo, **self.metadata},
         )
+        return Rollout(trajectory=trajectory, completions=tuple(self.completions), status=status, error=error)
 
 
 class Scaffold(Protocol):
@@ -136,36 +144,3 @@ class Scaffold(Protocol):
 def limit_of(error: ContextOverflowError | TimeoutError) -> Status:
     """Return the status of a rollout that this error ends."""
     return "token_limit" if isinstance(error, ContextOverflowError) else "time_limit"
-
-
-def make_rollout(
-    task: ScaffoldTask,
-    policy: Policy,
-    environment: Environment | None,
-    *,
-    scaffold: str,
-    steps: Sequence[Step],
-    completions: Sequence[Completion],
-    status: Status,
-    error: str | None = None,
-    metadata: Mapping[str, JSON] | None = None,
-    patch: str | None = None,
-) -> Rollout:
-    """Return the rollout of these steps. Unless given, its patch is the environment's diff, also after a failure."""
-    if patch is None:
-        assert environment is not None  # without one there is no patch but a given one
-        try:
-            patch = environment.submission()
-        except ValueError as unusable:
-            patch, error = "", error or str(unusable)
-    trajectory = Trajectory(
-        trajectory_id=f"{task.instance_id}.{policy.name}",
-        instance_id=task.instance_id,
-        task=task.problem_statement,
-        steps=tuple(steps),
-        source=scaffold,
-        model=policy.name,
-        patch=patch,
-        metadata={"repo": task.repo, **(metadata or {})},
-    )
-    return Rollout(trajectory=trajectory, completions=tuple(completions), status=status, error=error)

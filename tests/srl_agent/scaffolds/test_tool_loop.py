@@ -213,7 +213,7 @@ def test_a_record_holds_what_was_done_when_something_broke() -> None:
 
     loop = ToolLoop(action_format=XML)
     with LocalEnvironment(FILES) as environment:
-        record = Recorder(policy=ScriptedPolicy.in_turn({"Fix it.": [call("ls"), call("cat a.py")]}))
+        record = Recorder(policy=answers_in_turn({"Fix it.": [call("ls"), call("cat a.py")]}))
         with pytest.raises(PolicyError, match="ends after 2 answers"):
             loop.run(TASK, record, environment)
         assert [step.observation.strip() for step in record.steps] == ["a.py", "x = 1"]
@@ -223,7 +223,7 @@ def test_a_record_holds_what_was_done_when_something_broke() -> None:
         assert partial.trajectory.metadata["action_format"] == "xml"
 
         environment.execute = execute  # type: ignore[method-assign]
-        record = Recorder(policy=ScriptedPolicy.in_turn({"Fix it.": [call("ls")]}))
+        record = Recorder(policy=answers_in_turn({"Fix it.": [call("ls")]}))
         with pytest.raises(Broken):
             loop.run(TASK, record, environment)
         assert [step.observation for step in record.steps] == ["the box is gone"]
