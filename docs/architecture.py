@@ -34,7 +34,7 @@ class Box:
 
 # (top, height, title, beside the title, at the right)
 BANDS = (
-    (56, 118, "Data", "", "python -m harness.convert"),
+    (56, 118, "Trajectories", "", "python -m harness.convert"),
     (196, 118, "Steps", "", "harness/data"),
     (336, 212, "Training", "", "harness/training · python -m harness.train"),
     (570, 118, "Evaluation", "harness/evaluation", "python -m harness.evaluate"),
@@ -72,15 +72,16 @@ ROWS = (
     ("verifier", 690, 604, 146, "Verifier", "in a fresh sandbox", "environments/swe"),
     ("verdict", 880, 604, 90, "Verdict", "resolved?", ""),
     (
-        "intervals",
+        "validation",
         30,
         744,
-        380,
-        "Intervals",
-        "bootstrap over trajectories, Wilson, McNemar",
-        "harness/statistics",
+        260,
+        "Validation",
+        "scores held-out completions",
+        "harness/training/validation.py",
     ),
-    ("report", 480, 744, 490, "Report", "rewards, accuracy, baselines, differences", "harness/reporting"),
+    ("intervals", 340, 744, 250, "Intervals", "over trajectories and seeds", "harness/statistics"),
+    ("report", 640, 744, 250, "Report", "rewards, accuracy, baselines, differences", "harness/reporting"),
 )
 BOXES = {
     name: Box(x=x, y=y, width=width, title=title, says=says, place=place)
@@ -101,6 +102,7 @@ ARROWS = (
     ("sandbox", "patch"),
     ("patch", "verifier"),
     ("verifier", "verdict"),
+    ("validation", "intervals"),
     ("intervals", "report"),
 )
 # From the bottom of a box, through the gap between two bands, to the top of another.

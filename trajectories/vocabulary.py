@@ -1,6 +1,6 @@
 """One vocabulary for the tools of all scaffolds.
 
-Only this module knows tools by name. :func:`canonical` maps a call to its kind, with arguments of one naming;
+Only this module maps tools to kinds. :func:`canonical` maps a call to its kind, with arguments of one naming;
 :func:`original` is its exact inverse, except for the order of arguments.
 """
 

@@ -1,4 +1,4 @@
-"""From a recipe to training data: trajectories on disk, their split, and target steps rendered on demand."""
+"""From a recipe to training data: trajectories on disk, their split, target steps (``step_index``), rows on demand."""
 
 import json
 from collections import Counter

@@ -18,7 +18,7 @@ class EvaluationFolder(RunFolder):
 
     @property
     def rollouts(self) -> Path:
-        """Attempts of the policy, written before they are verified."""
+        """What the policy did in each attempt, written before the attempt is verified."""
         return self.path / "rollouts.jsonl"
 
     @property

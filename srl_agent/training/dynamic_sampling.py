@@ -38,7 +38,7 @@ class Group:
     row: Mapping[str, JSON]  # the step's row, with the prompt
     samples: tuple[Sample, ...]
     round: int
-    dropped: str | None  # reason; None: kept
+    dropped: str | None  # why it is not trained on: no spread, surplus, filler; None: kept
 
     @property
     def has_spread(self) -> bool:

@@ -1,4 +1,4 @@
-"""GRPO on expert steps with dynamic sampling, by narrow overrides of TRL's trainer.
+"""GRPO with dynamic sampling, for SRL and RLVR, by narrow overrides of TRL's trainer.
 
 TRL generates, scores and trains on every group. Here a batch is sampled first: groups without a spread in their rewards
 are dropped and the batch is refilled with fresh steps, for a limited number of rounds. TRL then receives the kept
