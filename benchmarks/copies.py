@@ -1,4 +1,4 @@
-"""What the benchmarks of data share: real trajectories replicated with fresh ids, and a measurement in its own process.
+"""Shared by the benchmarks of data: real trajectories replicated with fresh ids, and a measurement in its own process.
 
 Copies of a trajectory are as long as it is, so that the figures of many are figures of real ones.
 """

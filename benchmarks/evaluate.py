@@ -1,4 +1,4 @@
-"""What judging a patch costs beyond its own tests, and how it scales with workers.
+"""Cost of verifying a patch beyond its own tests, and how it scales with workers.
 
     python benchmarks/evaluate.py [--tasks 12] [--stock 3]
 

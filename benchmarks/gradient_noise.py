@@ -34,7 +34,7 @@ from srl_agent.training.lm_head import fit_lm_head_to_cpu
 
 
 def gradient_of_group(model: Any, rows: list[Row], rewards: list[float]) -> torch.Tensor:
-    """Of the GRPO loss at the policy that sampled: the mean over rows of advantage times mean log-probability."""
+    """Gradient of the GRPO loss at the sampling policy: the mean over rows of advantage times mean log-probability."""
     scores = torch.tensor(rewards)
     advantages = (scores - scores.mean()) / (scores.std() + 1e-4)
     model.zero_grad()

@@ -1,4 +1,4 @@
-"""What G completions of a prompt cost: the prompt read once, against stock ``generate``.
+"""Cost of G completions of a prompt: the prompt read once, against stock ``generate``.
 
     python benchmarks/rollout.py [--prompts 2] [--group 8] [--prompt-tokens 1000] [--completion-tokens 128]
 

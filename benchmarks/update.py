@@ -1,4 +1,4 @@
-"""What an update costs: ours, which forwards every token once, against stock TRL, on the same rows of real steps.
+"""Cost of an update: ours, which forwards every token once, against stock TRL, on the same rows of real steps.
 
     python benchmarks/update.py data/trae.jsonl [--steps 6] [--group 8] [--window full] [--prompt-tokens 2048]
     python benchmarks/update.py data/trae.jsonl --scaling        # ours alone, over 1, 2, 4, 8 and 16 steps
@@ -137,12 +137,12 @@ def update(trainer: Any, inputs: dict[str, torch.Tensor]) -> float:
 
 
 def gradient(trainer: Any) -> torch.Tensor:
-    """Of the last update, as one vector."""
+    """Return the gradient of the last update as one vector."""
     return torch.cat([p.grad.flatten().float() for p in trainer.model.parameters() if p.grad is not None])
 
 
 def flops(model: Any, rows: list[Row], *, checkpointing: bool) -> float:
-    """Of an update that forwards every token once: matrix products, and scores and values of attention."""
+    """Count the operations of an update that forwards every token once, in matrix products and attention."""
     config = model.config
     head = config.vocab_size * config.hidden_size
     layers = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name)

@@ -43,7 +43,7 @@ class TrainedPolicyTable(Table):
 
 
 class TrainedTable(ContaminationTable):
-    """What the policy was trained on, to compare the tasks with."""
+    """Training data of the policy, to compare the tasks with."""
 
     train: tuple[str, ...] = ()  # files of `python -m harness.convert`
 

@@ -213,7 +213,7 @@ class OutcomesTable(Table):
 
 
 class ContaminationTable(Table):
-    """What counts as trained on, and what is allowed: the same in training and in evaluation."""
+    """When a task counts as trained on, and what is allowed: the same in training and in evaluation."""
 
     words: int = Field(default=8, ge=1)  # length of the n-grams that are compared
     share: float = Field(default=0.5, gt=0, le=1)  # of a task's n-grams, found in one training text

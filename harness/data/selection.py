@@ -55,7 +55,7 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionRow:
-    """Whether one step or task is kept, and why."""
+    """One step or task: kept or not, and why."""
 
     trajectory_id: str
     step_index: int

@@ -78,7 +78,7 @@ def _on_ray(
 def advance_remotely(
     make: MakeEvaluator[TaskT, VerdictT], recipe_text: str, item: EvalItem[TaskT]
 ) -> Advanced[TaskT, VerdictT]:
-    """What a Ray task runs, with an evaluator that is made once in a process."""
+    """Advance an item in a Ray task, with an evaluator that is made once per process."""
     return advance(_evaluator(make, recipe_text), item)
 
 

@@ -42,7 +42,7 @@ class Job(Protocol[TaskT, VerdictT]):
 
     @property
     def contamination(self) -> Mapping[str, JSON] | None:
-        """What of the tasks was trained on; None if that was not asked."""
+        """Tasks that were trained on, by cause; None if no training data is named."""
 
     @property
     def model_name(self) -> str | None:

@@ -22,7 +22,7 @@ FAILURES: Mapping[Status, Failure] = {
 
 
 class Key(NamedTuple):
-    """What a line is about: a sample of an instance."""
+    """The subject of a line: a sample of an instance."""
 
     instance_id: str
     source: str  # gold, noop, predictions; math: greedy, sampled

@@ -48,7 +48,7 @@ class Scores(NamedTuple):
 
 
 class _FusedOutput(Protocol):
-    """What TRL's fused LM head returns, (1, T) each."""
+    """Output of TRL's fused LM head, (1, T) each."""
 
     log_probs: torch.Tensor
     entropy: torch.Tensor | None

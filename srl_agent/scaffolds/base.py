@@ -17,7 +17,7 @@ Status = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class ScaffoldTask:
-    """What a scaffold may know about a task: not the reference patch, and not the tests."""
+    """The part of a task that a scaffold may know: not the reference patch, and not the tests."""
 
     instance_id: str
     repo: str  # owner/name

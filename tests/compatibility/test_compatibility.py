@@ -1,4 +1,4 @@
-"""What commit 403be40 wrote is still read, and its runs go on: stores, runs, evaluations, studies, profiles, recipes.
+"""Files of commit 403be40 are still read, and its runs resume: stores, runs, evaluations, studies, profiles, recipes.
 
 Every file was written by the commands of that commit; README.md beside them says how. All paths in them are relative
 to their folder, which each test has a copy of as its working directory.
@@ -206,7 +206,7 @@ class Engine(BaseHTTPRequestHandler):
     """A container engine that has every image and makes no container."""
 
     def do_GET(self) -> None:
-        """What is asked before the first container."""
+        """Answer the requests before the first container."""
         answer: Any = {"ApiVersion": "1.41", "Id": "sha256:0", "RepoTags": []}
         body = json.dumps([] if "/containers/json" in self.path else answer).encode()
         self.send_response(200)

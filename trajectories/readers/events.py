@@ -39,7 +39,7 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What tools, or the scaffold, gave back. It is kept or dropped with the turn that it answers."""
+    """Output of a tool or the scaffold. It is kept or dropped with the turn that it answers."""
 
     text: str
     call_ids: tuple[str, ...] = ()  # empty: it answers the turn before it

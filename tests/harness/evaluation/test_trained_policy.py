@@ -101,7 +101,7 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
 
 
 def attempt(*steps: tuple[str | None, str], instance: str = "a") -> Trajectory:
-    """Of (command, observation); None: a malformed call."""
+    """Make an attempt of (command, observation) pairs; None: a malformed call."""
     made = [
         Step(
             thought="t",

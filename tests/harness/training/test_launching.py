@@ -1,4 +1,4 @@
-"""What starts training on many processes: configurations of a launcher, and the way to vLLM."""
+"""Training in several processes: launcher configurations, and vLLM."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What SFT trains on: whole solutions only where every step of them is to be learned."""
+"""Targets of SFT: whole solutions only if each of their steps is a target."""
 
 from dataclasses import replace
 from types import SimpleNamespace
