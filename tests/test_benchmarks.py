@@ -27,7 +27,8 @@ def run_benchmark(name: str, *words: object) -> subprocess.CompletedProcess[str]
 def benchmark(name: str, *words: object) -> dict[str, Any]:
     done = run_benchmark(name, *words)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 @pytest.fixture
@@ -113,8 +114,8 @@ def packed(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_gpu_study_trains_and_measures_every_arm_with_every_seed(packed: Path, tmp_path: Path) -> None:
     out = tmp_path / "study.json"
-    small = ("--device", "cpu", "--budget", 0.02, "--updates", 2, "--sft-budget", 0.02, "--sft-updates", 2)
-    small += ("--seeds", 0, 1, "--set", "data.validation_steps=6")
+    small: list[object] = ["--device", "cpu", "--budget", 0.02, "--updates", 2]
+    small += ["--sft-budget", 0.02, "--sft-updates", 2, "--seeds", 0, 1, "--set", "data.validation_steps=6"]
     done = gpu_study("run", packed, "--out", out, *small)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(out.read_text())

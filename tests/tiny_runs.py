@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -77,7 +78,7 @@ def launched(processes: int, *words: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def whole_lines(path: Path) -> list[dict]:
+def whole_lines(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_text().splitlines():
         try:

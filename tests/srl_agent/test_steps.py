@@ -1,7 +1,7 @@
 """From trajectories to target steps: the N−1 rule, windows, truncation, the split, kinds."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, product
 
@@ -235,17 +235,20 @@ def test_the_selection_renders_a_step_no_more_often_in_a_longer_trajectory() -> 
         name = "counting"
         rendered = 0
 
-        def instructions(self, tools):
+        def instructions(self, tools: Mapping[str, Sequence[str]]) -> str:
             return ""
 
-        def render(self, actions):
+        def render(self, actions: Sequence[Action]) -> str:
             self.rendered += 1
             return "x"
+
+        def parse(self, text: str) -> tuple[Action, ...]:
+            raise AssertionError("the selection reads nothing")
 
     counts = []
     for steps in (10, 20, 40):
         syntax = Counting()
-        action_format = ActionFormat(syntax=syntax, tools={})  # type: ignore[arg-type]
+        action_format = ActionFormat(syntax=syntax, tools={})
         select_steps(
             [trajectory(steps)],
             settings=StepSettings(context_window=None, max_prompt_chars=999),

@@ -42,7 +42,7 @@ def _claude_code() -> list[JSON]:
         "model": "claude",
         "content": [{"type": "text", "text": "Look."}],
     }
-    lines = [
+    lines: list[dict[str, JSON]] = [
         {"type": "user", "uuid": "a", "parentUuid": None, "message": {"role": "user", "content": "Fix it."}},
         {"type": "assistant", "uuid": "b", "parentUuid": "a", "message": reply},
         {"type": "assistant", "uuid": "c", "parentUuid": "b", "message": {**reply, "content": [call]}},

@@ -3,7 +3,7 @@ import pytest
 from trajectories.ledger import EXAMPLES, Count, Ledger
 
 
-def test_numbers_add_up_over_files_and_formats():
+def test_numbers_add_up_over_files_and_formats() -> None:
     ledger = Ledger()
     a = ledger.file("a.jsonl", "trae")
     a.trajectory("a.jsonl:1", 5, [("no_action", 2), ("no_action", 4)])
@@ -19,7 +19,7 @@ def test_numbers_add_up_over_files_and_formats():
     assert out["files"][0]["examples"]["steps"]["no_action"] == ["a.jsonl:1 turn 2", "a.jsonl:1 turn 4"]
 
 
-def test_examples_are_bounded():
+def test_examples_are_bounded() -> None:
     account = Ledger().file("a", "trae")
     for number in range(100):
         account.trajectory(f"a:{number}", 1, [("no_action", 1)])
@@ -27,7 +27,7 @@ def test_examples_are_bounded():
     assert len(account.examples("steps")["no_action"]) == EXAMPLES
 
 
-def test_check_refuses_numbers_that_do_not_add_up():
+def test_check_refuses_numbers_that_do_not_add_up() -> None:
     ledger = Ledger()
     ledger.file("a", "trae").steps.read = 3
     with pytest.raises(AssertionError, match="a: steps"):

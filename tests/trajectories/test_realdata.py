@@ -58,7 +58,7 @@ def folder(name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_set_converts(name, tmp_path):
+def test_set_converts(name: str, tmp_path: Path) -> None:
     assert main([str(folder(name)), "--out", str(tmp_path / "o.jsonl")]) == 0
     total = json.loads((tmp_path / "ledger.json").read_text())["total"]
     kept, read, dropped, without_action = EXPECTED[name]
@@ -74,7 +74,7 @@ def test_set_converts(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_set_survives_every_format(name, tmp_path):
+def test_set_survives_every_format(name: str, tmp_path: Path) -> None:
     """Each ATIF document gives its trajectory back, each pivot row the trajectory up to its step."""
     assert main([str(folder(name)), "--out", str(tmp_path / "o.jsonl")]) == 0
     for trajectory in read_trajectories(tmp_path / "o.jsonl"):
@@ -99,7 +99,7 @@ MAPPED = {"claude_code": 0.95, "moatless_claude35sonnet_lite271": 0.999}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_calls_of_a_set_are_in_the_vocabulary_and_come_back(name, tmp_path):
+def test_calls_of_a_set_are_in_the_vocabulary_and_come_back(name: str, tmp_path: Path) -> None:
     assert main([str(folder(name)), "--out", str(tmp_path / "o.jsonl")]) == 0
     mapped = total = 0
     for trajectory in read_trajectories(tmp_path / "o.jsonl"):
@@ -134,7 +134,7 @@ MARKED = {
 
 
 @pytest.mark.parametrize("name", CLEAN)
-def test_set_is_cleaned_as_known(name, tmp_path):
+def test_set_is_cleaned_as_known(name: str, tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     assert main([str(folder(name)), "--out", str(out), "--filters", "clean"]) == 0
     total = json.loads((tmp_path / "ledger.json").read_text())["total"]
@@ -159,7 +159,7 @@ def test_set_is_cleaned_as_known(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", CLEAN)
-def test_marks_survive_the_formats(name, tmp_path):
+def test_marks_survive_the_formats(name: str, tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     assert main([str(folder(name)), "--out", str(out), "--filters", "clean"]) == 0
     for trajectory in read_trajectories(out):

@@ -251,7 +251,7 @@ def test_paragraphs_stay_paragraphs() -> None:
 
 def s1k(**changed: JSON) -> dict[str, JSON]:
     """Return a row with all columns of the card of s1K-1.1."""
-    row = {
+    row: dict[str, JSON] = {
         "solution": "128",
         "question": "What is 2^7? ",
         "cot_type": "math",
@@ -270,7 +270,11 @@ def s1k(**changed: JSON) -> dict[str, JSON]:
 
 
 def plain(**changed: JSON) -> dict[str, JSON]:
-    row = {"question": "What is 2 + 2?", "solution": "1. **Add** 4.\n2. **Box** \\boxed{4}", "answer": "4"}
+    row: dict[str, JSON] = {
+        "question": "What is 2 + 2?",
+        "solution": "1. **Add** 4.\n2. **Box** \\boxed{4}",
+        "answer": "4",
+    }
     return {key: value for key, value in (row | changed).items() if value is not ...}
 
 
@@ -398,7 +402,7 @@ def test_formats_are_detected_from_their_columns() -> None:
 
 
 def test_only_the_malformed_row_is_dropped_and_it_is_named() -> None:
-    bad = [None, [], "row", 5, {}, plain(solution=7), plain(question=None)]
+    bad: list[JSON] = [None, [], "row", 5, {}, plain(solution=7), plain(question=None)]
     rows = [plain(), *bad, plain(question="Another?"), plain(solution="4")]
     found, ledger = read(rows)
     assert [trajectory.task for trajectory in found] == ["What is 2 + 2?", "Another?"]

@@ -104,7 +104,9 @@ def same(action: Action, other: Action) -> bool:
         ),
     ],
 )
-def test_calls_that_do_the_same_are_the_same(actions, kind, arguments):
+def test_calls_that_do_the_same_are_the_same(
+    actions: list[Action], kind: str, arguments: dict[str, JSON]
+) -> None:
     for action in actions:
         found = canonical(action)
         assert found is not None
@@ -121,7 +123,7 @@ def test_calls_that_do_the_same_are_the_same(actions, kind, arguments):
         call("str_replace_editor", command=["view"], path="/a"),
     ],
 )
-def test_calls_outside_the_vocabulary_are_none(action):
+def test_calls_outside_the_vocabulary_are_none(action: Action) -> None:
     assert canonical(action) is None
 
 
@@ -132,7 +134,7 @@ def test_calls_outside_the_vocabulary_are_none(action):
         "edit 01:2\na\nend_of_edit", "search_dir 'a' 'b' 'c'", "open 'it''s'", "scroll_down 3", "open a.py | head", "",
     ],
 )  # fmt: skip
-def test_lines_that_cannot_be_rebuilt_exactly_stay_lines(line):
+def test_lines_that_cannot_be_rebuilt_exactly_stay_lines(line: str) -> None:
     found = canonical(call("bash", command=line))
     assert found is not None
     assert (found.kind, found.arguments) == ("run", {"command": line})
@@ -161,7 +163,7 @@ ANY = (
 
 @settings(max_examples=1500, deadline=None)
 @given(st.sampled_from(TOOLS), st.dictionaries(st.sampled_from(NAMES), ANY, max_size=5))
-def test_any_call_comes_back_exactly(tool, arguments):
+def test_any_call_comes_back_exactly(tool: str, arguments: dict[str, JSON]) -> None:
     action = Action(name=tool, arguments=arguments)
     found = canonical(action)
     if found is not None:
@@ -170,25 +172,25 @@ def test_any_call_comes_back_exactly(tool, arguments):
         assert None not in found.arguments.values()
 
 
-def test_no_two_arguments_of_a_tool_have_one_name():
-    for tool, rule in (vocabulary._TOOLS | vocabulary._EDITOR).items():
+def test_no_two_arguments_of_a_tool_have_one_name() -> None:
+    for tool, rule in {**vocabulary._TOOLS, **vocabulary._EDITOR}.items():
         assert len(set(rule.names.values())) == len(rule.names), tool
         assert set(rule.names.values()) <= set(KINDS[rule.kind]), tool
 
 
-def test_a_call_that_canonical_never_returns_is_an_error():
+def test_a_call_that_canonical_never_returns_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"Read .*makes no call of the kind search"):
         original(Canonical(kind="search", arguments={}, tool="Read"))
 
 
-def test_every_kind_of_call_is_a_kind_of_step():
+def test_every_kind_of_call_is_a_kind_of_step() -> None:
     for tool in vocabulary._TOOLS:
         step = Step(thought="", actions=(Action(name=tool, arguments={}),), observation="")
         assert step_kind(step) in STEP_KINDS
         assert tool in SHELLS or step_kind(step) != "bash" or tool == "run_ipython", tool
 
 
-def test_all_calls_of_the_demo_are_in_the_vocabulary():
+def test_all_calls_of_the_demo_are_in_the_vocabulary() -> None:
     actions = [a for t in read_trajectories(expert_path()) for step in t.steps for a in step.actions]
     assert len(actions) > 200
     for action in actions:

@@ -1,6 +1,6 @@
 """The agent's tools in a container give the same observations as elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -19,7 +19,7 @@ FILES = {
     "empty": "",
 }
 EDITOR = "str_replace_editor"
-CALLS = [
+CALLS: list[tuple[str, dict[str, object]]] = [
     ("bash", {"command": "pwd; cat README; ls pkg"}),
     ("bash", {"command": "cd pkg; export X=1"}),
     ("bash", {"command": "pwd; echo $X; exit 3"}),
@@ -195,11 +195,12 @@ def test_an_expired_sandbox_raises_and_still_submits(repository_image: str) -> N
 
 def test_a_removed_sandbox_raises_environment_failure(sandbox: AgentSandbox) -> None:
     sandbox.container.close()
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: sandbox.execute("bash", {"command": "ls"}),
         lambda: sandbox.execute("str_replace_editor", {"command": "view", "path": "/testbed"}),
         lambda: sandbox.read("README"),
         lambda: sandbox.submission(),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(EnvironmentFailure, match="gone"):
             call()

@@ -84,7 +84,7 @@ def test_tasks_with_the_same_text_are_all_named_in_their_order() -> None:
 @given(tests=st.lists(TEXTS, max_size=3), train=st.lists(TEXTS, max_size=3), words=st.integers(1, 5))
 def test_the_share_agrees_with_counting_by_hand(tests: list[str], train: list[str], words: int) -> None:
     matches = found({str(i): text for i, text in enumerate(tests)}, train, words=words, share=0.3)
-    expected = {}
+    expected: dict[tuple[str, str], float] = {}
     for i, test in enumerate(tests):
         tokens = test.split()
         length = min(words, len(tokens))

@@ -49,7 +49,7 @@ def ledger_of(folder: Path) -> Any:
     return json.loads((folder / "ledger.json").read_text())
 
 
-def test_bad_records_are_counted_and_skipped(tmp_path, capsys):
+def test_bad_records_are_counted_and_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prose = {
         "instance_id": "x",
         "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "```"}],
@@ -71,7 +71,9 @@ def test_bad_records_are_counted_and_skipped(tmp_path, capsys):
     assert "swe-smith" in capsys.readouterr().out
 
 
-def test_nothing_left_is_exit_1_with_the_reason_and_no_store(tmp_path, capsys):
+def test_nothing_left_is_exit_1_with_the_reason_and_no_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = write(tmp_path / "in.json", {"silly": 1})
     out = tmp_path / "expert.jsonl"
     assert convert(data, "--out", out) == 1
@@ -91,7 +93,7 @@ def test_nothing_left_is_exit_1_with_the_reason_and_no_store(tmp_path, capsys):
         (json.dumps([{"role": "user", "content": "Hi"}]).encode(), "no_agent_turn"),
     ],
 )
-def test_bad_files(tmp_path, capsys, content, reason):
+def test_bad_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, reason: str) -> None:
     (tmp_path / "in.json").write_bytes(content)
     assert convert(tmp_path / "in.json", "--out", tmp_path / "o.jsonl") == 1
     error = capsys.readouterr().err
@@ -99,7 +101,7 @@ def test_bad_files(tmp_path, capsys, content, reason):
     assert "Traceback" not in error
 
 
-def test_wrong_arguments_are_exit_2(tmp_path, capsys):
+def test_wrong_arguments_are_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write(tmp_path / "in.jsonl", row(1))
     out = write(tmp_path / "out.jsonl", "precious")
     assert convert(data, "--out", out) == 2
@@ -115,7 +117,9 @@ def test_wrong_arguments_are_exit_2(tmp_path, capsys):
     assert len(list(read_trajectories(out))) == 1
 
 
-def test_rows_of_a_table_and_of_a_data_set_are_the_rows_of_the_file(tmp_path, capsys):
+def test_rows_of_a_table_and_of_a_data_set_are_the_rows_of_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [row(1), row(2)]
     write(tmp_path / "in.jsonl", *rows)
     (tmp_path / "set").mkdir()
@@ -131,21 +135,21 @@ def test_rows_of_a_table_and_of_a_data_set_are_the_rows_of_the_file(tmp_path, ca
     assert "unreadable: hf:nobody/nothing: " in capsys.readouterr().err
 
 
-def test_the_previous_output_is_no_input(tmp_path):
+def test_the_previous_output_is_no_input(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", row(1))
     for _ in range(2):
         assert convert(tmp_path, "--out", tmp_path / "expert.jsonl", "--force") == 0
         assert len(list(read_trajectories(tmp_path / "expert.jsonl"))) == 1
 
 
-def test_converting_a_store_again_gives_the_same_store(tmp_path):
+def test_converting_a_store_again_gives_the_same_store(tmp_path: Path) -> None:
     data = write(tmp_path / "in.jsonl", row(1, "echo \\ud800"), row(2))
     assert convert(data, "--out", tmp_path / "a.jsonl") == 0
     assert convert(tmp_path / "a.jsonl", "--out", tmp_path / "b.jsonl", "--force") == 0
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
 
 
-def test_ids_are_unique(tmp_path):
+def test_ids_are_unique(tmp_path: Path) -> None:
     data = write(tmp_path / "in.jsonl", row(1), row(1), row(1) | {"traj_id": "t1~2"}, row(1))
     assert convert(data, "--out", tmp_path / "o.jsonl") == 0
     ids = [t.trajectory_id for t in read_trajectories(tmp_path / "o.jsonl")]
@@ -154,7 +158,7 @@ def test_ids_are_unique(tmp_path):
     assert ledger_of(tmp_path)["total"]["notes"]["trajectory_id_taken"] == 3
 
 
-def test_a_named_format_is_not_detected_from_content(tmp_path):
+def test_a_named_format_is_not_detected_from_content(tmp_path: Path) -> None:
     data = write(
         tmp_path / "in.txt",
         [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "```bash\nls\n```"}],
@@ -164,7 +168,7 @@ def test_a_named_format_is_not_detected_from_content(tmp_path):
     assert convert(data, "--out", tmp_path / "o.jsonl", "--format", "mini-swe-agent", "--force") == 0
 
 
-def test_event_files_of_a_folder_are_one_trajectory(tmp_path):
+def test_event_files_of_a_folder_are_one_trajectory(tmp_path: Path) -> None:
     folder = tmp_path / "conv-1" / "events"
     folder.mkdir(parents=True)
     base = {"timestamp": "t"}
@@ -194,7 +198,7 @@ def test_event_files_of_a_folder_are_one_trajectory(tmp_path):
     assert (trajectory.trajectory_id, trajectory.steps[0].observation) == ("conv-1", "a")
 
 
-def test_a_line_of_200_mb_costs_that_line_and_bounded_memory(tmp_path):
+def test_a_line_of_200_mb_costs_that_line_and_bounded_memory(tmp_path: Path) -> None:
     data = tmp_path / "in.jsonl"
     write(data, row(1))
     with data.open("r+b") as file:
@@ -212,7 +216,7 @@ def test_a_line_of_200_mb_costs_that_line_and_bounded_memory(tmp_path):
     assert dropped[0].startswith(f"{data}:2: 209715201 bytes, the limit is 67108864")
 
 
-def test_full_disk_leaves_nothing_behind(tmp_path):
+def test_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     data = write(tmp_path / "in.jsonl", *(row(number, "x" * 1000) for number in range(200)))
     out = tmp_path / "o" / "expert.jsonl"
 
@@ -228,7 +232,7 @@ def test_full_disk_leaves_nothing_behind(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_os_errors_say_what_to_do(capsys):
+def test_os_errors_say_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     def full() -> None:
         with Path("/dev/full").open("wb", buffering=0) as file:
             file.write(b"x")
@@ -237,7 +241,7 @@ def test_os_errors_say_what_to_do(capsys):
     assert "No space left on device (free some space" in capsys.readouterr().err
 
 
-def test_ctrl_c_is_exit_130_and_leaves_nothing_behind(tmp_path):
+def test_ctrl_c_is_exit_130_and_leaves_nothing_behind(tmp_path: Path) -> None:
     out = tmp_path / "o" / "expert.jsonl"
     data = write(tmp_path / "data.jsonl", *(row(number, "x" * 2000) for number in range(20_000)))
     line = [sys.executable, "-m", "harness.convert", str(data), "--out", str(out)]
@@ -254,7 +258,7 @@ def test_ctrl_c_is_exit_130_and_leaves_nothing_behind(tmp_path):
     assert list(out.parent.iterdir()) == []
 
 
-def test_help_is_quick_and_loads_nothing_heavy():
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
     code = (
         "import sys, runpy\nsys.argv = ['convert', '--help']\n"
         "try: runpy.run_module('harness.convert', run_name='__main__')\n"

@@ -226,7 +226,10 @@ def test_the_target_in_its_own_prompt_is_a_leak(tmp_path: Path) -> None:
 def test_the_targets_thought_and_observation_in_its_prompt_are_leaks(tmp_path: Path, field: str) -> None:
     text = "only after the step was it known"
     steps = list(trajectory().steps)
-    steps[1] = replace(steps[1], **{field: text})
+    if field == "thought":
+        steps[1] = replace(steps[1], thought=text)
+    else:
+        steps[1] = replace(steps[1], observation=text)
     path = store(tmp_path / "s.jsonl", trajectory(steps=tuple(steps)))
     assert checked(path) == {}
     assert checked(

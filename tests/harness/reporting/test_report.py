@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic_run import write_json, write_lines, write_run
 
 from harness import report
 from harness.cli import UserError, run
@@ -22,6 +21,8 @@ from harness.reporting.examples import group_examples
 from harness.reporting.read import read_run
 from harness.reporting.write import build_report, report_runs
 from harness.statistics.binomial import wilson
+from tests.harness.reporting.synthetic_run import write_json, write_lines, write_run
+from tests.present import present
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -47,21 +48,20 @@ def test_figures_follow_from_the_rows(folder: Path) -> None:
     for stage, step in (("base", 0), ("sft", 60), ("srl", 60)):
         rewards = [row["reward"] for row in rows if (row["stage"], row["step"]) == (stage, step)]
         means[stage] = sum(rewards) / len(rewards)
-        assert figures["stages"][stage]["step_reward"]["mean"] == pytest.approx(means[stage])
+        assert present(figures["stages"][stage]["step_reward"])["mean"] == pytest.approx(means[stage])
     assert figures["trained_stage"] == "srl"
-    difference = figures["difference"]
+    difference = present(figures["difference"])
     assert set(difference) == {"mean", "low", "high", "n"}
     assert difference["mean"] == pytest.approx(means["srl"] - means["base"])
-    assert difference["low"] < difference["mean"] < difference["high"]
+    assert present(difference["low"]) < present(difference["mean"]) < present(difference["high"])
     assert difference["n"] == 8
     assert [(d["from"], d["to"]) for d in figures["differences"]] == [("base", "sft"), ("sft", "srl")]
-    best = figures["baseline"]["best"]["similarity"]
-    assert (best["policy"], best["mean"]) == (
-        "repeat_last_action",
-        pytest.approx(0.31),
-    )  # first_half reads the expert
-    assert figures["baseline"]["best"]["structured"]["policy"] == "best_constant"
-    assert figures["baseline"]["policies"]["best_constant"]["action"] == "pytest"
+    baseline = present(figures["baseline"])
+    best = baseline["best"]["similarity"]
+    assert best["policy"] == "repeat_last_action"  # first_half reads the expert
+    assert best["mean"] == pytest.approx(0.31)
+    assert baseline["best"]["structured"]["policy"] == "best_constant"
+    assert baseline["policies"]["best_constant"]["action"] == "pytest"
     assert figures["warnings"] == []
     assert sum(kind["steps"] for kind in figures["stages"]["srl"]["by_kind"].values()) == 40
 
@@ -75,11 +75,12 @@ def test_every_stage_has_every_reward_and_its_skill_over_the_best_baseline(folde
         for name, baseline in (("similarity", 0.31), ("structured", 0.15)):
             mean = sum(row["rewards"][name] for row in of_stage) / len(of_stage)
             assert figures["stages"][stage]["rewards"][name]["mean"] == pytest.approx(mean)
-            skill, above = (figures[key][stage][name] for key in ("skill", "above_baseline"))
+            skill, above = figures["skill"][stage][name], figures["above_baseline"][stage][name]
             assert skill["mean"] == pytest.approx((mean - baseline) / (1 - baseline))
             assert above["mean"] == pytest.approx(mean - baseline)
-            assert skill["low"] < skill["mean"] < skill["high"]
-            assert (skill["low"] > 0) == (above["low"] > 0) == (above["verdict"] == "above")
+            low = present(skill["low"])
+            assert low < present(skill["mean"]) < present(skill["high"])
+            assert (low > 0) == (present(above["low"]) > 0) == (above["verdict"] == "above")
     (pair,) = (d for d in figures["differences"] if d["to"] == "srl")
     assert set(pair["rewards"]) == {"similarity", "structured"}
     assert pair["rewards"]["similarity"]["mean"] == pair["mean"]
@@ -144,8 +145,8 @@ def test_a_run_with_floor_json_is_still_read(folder: Path) -> None:
     }
     write_json(folder / "floor.json", {"reward": "1 similarity", "policies": policies})
     figures = build_report(folder)
-    assert figures["baseline"]["best"]["similarity"]["policy"] == "repeat_last_action"
-    mean = figures["stages"]["srl"]["step_reward"]["mean"]
+    assert present(figures["baseline"])["best"]["similarity"]["policy"] == "repeat_last_action"
+    mean = present(present(figures["stages"]["srl"]["step_reward"])["mean"])
     assert figures["skill"]["srl"]["similarity"]["mean"] == pytest.approx((mean - 0.31) / 0.69)
     assert figures["above_baseline"]["srl"] == {}
     assert "SRL is above it, skill 0." in report_html.headline(figures)
@@ -179,7 +180,7 @@ def test_rl_without_its_control_says_that_it_was_not_measured(
 
 def test_accuracy_is_compared_along_the_chain_and_with_the_control(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "demo", stages=("sft", "rlvr", "sft_control"), tasks=20)
-    differences = build_report(folder)["accuracy"]["differences"]
+    differences = present(build_report(folder)["accuracy"])["differences"]
     assert [(d["from"], d["to"]) for d in differences] == [
         ("base", "sft"),
         ("sft", "rlvr"),
@@ -204,14 +205,16 @@ def test_unjudged_steps_are_counted_and_excluded(folder: Path) -> None:
     base = build_report(folder)["stages"]["base"]
     assert base["unjudged"] == 1
     assert base["steps"] == 40
-    assert base["step_reward"]["mean"] == pytest.approx(sum(row["reward"] for row in rows[1:40]) / 39)
+    assert present(base["step_reward"])["mean"] == pytest.approx(
+        sum(row["reward"] for row in rows[1:40]) / 39
+    )
 
 
 def test_the_best_step_represents_a_stage_and_the_last_one_is_reported(folder: Path) -> None:
     write_json(folder / "checkpoints/srl/best.json", {"checkpoint": "c", "step": 40, "eval_step_reward": 0.0})
     figures = build_report(folder)
     assert figures["stages"]["srl"]["step"] == 40
-    assert figures["last_step"]["step"] == 60
+    assert present(figures["last_step"])["step"] == 60
 
 
 def test_a_stage_without_improvement_ends_with_its_initial_weights(folder: Path) -> None:
@@ -220,7 +223,7 @@ def test_a_stage_without_improvement_ends_with_its_initial_weights(folder: Path)
     figures = build_report(folder)
     assert figures["stages"]["srl"]["step_reward"] == figures["stages"]["sft"]["step_reward"]
     assert figures["stages"]["srl"]["of_stage"] == "sft"
-    assert figures["last_step"]["stage"] == "srl"
+    assert present(figures["last_step"])["stage"] == "srl"
     assert any("beat the model it started from" in warning for warning in figures["warnings"])
     assert "its start" in report_runs([folder]).html.read_text(encoding="utf-8")
 
@@ -349,15 +352,16 @@ def test_a_step_with_several_samples_counts_once_by_their_mean(folder: Path) -> 
     for stage, figures in after["stages"].items():
         alone = before["stages"][stage]
         assert figures["steps"] == alone["steps"] == 40
-        assert figures["step_reward"]["n"] == alone["step_reward"]["n"] == 8
+        assert present(figures["step_reward"])["n"] == present(alone["step_reward"])["n"] == 8
         for name in ("similarity", "structured"):
-            expected = (alone["rewards"][name]["mean"] - 1) / 2
+            expected = (present(alone["rewards"][name]["mean"]) - 1) / 2
             assert figures["rewards"][name]["mean"] == pytest.approx(expected)
-        for share in ("format_rate", "exact_match_rate"):
-            assert figures[share] == pytest.approx(alone[share] / 2)
-        assert figures["clipped_fraction"] == pytest.approx((alone["clipped_fraction"] + 1) / 2)
+        assert figures["format_rate"] == pytest.approx(present(alone["format_rate"]) / 2)
+        assert figures["exact_match_rate"] == pytest.approx(present(alone["exact_match_rate"]) / 2)
+        assert figures["clipped_fraction"] == pytest.approx((present(alone["clipped_fraction"]) + 1) / 2)
         assert figures["reward_if_well_formed"] == pytest.approx(alone["reward_if_well_formed"])
-    assert after["difference"]["mean"] == pytest.approx(before["difference"]["mean"] / 2)
+    difference = present(present(before["difference"])["mean"])
+    assert present(after["difference"])["mean"] == pytest.approx(difference / 2)
     rows = lines(path)
     last = rows[-1]
     last |= {"reward": None, "rewards": dict.fromkeys(last["rewards"])}
@@ -537,7 +541,7 @@ def test_a_run_without_verified_tasks_says_nothing_of_them(folder: Path) -> None
 
 
 def test_accuracy_has_wilson_intervals_stage_by_stage(verified: Path) -> None:
-    accuracy = build_report(verified)["accuracy"]
+    accuracy = present(build_report(verified)["accuracy"])
     for stage, solved in {"base": 8, "sft": 14, "srl": 20}.items():
         found = accuracy["stages"][stage]
         assert found == {**wilson(solved, 40).as_json(), "unjudged": 0, "answer_rate": 39 / 40}
@@ -545,7 +549,7 @@ def test_accuracy_has_wilson_intervals_stage_by_stage(verified: Path) -> None:
 
 
 def test_accuracy_differences_are_paired_and_tested(verified: Path) -> None:
-    pairs = build_report(verified)["accuracy"]["differences"]
+    pairs = present(build_report(verified)["accuracy"])["differences"]
     assert [(pair["from"], pair["to"]) for pair in pairs] == [
         ("base", "sft"),
         ("sft", "srl"),
@@ -553,7 +557,7 @@ def test_accuracy_differences_are_paired_and_tested(verified: Path) -> None:
     ]
     for pair, gained in zip(pairs, (6, 6, 12), strict=True):
         assert pair["mean"] == pytest.approx(gained / 40)
-        assert pair["low"] < pair["mean"] < pair["high"]
+        assert present(pair["low"]) < present(pair["mean"]) < present(pair["high"])
         assert pair["n"] == 40
         assert pair["p_value"] == pytest.approx(2 / 2**gained)
         assert pair["verdict"] == "above"  # 6 of 6: p = 0.031
@@ -565,9 +569,9 @@ def test_gains_and_losses_that_cancel_are_too_small_to_tell(verified: Path) -> N
             row["reward"] = float(8 <= int(row["trajectory_id"].partition("-")[2]) < 16)
 
     change_outcomes(verified, worse)
-    last = build_report(verified)["accuracy"]["differences"][-1]
+    last = present(build_report(verified)["accuracy"])["differences"][-1]
     assert (last["mean"], last["p_value"], last["verdict"]) == (0.0, 1.0, "too small to tell")
-    assert last["low"] < 0 < last["high"]
+    assert present(last["low"]) < 0 < present(last["high"])
 
 
 def test_unjudged_answers_are_counted_apart(verified: Path) -> None:
@@ -576,7 +580,7 @@ def test_unjudged_answers_are_counted_apart(verified: Path) -> None:
             row["reward"] = None
 
     change_outcomes(verified, unjudged)
-    accuracy = build_report(verified)["accuracy"]
+    accuracy = present(build_report(verified)["accuracy"])
     srl = accuracy["stages"]["srl"]
     assert (srl["successes"], srl["n"], srl["unjudged"]) == (19, 38, 2)
     assert accuracy["differences"][-1]["n"] == 38  # tasks that both judged
@@ -589,8 +593,9 @@ def test_unjudged_answers_are_counted_apart(verified: Path) -> None:
 def test_nothing_judged_has_no_accuracy(verified: Path) -> None:
     change_outcomes(verified, lambda row: row.update(reward=None))
     figures = build_report(verified)
-    assert figures["accuracy"]["stages"]["srl"]["mean"] is None
-    assert figures["accuracy"]["differences"][-1]["verdict"] is None
+    accuracy = present(figures["accuracy"])
+    assert accuracy["stages"]["srl"]["mean"] is None
+    assert accuracy["differences"][-1]["verdict"] is None
     assert "no task in common" in report_runs([verified]).html.read_text(encoding="utf-8")
     assert "no interval" in report_html.accuracy_headline(figures)
 
@@ -641,7 +646,7 @@ def test_a_run_that_measures_no_steps(verified: Path, capsys: pytest.CaptureFixt
 
 def test_a_stage_without_improvement_has_the_accuracy_of_its_start(verified: Path) -> None:
     write_json(verified / "checkpoints/srl/best.json", {"checkpoint": None, "step": 0, "improved": False})
-    accuracy = build_report(verified)["accuracy"]
+    accuracy = present(build_report(verified)["accuracy"])
     assert accuracy["stages"]["srl"] == accuracy["stages"]["sft"]
     assert accuracy["differences"][1]["verdict"] == "too small to tell"
 

@@ -12,6 +12,7 @@ from harness.reporting.data import RunData
 from harness.reporting.read import read_run
 from harness.reporting.study import study_markdown, study_numbers
 from tests.harness.reporting.synthetic_run import KINDS, write_run
+from tests.present import present
 from tests.tiny_runs import ROOT
 
 SEEDS = (0, 1, 2)
@@ -55,13 +56,14 @@ def test_every_point_has_its_seeds_skill_and_kinds(
     assert point["by_seed"] == pytest.approx(by_seed)
     overall = sum(by_seed.values()) / len(SEEDS)
     assert point["mean"] == pytest.approx(overall)
-    assert point["skill"]["mean"] == pytest.approx((overall - baseline) / (1 - baseline), abs=1e-6)
-    assert point["above_baseline"]["mean"] == pytest.approx(overall - baseline)
-    assert point["above_baseline"]["low"] < overall - baseline < point["above_baseline"]["high"]
+    assert present(point["skill"])["mean"] == pytest.approx((overall - baseline) / (1 - baseline), abs=1e-6)
+    above = present(point["above_baseline"])
+    assert above["mean"] == pytest.approx(overall - baseline)
+    assert present(above["low"]) < overall - baseline < present(above["high"])
     assert set(point["by_kind"]) == set(KINDS)
     assert sum(kind["steps"] for kind in point["by_kind"].values()) == len(SEEDS) * 8 * len(KINDS)
     assert point["n"] == 8  # trajectories, the same for every seed
-    assert table["baseline"]["mean"] == pytest.approx(baseline, abs=1e-6)
+    assert present(table["baseline"])["mean"] == pytest.approx(baseline, abs=1e-6)
 
 
 def test_differences_are_paired_by_seed_and_step(runs: list[tuple[str, int, RunData]]) -> None:

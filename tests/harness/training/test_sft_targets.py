@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 from harness.config.tables import SftTable
 from harness.demo.math import solved_path
@@ -20,7 +20,7 @@ def test_a_solution_with_a_context_only_step_is_no_target() -> None:
         trajectory=[first, marked].__getitem__,
     )
 
-    def chosen(*targets: str) -> tuple[StepRef, ...]:
+    def chosen(*targets: Literal["steps", "solutions"]) -> tuple[StepRef, ...]:
         return sft_targets(SftTable(targets=targets), data)
 
     assert chosen("solutions") == (StepRef(trajectory=0, step=WHOLE),)

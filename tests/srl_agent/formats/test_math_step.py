@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -315,8 +315,8 @@ class Answers:
         return made
 
 
-def attempt(policy: Any, mode: str = "steps", **settings: Any) -> Rollout:
-    return MathScaffold(mode=mode, **settings).run(TASK, policy)  # type: ignore[arg-type]
+def attempt(policy: Any, mode: Literal["single", "steps"] = "steps", **settings: Any) -> Rollout:
+    return MathScaffold(mode=mode, **settings).run(TASK, policy)
 
 
 def test_a_single_answer_is_one_step_and_the_whole_text_is_verified() -> None:
@@ -442,7 +442,7 @@ def test_n_attempts_by_steps_have_different_seeds() -> None:
 
 
 @pytest.mark.parametrize("mode", ["single", "steps"])
-def test_a_policy_error_passes_to_the_caller(mode: str) -> None:
+def test_a_policy_error_passes_to_the_caller(mode: Literal["single", "steps"]) -> None:
     with pytest.raises(PolicyError, match="no server"):
         attempt(Answers(PolicyError("no server")), mode)
 
@@ -450,7 +450,7 @@ def test_a_policy_error_passes_to_the_caller(mode: str) -> None:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: MathScaffold(mode="both"), "single or steps, not 'both'"),  # type: ignore[arg-type]
+        (lambda: MathScaffold(mode="both"), "single or steps, not 'both'"),  # type: ignore[arg-type]  # a wrong mode
         (lambda: MathScaffold(max_steps=0), "max_steps must be a whole number of at least 1, not 0"),
         (lambda: load_scaffold("math", {"max_step": 3}), "has no setting max_step"),
     ],

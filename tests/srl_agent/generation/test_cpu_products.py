@@ -17,6 +17,7 @@ from srl_agent.generation.shared_prefix_decoding import add_decoding
 from srl_agent.prefix_sharing.cpu_attention import attend, hidden_as_bias, use_blocked_attention
 from srl_agent.training.lm_head import _CpuLogProbFunction
 from srl_agent.training.lora_product import fuse_lora
+from tests.present import present
 
 needs_bfloat16 = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bfloat16 in this CPU's oneDNN"
@@ -62,10 +63,11 @@ def test_fused_lora_is_as_accurate_as_pefts() -> None:
 
 @pytest.mark.parametrize("case", ["disabled", "merged", "dropout", "two adapters", "rslora with dora"])
 def test_an_adapter_that_does_more_is_computed_by_peft(case: str) -> None:
-    settings: dict[str, Any] = {"dropout": {"lora_dropout": 0.5}, "rslora with dora": {"use_dora": True}}.get(
-        case, {}
-    )
-    model = make(torch.bfloat16, **settings).train()
+    settings: dict[str, dict[str, Any]] = {
+        "dropout": {"lora_dropout": 0.5},
+        "rslora with dora": {"use_dora": True},
+    }
+    model = make(torch.bfloat16, **settings.get(case, {})).train()
     if case == "merged":
         model.merge_adapter()
     if case == "two adapters":
@@ -156,7 +158,7 @@ def test_blocked_attention_is_as_accurate_as_sdpa(queries: int, keys: int) -> No
         own = [x.detach().requires_grad_() for x in inputs]
         output = attention(*own)
         (output.float() * upstream * visible).sum().backward()
-        return torch.cat([(output * visible).flatten(), *(x.grad.flatten() for x in own)])
+        return torch.cat([(output * visible).flatten(), *(present(x.grad).flatten() for x in own)])
 
     exact = gradients(
         lambda a, b, c: scaled_dot_product_attention(
@@ -209,15 +211,12 @@ def test_the_gradient_of_the_lm_head_is_as_accurate_as_trls(dtype: torch.dtype, 
         ],
         hidden.double(),
     )
-    stock, ours = (
-        gradient(
-            lambda h, f=function: f.apply(
-                h, weight, None, targets, temperature, 512, None, 1.0, ("entropy",)
-            )[0],
-            hidden,
-        )
-        for function in (ChunkedLogProbFunction, _CpuLogProbFunction)
-    )
+
+    def gradient_by(function: Any) -> torch.Tensor:
+        arguments = (weight, None, targets, temperature, 512, None, 1.0, ("entropy",))
+        return gradient(lambda h: function.apply(h, *arguments)[0], hidden)
+
+    stock, ours = (gradient_by(function) for function in (ChunkedLogProbFunction, _CpuLogProbFunction))
     assert distance(ours, exact) < 1.2 * distance(stock, exact) + 1e-6
     assert distance(ours[:50], exact[:50]) < 2 * distance(stock[:50], exact[:50]) + 1e-6
 

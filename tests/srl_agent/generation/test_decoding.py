@@ -187,7 +187,8 @@ def test_rows_end_at_a_stop_string(tiny_model: Path, monkeypatch: pytest.MonkeyP
     free = model.generate(**inputs, max_new_tokens=40, do_sample=True, top_k=0)
     texts = [tokenizer.decode(row) for row in free[:, inputs["input_ids"].shape[1] :]]
     stops = [texts[0][10:12], texts[1][20:23]]
-    found, wanted = [], []
+    found: list[list[int]] = []
+    wanted: list[list[int]] = []
     for seed in range(5):
         for one, rows in ((model, found), (stock, wanted)):
             torch.manual_seed(seed)
@@ -238,10 +239,8 @@ def fail(logits: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("lora", [None, {"r": 4, "target_modules": "all-linear", "init_lora_weights": False}])
 def test_a_loaded_policy_uses_this_decoding(tiny_model: Path, lora: Any) -> None:
     torch.manual_seed(0)
-    model, tokenizer = (
-        load_policy(str(tiny_model), dtype="float32", lora=lora).eval(),
-        load_tokenizer(str(tiny_model)),
-    )
+    model: Any = load_policy(str(tiny_model), dtype="float32", lora=lora).eval()
+    tokenizer = load_tokenizer(str(tiny_model))
     inputs = tokenizer(["def f(x):"] * 3, return_tensors="pt")
     base = model.get_base_model() if lora else model
     found = model.generate(**inputs, max_new_tokens=12, do_sample=False)

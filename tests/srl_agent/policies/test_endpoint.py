@@ -110,7 +110,7 @@ GARBAGE = {
     "empty choices": {"choices": []},
     "null choices": {"choices": None},
     "null content": chat(None),
-    "content of another kind": chat(["Hi"]),  # type: ignore[arg-type]
+    "content of another kind": chat(["Hi"]),  # type: ignore[arg-type]  # no text
     "no message": {"choices": [{"text": "Hi"}]},
 }
 
@@ -163,9 +163,11 @@ def test_a_prompt_that_does_not_fit(body: Any) -> None:
 
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
 def test_thinking_that_was_split_off_comes_first(key: str) -> None:
-    with serve(Reply(chat("\n\nls", **{key: "\nLook.\n"}))) as server:
+    thinking: dict[str, Any] = {key: "\nLook.\n"}
+    with serve(Reply(chat("\n\nls", **thinking))) as server:
         assert ask(server) == ["<think>\nLook.\n</think>\n\nls"]
-    with serve(Reply(chat("<think>Look.</think>ls", **{key: "Look."}))) as server:
+    thinking = {key: "Look."}
+    with serve(Reply(chat("<think>Look.</think>ls", **thinking))) as server:
         assert ask(server) == ["<think>Look.</think>ls"]
 
 

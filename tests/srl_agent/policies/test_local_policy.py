@@ -14,6 +14,7 @@ from srl_agent.models.packaged import ModelError
 from srl_agent.policies import ContextOverflowError, Policy, PolicyError, Sampling, make_policy
 from srl_agent.policies.scripted import ScriptedPolicy
 from srl_agent.steps import PromptSettings, StepSettings, render_example
+from tests.present import present
 from tests.scripted_answers import answers_in_turn
 from trajectories import Step, Trajectory
 from trajectories.store import read_trajectories
@@ -48,6 +49,8 @@ def test_seeded_completions_leave_the_generator_as_it_was(tiny_model: Path) -> N
 
 
 def test_greedy_is_what_validation_measures(policy: Policy, tiny_model: Path) -> None:
+    from transformers import BatchEncoding
+
     from srl_agent.generation.generate import complete_all
     from srl_agent.models.load import load_policy, load_tokenizer
 
@@ -62,9 +65,9 @@ def test_greedy_is_what_validation_measures(policy: Policy, tiny_model: Path) ->
     assert first == second == measured
     assert first.finish_reason == "length"
     assert first.completion_tokens == len(first.token_ids or ()) == 12
-    assert first.prompt_tokens == len(
-        tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, return_dict=True)["input_ids"]
-    )
+    encoded = tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, return_dict=True)
+    assert isinstance(encoded, BatchEncoding)
+    assert first.prompt_tokens == len(encoded["input_ids"])
     assert policy.name == str(tiny_model)
 
 
@@ -130,7 +133,7 @@ def test_an_adapter_on_the_last_layers_only(tiny_model: Path, targets: Any, last
     model = load_policy(str(tiny_model), dtype="float32", lora=lora)
     count = model.config.num_hidden_layers
     names = [name for name, weight in model.named_parameters() if weight.requires_grad]
-    layers = {int(re.search(r"\.layers\.(\d+)\.", name)[1]) for name in names}  # type: ignore[index]
+    layers = {int(present(re.search(r"\.layers\.(\d+)\.", name))[1]) for name in names}
     assert count > 1
     assert layers == set(range(max(count - (last or count), 0), count))
     kinds = {name.split(".lora_")[0].rpartition(".")[2] for name in names}
@@ -143,9 +146,10 @@ def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mixture of experts of two layers."""
     from transformers import AutoModelForCausalLM, Qwen3MoeConfig
 
+    more: dict[str, Any] = {"head_dim": 8}  # allowed, but not among the parameters
     config = Qwen3MoeConfig(
         vocab_size=64, hidden_size=16, intermediate_size=32, moe_intermediate_size=8, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=2, head_dim=8, num_experts=4, num_experts_per_tok=2,
+        num_attention_heads=2, num_key_value_heads=2, num_experts=4, num_experts_per_tok=2, **more,
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("experts")
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)

@@ -27,6 +27,7 @@ from srl_agent.prefix_sharing.packed_attention import Packing, packed_mask_fn
 from srl_agent.prefix_sharing.prefix_tree import Node, Row, build_trees, count_tokens, rows_of
 from srl_agent.prefix_sharing.sft_labels import add_shared_labels, rows_from_labels, sharing_pays
 from srl_agent.training.lm_head import fit_lm_head_to_cpu
+from tests.present import present
 
 VOCABULARY = 200
 SIZES: dict[str, Any] = {
@@ -99,7 +100,7 @@ def plain(model: Any, rows: Sequence[Row]) -> list[Scores]:
 
 def gradient(model: Any, scores: Sequence[Scores], seed: int) -> torch.Tensor:
     torch.manual_seed(seed)
-    loss = sum((s * torch.randn(len(s)).to(s.device)).sum() + 0.1 * e.sum() for s, e, _ in scores)
+    loss = sum([(s * torch.randn(len(s)).to(s.device)).sum() + 0.1 * present(e).sum() for s, e, _ in scores])
     model.zero_grad()
     assert isinstance(loss, torch.Tensor)
     loss.backward()
@@ -153,7 +154,8 @@ def test_flex_attention_equals_the_dense_mask(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_completion_attends_to_its_prompt_and_itself() -> None:
     sees = packed_mask_fn(Packing(prompt_lengths=[3, 5], completion_lengths=[2, 1], cached=5), device="cpu")
-    seen = sees(None, None, torch.arange(3)[:, None], torch.arange(8))
+    unused = torch.tensor(0)
+    seen = sees(unused, unused, torch.arange(3)[:, None], torch.arange(8))
     assert [row.nonzero()[:, 0].tolist() for row in seen] == [
         [0, 1, 2, 5],
         [0, 1, 2, 5, 6],
@@ -260,7 +262,7 @@ def test_a_call_without_rows_is_unchanged() -> None:
 
 
 def test_unsupported_models_have_a_reason() -> None:
-    tiny = {"n_embd": 32, "n_layer": 1, "n_head": 2, "vocab_size": 50}
+    tiny: dict[str, Any] = {"n_embd": 32, "n_layer": 1, "n_head": 2, "vocab_size": 50}
     assert "gpt2 is none of" in str(unsupported_reason(AutoModelForCausalLM.from_config(GPT2Config(**tiny))))
     sliding = Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=8, max_window_layers=1)
     assert "sliding window" in str(unsupported_reason(AutoModelForCausalLM.from_config(sliding)))

@@ -16,6 +16,7 @@ from srl_agent.scaffolds.repair import show_files
 from srl_agent.scaffolds.search_replace import Applied, apply_edits, parse_edits
 from srl_agent.scaffolds.tree import render_tree
 from tests.local_environment import LocalEnvironment, demo_task, resolves
+from tests.present import present
 from tests.scripted_answers import answers_in_turn, render_edits
 
 SOURCES = load_sources()
@@ -79,7 +80,7 @@ def test_oracle_edit_solves_a_task_by_its_reference_fix(source: Source) -> None:
     assert step.thought == "I see."
     assert {action.name for action in step.actions} == {"search_replace"}
     assert "not applied" not in step.observation
-    assert rollout.trajectory.metadata["shown_files"] == list(demo_task(source).shown_files)
+    assert rollout.trajectory.metadata["shown_files"] == list(present(demo_task(source).shown_files))
 
 
 def oracle(answer: str, files: Mapping[str, str] = FILES) -> tuple[str, str]:
@@ -207,7 +208,7 @@ def test_files_are_shown_whole_up_to_the_budget() -> None:
 
 @pytest.mark.parametrize("source", SOURCES[::11], ids=lambda source: source.instance_id)
 def test_agentless_mini_solves_a_task_by_the_majority(source: Source) -> None:
-    (path, *_) = demo_task(source).shown_files
+    (path, *_) = present(demo_task(source).shown_files)
     right = fix(source)
     commented = render_edits(source.buggy(), {path: f"# fixed\n{source.correct()[path]}"})
     wrong = render_edits(source.buggy(), {path: f"{source.buggy()[path]}\nmore = 1\n"})

@@ -204,7 +204,7 @@ def test_what_breaks_the_policy_or_the_sandbox_passes() -> None:
         attempt(call("ls"))
 
 
-def test_a_record_holds_what_was_done_when_something_broke() -> None:
+def test_a_record_holds_what_was_done_when_something_broke(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(Exception):
         """An environment's own failure, which scaffolds do not know."""
 
@@ -222,7 +222,7 @@ def test_a_record_holds_what_was_done_when_something_broke() -> None:
         assert (partial.trajectory.source, partial.trajectory.model) == ("tool-loop", "scripted")
         assert partial.trajectory.metadata["action_format"] == "xml"
 
-        environment.execute = execute  # type: ignore[method-assign]
+        monkeypatch.setattr(environment, "execute", execute)
         record = Recorder(policy=answers_in_turn({"Fix it.": [call("ls")]}))
         with pytest.raises(Broken):
             loop.run(TASK, record, environment)

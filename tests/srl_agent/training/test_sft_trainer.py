@@ -51,7 +51,9 @@ def train(model: Path, folder: Path, *, share: bool, seen: list[int] | None = No
         share_prefixes=share,
     )
     if seen is not None:
-        trainer.model.base_model.register_forward_pre_hook(
+        base = trainer.model.base_model
+        assert isinstance(base, torch.nn.Module)
+        base.register_forward_pre_hook(
             lambda module, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
         )
     trainer.train()

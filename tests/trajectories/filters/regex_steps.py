@@ -5,8 +5,8 @@ Timings vary on a busy machine; steps are the same everywhere.
 
 import re
 from collections.abc import Callable, Sequence
-from re import _constants as op  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
+from re import _constants as op  # type: ignore[attr-defined]  # private, without types
+from re import _parser  # type: ignore[attr-defined]  # private, without types
 from typing import Any
 
 Node = Any  # of re._parser, which has no types
@@ -36,7 +36,12 @@ class Steps:
 
     def _end(self, nodes: Sequence[Node], at: int) -> int | None:
         ends: list[int] = []
-        return ends[0] if self._go(nodes, 0, at, lambda end: ends.append(end) is None) else None
+
+        def take(end: int) -> bool:
+            ends.append(end)
+            return True
+
+        return ends[0] if self._go(nodes, 0, at, take) else None
 
     def _go(self, nodes: Sequence[Node], index: int, at: int, then: Go) -> bool:
         self.steps += 1
@@ -69,7 +74,8 @@ class Steps:
             found = start >= 0 and self._end(inner, start) is not None
             return found == (kind is op.ASSERT) and following(at)
         if kind in (op.MAX_REPEAT, op.POSSESSIVE_REPEAT):
-            return self._repeat(kind, *value, at, following)
+            least, most, inner = value
+            return self._repeat(kind, least, most, inner, at, following)
         raise NotImplementedError(kind)
 
     def _repeat(self, kind: Node, least: int, most: Node, inner: Node, at: int, following: Go) -> bool:

@@ -36,8 +36,8 @@ def edit(observation: str = "edited", **arguments: JSON) -> Step:
 
 
 def made(*steps: Step, **fields: JSON) -> Trajectory:
-    fields = {"trajectory_id": "t", "instance_id": "acme__widgets-1", "task": "Fix it."} | fields
-    return Trajectory(steps=steps, source="x", **fields)
+    known: dict[str, JSON] = {"trajectory_id": "t", "instance_id": "acme__widgets-1", "task": "Fix it."}
+    return Trajectory(steps=steps, source="x", **(known | fields))
 
 
 def found(find: Callable[..., Found], *steps: Step, **options: JSON) -> dict[int, str]:

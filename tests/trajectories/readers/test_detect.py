@@ -5,7 +5,7 @@ from trajectories.readers.detect import FORMAT_NAMES, UnknownFormat, detect
 from trajectories.types import JSON
 
 
-def test_every_format_has_a_reader():
+def test_every_format_has_a_reader() -> None:
     assert set(FORMAT_NAMES) == set(READERS)
 
 
@@ -23,12 +23,12 @@ def test_every_format_has_a_reader():
         {"trajectory": 3},
     ],
 )
-def test_unknown_lists_the_formats(value: JSON):
+def test_unknown_lists_the_formats(value: JSON) -> None:
     with pytest.raises(UnknownFormat, match=r"none of the formats anthropic, .*swe-smith, trae"):
         detect(value)
 
 
-def test_two_formats_at_once_is_an_error_that_names_both():
+def test_two_formats_at_once_is_an_error_that_names_both() -> None:
     messages = [
         {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "b", "input": {}}]},
         {"role": "tool", "tool_call_id": "a", "content": "x"},
@@ -39,7 +39,7 @@ def test_two_formats_at_once_is_an_error_that_names_both():
         detect({"history": [], "trajectory": [], "agent_steps": []})
 
 
-def test_request_body_without_a_call_is_anthropic():
+def test_request_body_without_a_call_is_anthropic() -> None:
     messages = [{"role": "user", "content": "Hi"}]
     assert detect({"model": "m", "max_tokens": 1, "messages": messages}) == "anthropic"
     assert detect({"messages": messages}) == "openai"

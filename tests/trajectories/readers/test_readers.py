@@ -26,8 +26,8 @@ def smith(messages: list[dict[str, JSON]] | str, **row: JSON) -> dict[str, JSON]
     return row | {"messages": messages}
 
 
-def test_swe_smith_tool_rows():
-    messages = [
+def test_swe_smith_tool_rows() -> None:
+    messages: list[dict[str, JSON]] = [
         {"role": "system", "content": "You are."},
         {"role": "user", "content": [{"type": "text", "text": USER["content"]}], "message_type": "observation"},
         {
@@ -65,7 +65,7 @@ def test_swe_smith_tool_rows():
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_swe_smith_patch_is_the_diff_and_not_the_review_around_it(end):
+def test_swe_smith_patch_is_the_diff_and_not_the_review_around_it(end: str) -> None:
     diff = end.join(["diff --git a/a.py b/a.py", "-x", "+y", " "])
     review = end.join(["1. Use below <diff> to find the files.", "", "<diff>", diff, "", "</diff>"])
     call = "<function=submit>\n</function>"
@@ -78,14 +78,14 @@ def test_swe_smith_patch_is_the_diff_and_not_the_review_around_it(end):
     assert one(smith(messages)).patch == "diff --git a/a.py b/a.py\n-x\n+y\n \n"
 
 
-def test_swe_smith_patch_column_alone_is_not_trusted():
+def test_swe_smith_patch_column_alone_is_not_trusted() -> None:
     messages = [USER, {"role": "assistant", "content": "<function=submit>\n</function>"}]
     (trajectory,), ledger = read(smith(messages, patch="diff --git a/other b/other"))
     assert trajectory.patch is None
     assert ledger.notes == {"patch_column_not_trusted": 1}
 
 
-def test_swe_smith_xml_rows():
+def test_swe_smith_xml_rows() -> None:
     call = (
         "Edit.\n\n<function=str_replace_editor>\n<parameter=command>str_replace</parameter>\n"
         "<parameter=path>/t/a.py</parameter>\n<parameter=old_str>\n\n  x = 1\n\n</parameter>\n"
@@ -116,7 +116,7 @@ def test_swe_smith_xml_rows():
     assert ledger.steps.dropped == {"unparsable_call": 1, "made_up_submit": 1}
 
 
-def test_swe_smith_ticks_rows():
+def test_swe_smith_ticks_rows() -> None:
     (trajectory,), ledger = read(
         smith(
             [
@@ -139,7 +139,7 @@ def test_swe_smith_ticks_rows():
 # --- SWE-agent
 
 
-def test_swe_agent_0x():
+def test_swe_agent_0x() -> None:
     run = {
         "environment": "swe_main",
         "history": [
@@ -166,7 +166,7 @@ def test_swe_agent_0x():
     assert ledger.steps.dropped == {"exit_marker": 1}
 
 
-def test_swe_agent_1x_takes_arguments_from_tool_calls_and_the_last_observation_from_the_trajectory():
+def test_swe_agent_1x_takes_arguments_from_tool_calls_and_the_last_observation_from_the_trajectory() -> None:
     run = {
         "history": [
             {"role": "system", "content": "s", "message_type": "system_prompt"},
@@ -197,7 +197,7 @@ def test_swe_agent_1x_takes_arguments_from_tool_calls_and_the_last_observation_f
     assert (step.thought, step.observation) == ("View.", "1 import os")
 
 
-def test_swe_agent_retry_attempts_become_trajectories():
+def test_swe_agent_retry_attempts_become_trajectories() -> None:
     history = [
         {"role": "user", "content": "Fix"},
         {"role": "assistant", "content": "x", "thought": "x", "action": "ls"},
@@ -223,7 +223,7 @@ def mini(*messages: dict[str, JSON], **top: JSON) -> dict[str, JSON]:
     return {"trajectory_format": "mini-swe-agent-1.1", "info": info, "messages": [*first, *messages]} | top
 
 
-def test_mini_text_mode_with_refused_turns():
+def test_mini_text_mode_with_refused_turns() -> None:
     (trajectory,), ledger = read(
         mini(
             {"role": "assistant", "content": "THOUGHT: Look.\n\n```bash\nls\n```"},
@@ -256,7 +256,7 @@ def test_mini_text_mode_with_refused_turns():
     assert ledger.notes == {"several_command_blocks": 1, "no_command_block": 1, "no_action": 1}
 
 
-def test_mini_tool_mode_with_parallel_calls():
+def test_mini_tool_mode_with_parallel_calls() -> None:
     trajectory = one(
         mini(
             {
@@ -277,7 +277,7 @@ def test_mini_tool_mode_with_parallel_calls():
     assert step.observation == "a.py\n/t"
 
 
-def test_mini_responses_api_messages_lack_role_and_content():
+def test_mini_responses_api_messages_lack_role_and_content() -> None:
     output = [
         {"type": "message", "content": [{"type": "output_text", "text": "Look."}]},
         {"type": "function_call", "name": "bash", "arguments": '{"command": "ls"}', "call_id": "c"},
@@ -291,7 +291,7 @@ def test_mini_responses_api_messages_lack_role_and_content():
     assert (trajectory.steps[0].thought, trajectory.steps[0].observation) == ("Look.", "a.py")
 
 
-def test_mini_bare_list_of_messages():
+def test_mini_bare_list_of_messages() -> None:
     trajectory = one(mini({"role": "assistant", "content": "```mswea_bash_command\nls\n```"})["messages"])
     assert (trajectory.source, trajectory.trajectory_id) == ("mini-swe-agent", "acme__w-1")
 
@@ -299,7 +299,7 @@ def test_mini_bare_list_of_messages():
 # --- Anthropic Messages
 
 
-def test_anthropic_body_and_bare_list():
+def test_anthropic_body_and_bare_list() -> None:
     messages = [
         {"role": "user", "content": "List files"},
         {
@@ -332,7 +332,7 @@ def test_anthropic_body_and_bare_list():
     assert one(messages).steps == trajectory.steps
 
 
-def test_anthropic_input_that_is_no_object_makes_the_turn_unusable():
+def test_anthropic_input_that_is_no_object_makes_the_turn_unusable() -> None:
     messages = [
         {"role": "user", "content": "Go"},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "bash", "input": "ls"}]},
@@ -347,7 +347,7 @@ def test_anthropic_input_that_is_no_object_makes_the_turn_unusable():
 # --- OpenAI chat
 
 
-def test_openai_chat_with_null_contents_bad_arguments_and_a_user_who_answers():
+def test_openai_chat_with_null_contents_bad_arguments_and_a_user_who_answers() -> None:
     (trajectory,), ledger = read(
         {
             "instance_id": "acme__w-2",
@@ -380,7 +380,7 @@ def test_openai_chat_with_null_contents_bad_arguments_and_a_user_who_answers():
     assert json.loads(json.dumps(to_json(trajectory)))["steps"][2]["thought"] == "\ud800 end"
 
 
-def test_openai_chat_with_xml_calls_in_the_text():
+def test_openai_chat_with_xml_calls_in_the_text() -> None:
     messages = [
         {"role": "user", "content": "Go"},
         {
@@ -400,9 +400,9 @@ def trae_step(content: str, call: dict[str, JSON] | None, **more: JSON) -> dict[
     return {"llm_response": {"content": content, "tool_calls": calls}, "tool_calls": calls} | more
 
 
-def test_trae_line_with_summary():
+def test_trae_line_with_summary() -> None:
     ls = {"call_id": "1", "name": "bash", "arguments": {"command": "ls"}, "id": None}
-    done = {"call_id": "2", "name": "task_done", "arguments": {}, "id": None}
+    done: dict[str, JSON] = {"call_id": "2", "name": "task_done", "arguments": {}, "id": None}
     refused = [{"role": "user", "content": "ERROR! Your Patch is empty."}]
     row = {
         "source_path": "x/runs/acme/2026-01-01/item-1/trajectory.json",
@@ -433,7 +433,7 @@ def test_trae_line_with_summary():
     assert ledger.notes == {"request_without_reply": 1, "no_action": 1}
 
 
-def test_trae_bare_run_without_a_reply_is_dropped():
+def test_trae_bare_run_without_a_reply_is_dropped() -> None:
     found, ledger = read({"task": "t", "agent_steps": [{"llm_response": None, "error": "no token"}]})
     assert not found
     assert ledger.trajectories.dropped == {"no_agent_turn": 1}
@@ -450,7 +450,7 @@ SDK: list[dict[str, JSON]] = [
 ]  # fmt: skip
 
 
-def test_openhands_v0_events():
+def test_openhands_v0_events() -> None:
     response = {"id": "r1", "choices": [{"message": {"content": "See.", "tool_calls": [
         openai_call("str_replace_editor", '{"command": "view", "path": "/a"}', "c1")]}}]}  # fmt: skip
     events = [
@@ -476,7 +476,7 @@ def test_openhands_v0_events():
     assert one(row | {"instance": instance}).metadata == {"repo": "acme/w", "base_commit": "1a2b3c4"}
 
 
-def test_openhands_shell_results_show_the_exit_code():
+def test_openhands_shell_results_show_the_exit_code() -> None:
     suffix = "\n[The command completed with exit code 1.]"
     shell = {
         "exit_code": 1,
@@ -505,7 +505,7 @@ def test_openhands_shell_results_show_the_exit_code():
     assert one([user, call, result], "openhands-sdk").steps[0].observation == seen
 
 
-def test_openhands_sdk_events_of_one_response_are_one_turn():
+def test_openhands_sdk_events_of_one_response_are_one_turn() -> None:
     def action(number: int) -> dict[str, JSON]:
         arguments = json.dumps({"command": f"c{number}", "security_risk": "LOW", "summary": "s"})
         return {"kind": "ActionEvent", "id": f"a{number}", "timestamp": "t", "source": "agent",
@@ -529,7 +529,7 @@ def test_openhands_sdk_events_of_one_response_are_one_turn():
     assert one([user, action(1), refused], "openhands-sdk").steps[0].observation == "No such file"
 
 
-def test_moatless_tree_gives_a_trajectory_per_leaf():
+def test_moatless_tree_gives_a_trajectory_per_leaf() -> None:
     def node(number: int, parent: int | None, command: str) -> dict[str, JSON]:
         content = [
             {"type": "text", "text": "t"},
@@ -538,23 +538,29 @@ def test_moatless_tree_gives_a_trajectory_per_leaf():
         return {"node_id": number, "parent_id": parent, "observation": {"message": f"saw {command}"},
                 "completions": {"build_action": {"response": {"role": "assistant", "content": content}}}}  # fmt: skip
 
-    root = {"node_id": 0, "parent_id": None, "message": "<task>\nIt dies.\n</task>", "completions": {}}
+    root: dict[str, JSON] = {
+        "node_id": 0,
+        "parent_id": None,
+        "message": "<task>\nIt dies.\n</task>",
+        "completions": {},
+    }
+    first = node(1, 0, "a")
     tree = {
         "metadata": {"instance_id": "acme__w-4"},
-        "nodes": [root, node(1, 0, "a"), node(2, 1, "b"), node(3, 1, "c")],
+        "nodes": [root, first, node(2, 1, "b"), node(3, 1, "c")],
     }
     found, ledger = read(tree)
     assert not ledger.notes
     assert [t.trajectory_id for t in found] == ["acme__w-4#node-2", "acme__w-4#node-3"]
     assert [step.observation for step in found[1].steps] == ["saw a", "saw c"]
     assert found[0].task == "It dies."
-    repeated = tree["nodes"][1] | {"observation": None, "is_duplicate": True}
+    repeated = first | {"observation": None, "is_duplicate": True}
     (trajectory,), ledger = read(tree | {"nodes": [root, repeated, node(2, 1, "b")]})
     assert [step.observation for step in trajectory.steps] == ["", "saw b"]
     assert ledger.notes == {"turn_without_result": 1}
 
 
-def test_claude_code_prompts_of_commands_and_skills_are_user_messages():
+def test_claude_code_prompts_of_commands_and_skills_are_user_messages() -> None:
     def line(uuid: str, parent: str | None, role: str, content: JSON, **more: JSON) -> dict[str, JSON]:
         message = {"role": role, "content": content, "id": uuid}
         return {"type": role, "uuid": uuid, "parentUuid": parent, "sessionId": "s", "message": message} | more
@@ -579,7 +585,7 @@ def test_claude_code_prompts_of_commands_and_skills_are_user_messages():
     assert trajectory.steps[0].observation == "Launching\nRemove what is not used."
 
 
-def test_claude_code_blocks_of_a_reply_on_several_lines_forks_and_meta():
+def test_claude_code_blocks_of_a_reply_on_several_lines_forks_and_meta() -> None:
     def line(uuid: str, parent: str | None, role: str, content: JSON, **more: JSON) -> dict[str, JSON]:
         message = {"role": role, "content": content} | more.pop("message", {})
         return {"type": role, "uuid": uuid, "parentUuid": parent, "sessionId": "s", "cwd": "/p", "version": "2",
@@ -618,7 +624,7 @@ def test_claude_code_blocks_of_a_reply_on_several_lines_forks_and_meta():
     assert ledger.notes == {"reply_not_of_the_model": 1}
 
 
-def test_own_format_is_read_as_it_is():
+def test_own_format_is_read_as_it_is() -> None:
     trajectory = Trajectory(
         trajectory_id="t", instance_id="i", task="x", source="trae", resolved=True, patch="p", metadata={"a": 1},
         steps=(Step(thought="", actions=(Action(name="bash", arguments={"command": "ls"}),), observation="\ud800"),),
@@ -627,7 +633,7 @@ def test_own_format_is_read_as_it_is():
 
 
 @pytest.mark.parametrize("name", sorted(READERS))
-def test_a_trajectory_of_prose_has_no_step_with_an_action(name):
+def test_a_trajectory_of_prose_has_no_step_with_an_action(name: str) -> None:
     prose = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
     values: dict[str, JSON] = {
         "anthropic": prose,
@@ -655,7 +661,7 @@ def said(text: str, kind: str = "output_text") -> dict[str, JSON]:
     return {"type": "message", "role": "assistant", "content": [{"type": kind, "text": text}]}
 
 
-def test_responses_items():
+def test_responses_items() -> None:
     items = [
         {"role": "developer", "content": "You are."},
         {"role": "user", "content": [{"type": "input_text", "text": "Fix it."}]},
@@ -698,7 +704,7 @@ def test_responses_items():
     assert (bare.steps, bare.instance_id) == (trajectory.steps, "acme__w-1")
 
 
-def test_responses_request_with_its_response_and_nemo_gym_rollouts():
+def test_responses_request_with_its_response_and_nemo_gym_rollouts() -> None:
     request = {"input": "Fix it.", "model": "m"}
     response = {"object": "response", "output": [said("Look."), responses_call("bash", {"command": "ls"})]}
     whole = one({"request": request, "response": response})
@@ -709,7 +715,7 @@ def test_responses_request_with_its_response_and_nemo_gym_rollouts():
     assert ledger.trajectories.dropped == {"no_task": 1}
 
 
-def test_responses_items_with_traps():
+def test_responses_items_with_traps() -> None:
     items = [
         {"role": "user", "content": "Fix it."},
         responses_call("bash", "not an object"),
@@ -742,7 +748,7 @@ def test_responses_items_with_traps():
 # --- NeMo Gym pivot rows of others
 
 
-def test_each_foreign_pivot_row_is_a_trajectory():
+def test_each_foreign_pivot_row_is_a_trajectory() -> None:
     params = {
         "input": [
             {"role": "system", "content": "You are."},
@@ -788,7 +794,7 @@ def atif_document(*steps: dict[str, JSON], **fields: JSON) -> dict[str, JSON]:
     return {"schema_version": "ATIF-v1.7", "agent": agent, "steps": numbered, "session_id": "s"} | fields
 
 
-def test_foreign_atif():
+def test_foreign_atif() -> None:
     document = atif_document(
         {"source": "system", "message": "You are."},
         {"source": "user", "message": [{"type": "text", "text": "Fix it."}]},
@@ -833,8 +839,8 @@ def test_foreign_atif():
 # --- What rows say of the task's commit
 
 
-def test_the_base_commit_of_a_row_is_kept():
-    messages = [
+def test_the_base_commit_of_a_row_is_kept() -> None:
+    messages: list[dict[str, JSON]] = [
         {"role": "user", "content": "Go"},
         {"role": "assistant", "tool_calls": [openai_call("ls", {})]},
     ]

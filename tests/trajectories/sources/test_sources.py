@@ -5,27 +5,28 @@ import lzma
 import os
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
-from trajectories.sources.documents import Document, Failure, find_files, read_documents
+from trajectories.sources.documents import DEFAULT_LIMIT, Document, Failure, find_files, read_documents
 
 
-def positions(path: Path, **options: int) -> list[tuple[str, object]]:
+def positions(path: Path, *, limit: int = DEFAULT_LIMIT) -> list[tuple[str, object]]:
     """Return (position without the folder, value or reason) of each document."""
     return [
         (
             item.position.removeprefix(f"{path.parent}/").split(": ")[0],
             item.value if isinstance(item, Document) else item.reason,
         )
-        for item in read_documents(path, **options)
+        for item in read_documents(path, limit=limit)
     ]
 
 
-def test_json_and_json_lines_are_detected_from_content(tmp_path):
+def test_json_and_json_lines_are_detected_from_content(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{\n "a": 1\n}\n')
     (tmp_path / "b.json").write_text('{"a": 1}\n\n{"a": 2}\n')
     (tmp_path / "c.jsonl").write_bytes(b'\xef\xbb\xbf{"a": 1}\nnonsense\n{"a": 2}')
@@ -48,19 +49,19 @@ def test_json_and_json_lines_are_detected_from_content(tmp_path):
         (b"[" * 100_000, "not_json"),
     ],
 )
-def test_bad_files_become_failures(tmp_path, content, reason):
+def test_bad_files_become_failures(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(content)
     assert positions(path) == [("x.json", reason)]
 
 
-def test_wrong_encoding_of_one_line_costs_one_line(tmp_path):
+def test_wrong_encoding_of_one_line_costs_one_line(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes('{"a": "é"}\n'.encode("latin-1") + b'{"a": 1}\n')
     assert positions(path) == [("x.jsonl:1", "not_utf8"), ("x.jsonl:2", {"a": 1})]
 
 
-def test_a_line_over_the_limit_is_skipped(tmp_path):
+def test_a_line_over_the_limit_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"a": 1}\n' + '"' + "x" * 5000 + '"\n' + '{"a": 2}\n')
     assert positions(path, limit=100) == [
@@ -70,7 +71,7 @@ def test_a_line_over_the_limit_is_skipped(tmp_path):
     assert positions(tmp_path / "y.json", limit=100) == [("y.json", "too_large")]
 
 
-def test_archives_are_streamed_member_by_member(tmp_path):
+def test_archives_are_streamed_member_by_member(tmp_path: Path) -> None:
     path = tmp_path / "x.tar.xz"
     with tarfile.open(path, "w:xz") as archive:
         for name, content in {
@@ -95,7 +96,9 @@ def test_archives_are_streamed_member_by_member(tmp_path):
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
-def test_a_truncated_archive_gives_the_members_before_the_cut(tmp_path, pack):
+def test_a_truncated_archive_gives_the_members_before_the_cut(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
     path = tmp_path / "x.jsonl"  # compression is detected from the first bytes, not by the name
     whole = "".join(json.dumps({"a": number, "pad": os.urandom(600).hex()}) + "\n" for number in range(200))
     packed = pack(whole.encode())
@@ -106,7 +109,7 @@ def test_a_truncated_archive_gives_the_members_before_the_cut(tmp_path, pack):
     assert items[-1].reason == "damaged_archive"
 
 
-def test_folders_are_searched_in_order_and_each_file_is_found_once(tmp_path):
+def test_folders_are_searched_in_order_and_each_file_is_found_once(tmp_path: Path) -> None:
     for name in ("b/2.json", "b/1.json", "a.json", ".hidden/x.json", "b/.x.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -116,7 +119,7 @@ def test_folders_are_searched_in_order_and_each_file_is_found_once(tmp_path):
         find_files([tmp_path / "none"])
 
 
-def test_names_of_documents(tmp_path):
+def test_names_of_documents(tmp_path: Path) -> None:
     assert Document(value=1, origin="x.tar!r/a__b-1.traj.json.gz").name == "a__b-1"
     assert Document(value=1, origin="r/a.jsonl", line=7).name == "a:7"
 
@@ -128,7 +131,7 @@ def zipped(path: Path, members: dict[str, bytes], how: int = zipfile.ZIP_DEFLATE
     return path
 
 
-def test_zips_are_read_member_by_member_and_no_path_leads_out(tmp_path):
+def test_zips_are_read_member_by_member_and_no_path_leads_out(tmp_path: Path) -> None:
     path = zipped(
         tmp_path / "x.zip",
         {
@@ -159,7 +162,7 @@ def test_zips_are_read_member_by_member_and_no_path_leads_out(tmp_path):
 @pytest.mark.parametrize(
     "how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
 )
-def test_a_damaged_member_of_a_zip_costs_that_member(tmp_path, how):
+def test_a_damaged_member_of_a_zip_costs_that_member(tmp_path: Path, how: int) -> None:
     lines = "".join(json.dumps({"a": number}) + "\n" for number in range(2000)).encode()
     path = zipped(tmp_path / "x.zip", {"a.jsonl": lines, "b.json": b'{"b": 1}'}, how)
     content = bytearray(path.read_bytes())
@@ -173,7 +176,7 @@ def test_a_damaged_member_of_a_zip_costs_that_member(tmp_path, how):
     assert items[-1] == Document(value={"b": 1}, origin=f"{path}!b.json")
 
 
-def test_encrypted_members_are_named(tmp_path):
+def test_encrypted_members_are_named(tmp_path: Path) -> None:
     path = zipped(tmp_path / "x.zip", {"a.json": b'{"a": 1}', "b.json": b'{"b": 1}'})
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag in the list of members
@@ -181,7 +184,7 @@ def test_encrypted_members_are_named(tmp_path):
     assert positions(path) == [("x.zip!a.json", "encrypted"), ("x.zip!b.json", {"b": 1})]
 
 
-def test_zip_bombs_end_at_the_limit(tmp_path):
+def test_zip_bombs_end_at_the_limit(tmp_path: Path) -> None:
     bomb = b"[" + b" " * 3_000_000
     path = zipped(
         tmp_path / "x.zip", {"a.json": bomb, "b.jsonl": bomb + b'\n{"b": 1}\n', "c.json": b'{"c": 1}'}
@@ -195,7 +198,7 @@ def test_zip_bombs_end_at_the_limit(tmp_path):
     ]
 
 
-def test_zips_wrong_in_any_byte_end_in_failures(tmp_path):
+def test_zips_wrong_in_any_byte_end_in_failures(tmp_path: Path) -> None:
     """Break every byte of the headers and of the list of members, and cut at every length."""
     members = {"a.jsonl": b'{"a": 1}\n{"a": 2}\n', "b.json": b'{"b": 1}'}
     whole = zipped(tmp_path / "x.zip", members).read_bytes()
@@ -210,7 +213,7 @@ def test_zips_wrong_in_any_byte_end_in_failures(tmp_path):
     assert {"damaged_archive", "damaged_member", "encrypted", "unknown_compression", "not_json"} <= outcomes
 
 
-def test_parquet_is_read_row_by_row(tmp_path):
+def test_parquet_is_read_row_by_row(tmp_path: Path) -> None:
     table = pyarrow.table(
         {
             "messages": [[{"role": "user", "content": "x" * size, "calls": calls}] for size, calls in
@@ -232,7 +235,7 @@ def test_parquet_is_read_row_by_row(tmp_path):
     assert positions(tmp_path / "x.parquet.gz") == [("x.parquet.gz", "packed_parquet")]
 
 
-def test_a_data_set_is_streamed_split_by_split(tmp_path):
+def test_a_data_set_is_streamed_split_by_split(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
     (folder / "train.jsonl").write_text('{"a": {"x": 1}}\n{"a": {"y": "2"}}\n')
@@ -247,10 +250,12 @@ def test_a_data_set_is_streamed_split_by_split(tmp_path):
     assert (only.position, only.value) == (f"{name}@test!test:1", {"a": {"x": 3}})
 
 
-def test_a_bare_name_is_a_data_set_unless_there_is_a_local_path(tmp_path, monkeypatch):
+def test_a_bare_name_is_a_data_set_unless_there_is_a_local_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
-    def load_dataset(name, config, *, split, streaming):
+    def load_dataset(name: str, config: str | None, *, split: str, streaming: bool) -> list[dict[str, int]]:
         asked.append((name, config, split))
         return [{"a": 1}]
 
@@ -271,7 +276,7 @@ def test_a_bare_name_is_a_data_set_unless_there_is_a_local_path(tmp_path, monkey
 
 
 @pytest.mark.parametrize("name", ["hf:nobody/nothing", "hf:", "hf:nobody/nothing:x@train"])
-def test_a_data_set_that_cannot_be_loaded_is_a_failure(name):
+def test_a_data_set_that_cannot_be_loaded_is_a_failure(name: str) -> None:
     (item,) = read_documents(Path(name))
     assert isinstance(item, Failure)
     assert item.reason == "unreadable"

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import atif
@@ -26,8 +27,10 @@ CAT = Action(name="bash", arguments={"command": "cat a", "timeout": 5})
 
 
 def made(*steps: Step, **fields: JSON) -> Trajectory:
-    fields = {"trajectory_id": "t", "instance_id": "acme__w-1", "task": "Fix it.", "source": "trae"} | fields
-    return Trajectory(steps=steps, **fields)
+    known: dict[str, JSON] = {
+        "trajectory_id": "t", "instance_id": "acme__w-1", "task": "Fix it.", "source": "trae"
+    }  # fmt: skip
+    return Trajectory(steps=steps, **(known | fields))
 
 
 TWO = made(
@@ -56,7 +59,7 @@ def back(lines: list[JSON], folder: Path) -> tuple[list[Trajectory], Ledger]:
 
 
 @pytest.mark.parametrize("name", ["atif", "pivot", "store"])
-def test_the_demo_comes_back_identical(name, tmp_path):
+def test_the_demo_comes_back_identical(name: str, tmp_path: Path) -> None:
     known = list(read_trajectories(expert_path()))
     found, ledger = back([row for trajectory in known for row in rows(trajectory, name)], tmp_path)
     assert found == known
@@ -64,7 +67,7 @@ def test_the_demo_comes_back_identical(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["atif", "pivot"])
-def test_any_trajectory_comes_back_identical(name, tmp_path):
+def test_any_trajectory_comes_back_identical(name: str, tmp_path: Path) -> None:
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(TRAJECTORIES)
     def holds(trajectory: Trajectory) -> None:
@@ -76,7 +79,7 @@ def test_any_trajectory_comes_back_identical(name, tmp_path):
     holds()
 
 
-def test_atif_is_valid_by_the_models_of_the_format():
+def test_atif_is_valid_by_the_models_of_the_format() -> None:
     for trajectory in (TWO, *read_trajectories(expert_path())):
         (row,) = rows(trajectory, "atif")
         document = atif.Trajectory.model_validate(row)
@@ -87,7 +90,7 @@ def test_atif_is_valid_by_the_models_of_the_format():
     assert first["observation"]["results"] == [{"source_call_id": "call_2_2", "content": "a\nx"}]
 
 
-def test_pivot_rows_hold_the_history_and_the_experts_calls():
+def test_pivot_rows_hold_the_history_and_the_experts_calls() -> None:
     first, second = rows(TWO, "pivot")
     assert first["responses_create_params"]["input"] == [
         {"type": "message", "role": "user", "content": "Fix it."}
@@ -108,7 +111,7 @@ def test_pivot_rows_hold_the_history_and_the_experts_calls():
     assert first["agent_ref"]["type"] == "responses_api_agents"
 
 
-def test_pivot_rows_are_valid_by_the_types_of_the_api():
+def test_pivot_rows_are_valid_by_the_types_of_the_api() -> None:
     items, tools = TypeAdapter(ResponseInputParam), TypeAdapter(list[FunctionToolParam])
     for row in (
         row for trajectory in (TWO, *read_trajectories(expert_path())) for row in rows(trajectory, "pivot")
@@ -117,13 +120,13 @@ def test_pivot_rows_are_valid_by_the_types_of_the_api():
         tools.validate_python(row["responses_create_params"]["tools"])
 
 
-def test_the_first_rows_of_a_trajectory_give_its_beginning(tmp_path):
+def test_the_first_rows_of_a_trajectory_give_its_beginning(tmp_path: Path) -> None:
     (found,), ledger = back(rows(TWO, "pivot")[:1], tmp_path)
     assert found.steps == TWO.steps[:1]
     assert ledger.total().notes == {"later_steps_not_in_the_rows": 4}
 
 
-def test_context_only_steps_get_no_row_and_lost_marks_are_counted():
+def test_context_only_steps_get_no_row_and_lost_marks_are_counted() -> None:
     left_out = Counter[str]()
     found = list(WRITERS["pivot"](TWO, left_out))
     assert [row["srl_agent"]["step_index"] for row in found] == [0, 3]
@@ -136,13 +139,13 @@ def test_context_only_steps_get_no_row_and_lost_marks_are_counted():
     assert left_out == {"mark_of_a_context_only_step": 1}
 
 
-def test_only_context_only_steps_are_marked():
+def test_only_context_only_steps_are_marked() -> None:
     line = rows(TWO, "store")[0]
     assert [step.get("target") for step in line["steps"]] == [None, None, False, None, None]
 
 
 @pytest.mark.parametrize("step_index", [0, 2, -1, 10**30, None, "2"])
-def test_a_history_of_another_length_is_an_error(step_index, tmp_path):
+def test_a_history_of_another_length_is_an_error(step_index: JSON, tmp_path: Path) -> None:
     row = rows(TWO, "pivot")[1]
     assert row["srl_agent"]["step_index"] == 3
     row["srl_agent"]["step_index"] = step_index
@@ -152,7 +155,7 @@ def test_a_history_of_another_length_is_an_error(step_index, tmp_path):
     assert f"3 steps in the input, and step_index is {step_index!r}" in position
 
 
-def test_missing_items_of_a_history_are_an_error(tmp_path):
+def test_missing_items_of_a_history_are_an_error(tmp_path: Path) -> None:
     row = rows(TWO, "pivot")[1]
     row["responses_create_params"]["input"][1:6] = []
     found, ledger = back([row], tmp_path)
@@ -161,7 +164,7 @@ def test_missing_items_of_a_history_are_an_error(tmp_path):
     assert "'msg_1' is no id of step 0" in position
 
 
-def test_an_edited_document_of_ours_is_read_as_a_foreign_one(tmp_path):
+def test_an_edited_document_of_ours_is_read_as_a_foreign_one(tmp_path: Path) -> None:
     (row,) = rows(TWO, "atif")
     row["steps"].insert(3, {"step_id": 99, "source": "user", "message": "Be quick."})
     (found,), _ = back([row], tmp_path)
@@ -170,9 +173,9 @@ def test_an_edited_document_of_ours_is_read_as_a_foreign_one(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["atif", "pivot", "store"])
-def test_a_field_of_a_wrong_type_is_an_error(name, tmp_path):
+def test_a_field_of_a_wrong_type_is_an_error(name: str, tmp_path: Path) -> None:
     row = rows(TWO, name)[-1]
-    holder = {
+    holder: dict[str, Callable[[], dict[str, JSON]]] = {
         "atif": lambda: row["extra"]["srl_agent"],
         "pivot": lambda: row["srl_agent"],
         "store": lambda: row,
@@ -189,7 +192,7 @@ def convert(*arguments: object) -> int:
     return cli.run(lambda: main([str(argument) for argument in arguments]))
 
 
-def test_messages_survive_arrow(tmp_path):
+def test_messages_survive_arrow(tmp_path: Path) -> None:
     from datasets import load_dataset
 
     out = tmp_path / "messages.jsonl"
@@ -211,7 +214,9 @@ def test_messages_survive_arrow(tmp_path):
         }
 
 
-def test_prompts_and_completions_are_those_of_the_recipe(tmp_path, capsys):
+def test_prompts_and_completions_are_those_of_the_recipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from harness.config.load import load_recipe
     from harness.data.step_data import load_step_data, make_format
 
@@ -236,7 +241,9 @@ def test_prompts_and_completions_are_those_of_the_recipe(tmp_path, capsys):
     assert "became no row:" in capsys.readouterr().out
 
 
-def test_a_recipe_is_for_prompts_only_and_an_empty_output_has_a_reason(tmp_path, capsys):
+def test_a_recipe_is_for_prompts_only_and_an_empty_output_has_a_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert convert(expert_path(), "--to", "atif", "--recipe", "demo", "--out", tmp_path / "a") == 2
     assert "--recipe is for --to trl-prompt-completion" in capsys.readouterr().err
     only_prose = made(Step(thought="Done.", actions=(), observation=""))
