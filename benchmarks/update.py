@@ -155,8 +155,8 @@ def flops(model: Any, rows: list[Row], *, checkpointing: bool) -> float:
             unique += len(node.tokens)
             pairs += len(node.tokens) * (node.start + node.end) / 2
             for row in (rows[index] for index in node.rows):
-                unique += len(row.tooth)
-                pairs += len(row.tooth) * (node.end + len(row.tooth) / 2)
+                unique += len(row.suffix_tokens)
+                pairs += len(row.suffix_tokens) * (node.end + len(row.suffix_tokens) / 2)
     forward = 2 * layers * unique + 2 * head * scored + 4 * width * config.num_hidden_layers * pairs
     return forward * (4 if checkpointing else 3)
 

@@ -234,7 +234,7 @@ def test_a_math_evaluation_made_again_says_the_same(here: Path) -> None:
     old = read(here / "math_evaluation/report.json")
     (here / "math_evaluation/report.json").unlink()
     done = start("evaluate", "--resume", "math_evaluation")
-    assert "9 answers; 0 to be had" in done.stderr
+    assert "9 answers; 0 of 9 verdicts to go" in done.stderr
     assert not (here / "asked.txt").exists()
     assert lost(old, read(here / "math_evaluation/report.json")) == []
     assert call("report", "math_evaluation") == 0
@@ -258,7 +258,7 @@ def test_an_evaluation_in_containers_made_again_says_the_same(here: Path, engine
     old = read(here / run / "report.json")
     (here / run / "report.json").unlink()
     done = start("evaluate", "--resume", run, DOCKER_HOST=engine)
-    assert f"0 of {8 if run == 'swe_evaluation' else 9} patches to judge" in done.stderr
+    assert f"0 of {8 if run == 'swe_evaluation' else 9} verdicts to go" in done.stderr
     assert lost(old, read(here / run / "report.json")) == []
     assert call("report", run) == 0
 
@@ -274,7 +274,7 @@ def test_verdicts_of_then_are_not_asked_for_again(here: Path, engine: str) -> No
     (folder / "attempts.jsonl").write_text(cut + left[0][:40])  # as a kill leaves it
     verdicts = (folder / "verdicts.jsonl").read_bytes()
     done = start("evaluate", "--resume", "swe_predictions", DOCKER_HOST=engine)
-    assert "3 of 9 patches to judge" in done.stderr
+    assert "3 of 9 verdicts to go" in done.stderr
     assert (folder / "attempts.jsonl").read_text() == "".join(lines)
     assert (folder / "verdicts.jsonl").read_bytes() == verdicts
     assert lost(old, read(folder / "report.json")) == []
@@ -295,7 +295,7 @@ def test_a_profile_selects_steps(here: Path, capsys: pytest.CaptureFixture[str])
     assert call("train", "recipes/train.yaml", *select, "--dry-run") == 0
     told = capsys.readouterr().out
     assert "# train: 3 steps of 2 trajectories" in told
-    assert f"left out {flat} (variance of the start model's rewards <= 0.001)" in told
+    assert f"left out {flat} (variance of the initial policy's rewards <= 0.001)" in told
 
 
 def test_a_profile_that_was_cut_off_goes_on(here: Path) -> None:
