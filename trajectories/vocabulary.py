@@ -143,11 +143,7 @@ def canonical(action: Action) -> Canonical | None:
     if rule.span:
         found |= _SPANS[rule.span](rest)
     return Canonical(
-        kind=rule.kind,
-        arguments=found,
-        tool=action.name,
-        command=command if is_editor else None,
-        rest=rest,
+        kind=rule.kind, arguments=found, tool=action.name, command=command if is_editor else None, rest=rest
     )
 
 

@@ -69,10 +69,7 @@ class MathStepFormat(ActionFormat):
         number = omitted + len(done) + 1
         named = f" Its title is **{title}**: write what comes after it." if title else ""
         parts.append(f"Write step {number}.{named}")
-        return [
-            {"role": "system", "content": system},
-            {"role": "user", "content": "\n\n".join(parts)},
-        ]
+        return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
 
     def prompt_lengths(self, task: str, steps: Sequence[Step], spans: Iterable[Span]) -> list[int | None]:
         """Render every prompt: solutions are short, and the numbers of their steps are part of the text."""

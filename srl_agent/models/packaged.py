@@ -137,10 +137,7 @@ def _dequantize(gguf: Path, folder: Path, end_token: str) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.float32,
+        gguf.parent, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
     )
     # Left in, it would make the saved model load as a quantized one.
     model.config.__dict__.pop("quantization_config", None)

@@ -88,10 +88,7 @@ def add_shared_prefix(model: PreTrainedModel, *, tokens_per_call: int | None = N
     fused_forward = model.forward
 
     def forward(
-        self: PreTrainedModel,
-        *args: object,
-        shared_rows: Sequence[Row] | None = None,
-        **kwargs: object,
+        self: PreTrainedModel, *args: object, shared_rows: Sequence[Row] | None = None, **kwargs: object
     ) -> object:
         if shared_rows is None:
             return fused_forward(*args, **kwargs)

@@ -64,10 +64,7 @@ def show_files(paths: Sequence[str], read: Callable[[str], str | None], max_char
     if left_out:
         blocks.append(f"[not shown for want of room: {', '.join(left_out)}]")
     return ShownFiles(
-        text="\n\n".join(blocks),
-        paths=tuple(shown),
-        left_out=tuple(left_out),
-        unreadable=tuple(unreadable),
+        text="\n\n".join(blocks), paths=tuple(shown), left_out=tuple(left_out), unreadable=tuple(unreadable)
     )
 
 

@@ -23,13 +23,7 @@ from trl import GRPOConfig
 from trl.trainer.utils import RepeatSampler
 
 from srl_agent.rewards import WeightedRewards
-from srl_agent.training.batches import (
-    Batch,
-    EpochSampler,
-    check_boundaries,
-    check_together,
-    epoch_order,
-)
+from srl_agent.training.batches import Batch, EpochSampler, check_boundaries, check_together, epoch_order
 from srl_agent.training.dynamic_sampling import (
     DynamicSampling,
     Group,

@@ -81,8 +81,7 @@ def _events(step: JSONObject) -> Iterator[Event]:
         return
     calls = step.get("tool_calls") or []
     reply = make_reply(
-        text,
-        ((call.get("function_name"), call.get("arguments"), call.get("tool_call_id")) for call in calls),
+        text, ((call.get("function_name"), call.get("arguments"), call.get("tool_call_id")) for call in calls)
     )
     if step.get("is_copied_context"):
         reply = replace(reply, problem=COPIED)

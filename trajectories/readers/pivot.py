@@ -46,11 +46,7 @@ def step_index(document: Document) -> int:
 
 
 def _own(
-    row: JSONObject,
-    items: Sequence[JSONObject],
-    extra: JSONObject,
-    document: Document,
-    ledger: FileLedger,
+    row: JSONObject, items: Sequence[JSONObject], extra: JSONObject, document: Document, ledger: FileLedger
 ) -> Iterator[Trajectory]:
     """Read the trajectory up to the row's step, and the later steps that have no row."""
     action = row["expected_action"]

@@ -12,10 +12,7 @@ from trajectories.store import context_mark
 from trajectories.types import JSON, Action, JSONObject, Step, Trajectory
 from trajectories.writers.tools import tools_of
 
-AGENT = {
-    "type": "responses_api_agents",
-    "name": "single_step_tool_use_with_argument_comparison_agent",
-}
+AGENT = {"type": "responses_api_agents", "name": "single_step_tool_use_with_argument_comparison_agent"}
 
 
 def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[JSONObject]:
