@@ -99,12 +99,8 @@ class FileLedger:
         return self._examples.get(kind, {})
 
     def to_json(self) -> dict[str, JSON]:
-        return {
-            "path": self.path,
-            "format": self.format_name,
-            **Totals.of([self]).to_json(),
-            "examples": self._examples,
-        }
+        totals = Totals.of([self]).to_json()
+        return {"path": self.path, "format": self.format_name, **totals, "examples": self._examples}
 
 
 @dataclass(frozen=True, kw_only=True)
