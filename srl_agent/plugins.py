@@ -12,10 +12,7 @@ _EXTRAS = {"minisweagent": "mini-swe-agent", "vllm": "vllm"}  # module -> our ex
 
 
 class PluginError(ValueError):
-    """A name that is neither built in nor importable, or settings that a plug-in does not accept.
-
-    The message lists the names, or the settings.
-    """
+    """A name that is neither built in nor importable, or settings that a plug-in refuses; the message lists both."""
 
 
 def load_named(name: str, built_in: Mapping[str, T], *, kind: str) -> T:

@@ -9,6 +9,7 @@ from typing import Protocol
 from trajectories import Action, Step
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+Prompt = list[Message]
 
 
 class FormatError(ValueError):
@@ -80,7 +81,7 @@ class ActionFormat:
 
     def render_prompt(
         self, task: str, history: Sequence[Step], *, omitted: int = 0, title: str = ""
-    ) -> list[Message]:
+    ) -> Prompt:
         """Return chat messages that end where the next action begins.
 
         ``history``: the steps that the model may see; ``omitted``: the number of steps before them. Thoughts of earlier

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from srl_agent.formats.base import (
     ActionFormat,
     FormatError,
-    Message,
+    Prompt,
     Span,
     UnrepresentableActionError,
     count_characters,
@@ -57,15 +57,14 @@ class MathStepFormat(ActionFormat):
 
     def render_prompt(
         self, task: str, history: Sequence[Step], *, omitted: int = 0, title: str = ""
-    ) -> list[Message]:
+    ) -> Prompt:
         system = _STEP_PROMPT.format(instructions=self.syntax.instructions(self.tools))
         done = [solution_step(action) for step in history for action in step.actions]
         parts = [f"Problem:\n{task}"]
         if omitted:
             parts.append(f"[{omitted} earlier steps are not shown]")
-        parts.append(
-            f"Steps so far:\n{join_steps(done, first=omitted + 1)}" if done else "No step is done yet."
-        )
+        so_far = f"Steps so far:\n{join_steps(done, first=omitted + 1)}"
+        parts.append(so_far if done else "No step is done yet.")
         number = omitted + len(done) + 1
         named = f" Its title is **{title}**: write what comes after it." if title else ""
         parts.append(f"Write step {number}.{named}")
@@ -83,12 +82,10 @@ class MathStepFormat(ActionFormat):
             return None
 
 
-def solution_prompt(problem: str) -> list[Message]:
+def solution_prompt(problem: str) -> Prompt:
     """Return chat messages that ask for a whole solution."""
-    return [
-        {"role": "system", "content": _SOLUTION_PROMPT},
-        {"role": "user", "content": f"Problem:\n{problem}"},
-    ]
+    asked = {"role": "user", "content": f"Problem:\n{problem}"}
+    return [{"role": "system", "content": _SOLUTION_PROMPT}, asked]
 
 
 def solution_text(steps: Sequence[Step]) -> str:

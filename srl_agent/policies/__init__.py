@@ -25,11 +25,5 @@ def make_policy(name: str, settings: Mapping[str, object]) -> Policy:
 
 
 __all__ = [
-    "POLICIES",
-    "Completion",
-    "ContextOverflowError",
-    "Policy",
-    "PolicyError",
-    "Sampling",
-    "make_policy",
-]
+    "POLICIES", "Completion", "ContextOverflowError", "Policy", "PolicyError", "Sampling", "make_policy",
+]  # fmt: skip

@@ -97,10 +97,8 @@ def actions_from_json(text: str) -> tuple[Action, ...]:
     return tuple(Action(name=row["name"], arguments=row["arguments"]) for row in json.loads(text))
 
 
-REWARDS: Mapping[str, Callable[..., Reward]] = {
-    "similarity": SimilarityReward,
-    "structured": StructuredReward,
-}
+_Maker = Callable[..., Reward]
+REWARDS: Mapping[str, _Maker] = {"similarity": SimilarityReward, "structured": StructuredReward}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +121,10 @@ class WeightedRewards:
 
     def with_measures(self, action_format: ActionFormat) -> "WeightedRewards":
         """Add our other rewards at weight 0: all of them are reported for every model."""
-        more = {
-            name: made(action_format=action_format)
-            for name, made in REWARDS.items()
-            if name not in self.weights
-        }
-        return WeightedRewards(
-            functions={**self.functions, **more}, weights={**self.weights, **dict.fromkeys(more, 0.0)}
-        )
+        names = REWARDS.keys() - self.weights.keys()
+        more = {name: made(action_format=action_format) for name, made in REWARDS.items() if name in names}
+        weights = {**self.weights, **dict.fromkeys(more, 0.0)}
+        return WeightedRewards(functions={**self.functions, **more}, weights=weights)
 
     def score(self, completions: Sequence[str], columns: Mapping[str, Sequence[object]]) -> list["Score"]:
         """Score completions; ``columns`` holds one value per completion."""

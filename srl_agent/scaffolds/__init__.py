@@ -39,15 +39,6 @@ def _sampling(table: Mapping[str, JSON], name: str) -> Sampling:
 
 
 __all__ = [
-    "ENTRY_POINTS",
-    "SCAFFOLDS",
-    "Environment",
-    "PluginError",
-    "Recorder",
-    "Rollout",
-    "Scaffold",
-    "ScaffoldTask",
-    "Status",
-    "limit_of",
-    "load_scaffold",
-]
+    "ENTRY_POINTS", "SCAFFOLDS", "Environment", "PluginError", "Recorder", "Rollout", "Scaffold",
+    "ScaffoldTask", "Status", "limit_of", "load_scaffold",
+]  # fmt: skip

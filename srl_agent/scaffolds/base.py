@@ -111,10 +111,7 @@ class Recorder:
         *,
         patch: str | None = None,
     ) -> Rollout:
-        """Return the rollout of all that was recorded.
-
-        Unless ``patch`` is given, the patch is the environment's current diff, however the attempt ended.
-        """
+        """Return the rollout of all that was recorded; without ``patch``, with the environment's current diff."""
         if patch is None:
             assert environment is not None
             try:

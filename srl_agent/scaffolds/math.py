@@ -30,9 +30,8 @@ class MathScaffold:
         if mode not in ("single", "steps"):
             raise ValueError(f"scaffold math: mode must be single or steps, not {mode!r}")
         if not isinstance(max_steps, int) or max_steps < 1:
-            raise ValueError(
-                f"scaffold math: max_steps must be a whole number of at least 1, not {max_steps!r}"
-            )
+            problem = f"max_steps must be a whole number of at least 1, not {max_steps!r}"
+            raise ValueError(f"scaffold math: {problem}")
         self.mode = mode
         self.sampling = sampling or Sampling(max_tokens=4096)
         self.max_steps = max_steps
