@@ -16,10 +16,7 @@ class PluginError(ValueError):
 
 
 def load_named(name: str, built_in: Mapping[str, T], *, kind: str) -> T:
-    """Return the built-in of that name, or import ``name`` if it has the form ``package.module:attribute``.
-
-    What is imported is trusted to be of the built-ins' type. Raises PluginError.
-    """
+    """Return the built-in, or import ``package.module:attribute``, trusted to be of its type. Raises PluginError."""
     if name in built_in:
         return built_in[name]
     if ":" not in name:

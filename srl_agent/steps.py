@@ -83,10 +83,7 @@ def _acting_steps(steps: Sequence[Step]) -> list[int]:
 
 
 def window_start(before: Sequence[Step], window: int | None) -> int:
-    """Return the index of the first step in the prompt after ``before``: ``window`` (action, observation) pairs.
-
-    Steps without an action between them are shown and do not count.
-    """
+    """Return the index of the first step shown after ``before``; of the shown ones, ``window`` have an action."""
     acting = _acting_steps(before)
     return _first_shown(acting, len(acting), len(before), window)
 

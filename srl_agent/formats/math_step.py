@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from srl_agent.formats.base import (
     ActionFormat,
     FormatError,
-    Prompt,
+    Message,
     Span,
+    Steps,
     UnrepresentableActionError,
     count_characters,
 )
@@ -55,9 +56,7 @@ class MathStepSyntax:
 class MathStepFormat(ActionFormat):
     """The thinking envelope around a step; the solution so far is in the user message (paper, section 3)."""
 
-    def render_prompt(
-        self, task: str, history: Sequence[Step], *, omitted: int = 0, title: str = ""
-    ) -> Prompt:
+    def render_prompt(self, task: str, history: Steps, *, omitted: int = 0, title: str = "") -> list[Message]:
         system = _STEP_PROMPT.format(instructions=self.syntax.instructions(self.tools))
         done = [solution_step(action) for step in history for action in step.actions]
         parts = [f"Problem:\n{task}"]
@@ -70,11 +69,11 @@ class MathStepFormat(ActionFormat):
         parts.append(f"Write step {number}.{named}")
         return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
 
-    def prompt_lengths(self, task: str, steps: Sequence[Step], spans: Iterable[Span]) -> list[int | None]:
+    def prompt_lengths(self, task: str, steps: Steps, spans: Iterable[Span]) -> list[int | None]:
         """Render every prompt: solutions are short, and the numbers of their steps are part of the text."""
         return [self._prompt_length(task, steps, span) for span in spans]
 
-    def _prompt_length(self, task: str, steps: Sequence[Step], span: Span) -> int | None:
+    def _prompt_length(self, task: str, steps: Steps, span: Span) -> int | None:
         shown = steps[span.start : span.end]
         try:
             return count_characters(self.render_prompt(task, shown, omitted=span.start, title=span.title))
@@ -82,13 +81,13 @@ class MathStepFormat(ActionFormat):
             return None
 
 
-def solution_prompt(problem: str) -> Prompt:
+def solution_prompt(problem: str) -> list[Message]:
     """Return chat messages that ask for a whole solution."""
     asked = {"role": "user", "content": f"Problem:\n{problem}"}
     return [{"role": "system", "content": _SOLUTION_PROMPT}, asked]
 
 
-def solution_text(steps: Sequence[Step]) -> str:
+def solution_text(steps: Steps) -> str:
     """Return the whole solution in the form of :func:`solution_prompt`. Raises UnrepresentableActionError."""
     return join_steps([solution_step(action) for step in steps for action in step.actions])
 

@@ -26,9 +26,8 @@ def sampling_weights(model: nn.Module, rows: int) -> Iterator[None]:
     ``rows``: tokens per product. The model's own weights are not touched: merging an adapter and unmerging it would
     round them each time.
     """
-    layers = [
-        layer for layer in _outermost_linear(model) if _gains_by_merging(layer) or _gains_by_packing(layer)
-    ]
+    found = _outermost_linear(model)
+    layers = [layer for layer in found if _gains_by_merging(layer) or _gains_by_packing(layer)]
     weights = [_base(layer).weight for layer in layers]
     if sum(weight.nbytes for weight in weights) > _free_memory(weights) / 4:
         layers = []
@@ -69,9 +68,8 @@ def active_lora(layer: LoraLinear) -> str | None:
 
 def _outermost_linear(model: nn.Module) -> list[_Layer]:
     """Return linear layers with or without an adapter, without the layers inside adapters."""
-    wrapped = {
-        id(part) for layer in model.modules() if isinstance(layer, LoraLinear) for part in layer.modules()
-    }
+    adapted = [layer for layer in model.modules() if isinstance(layer, LoraLinear)]
+    wrapped = {id(part) for layer in adapted for part in layer.modules()}
     return [
         layer
         for layer in model.modules()

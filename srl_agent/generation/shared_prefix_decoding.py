@@ -52,6 +52,7 @@ _SUPPORTED = frozenset(
 _ROWS_PER_DRAW = 16
 
 IsFinished = Callable[[torch.Tensor], torch.Tensor]  # new tokens (B, T) -> (B,), True where a row has ended
+Computed = list[tuple[KVCache, list[int]]]  # of each prompt, with its rows
 SelectTokens = Callable[[torch.Tensor], torch.Tensor]  # logits (B, vocabulary) -> tokens (B,)
 
 
@@ -181,10 +182,7 @@ def decode(
     is_finished: IsFinished,
     select: SelectTokens,
 ) -> list[list[int]]:
-    """Return the new tokens of each prompt: ``max_new_tokens``, or fewer where a row finishes.
-
-    Unfinished rows, B of them with T new tokens each, are ordered by prompt.
-    """
+    """Return the new tokens of each prompt: ``max_new_tokens``, or fewer where a row finishes."""
     with sampling_weights(model, len(prompts)):
         return _decode(model, prompts, max_new_tokens, is_finished, select)
 
@@ -240,17 +238,13 @@ def _start(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[li
     sizes = [(kv_cache[0][0].shape[2] if kv_cache else 0, len(rows)) for kv_cache, rows in computed]
     groups = [[computed[index] for index in group] for group in group_prompts(sizes)]
     order = [row for group in groups for _, rows in group for row in rows]
-    state = SharedPrompts(
-        [PromptGroup([(kv, len(rows)) for kv, rows in group], model.device) for group in groups]
-    )
-    return order, state
+    counted = [[(kv, len(rows)) for kv, rows in group] for group in groups]
+    return order, SharedPrompts([PromptGroup(group, model.device) for group in counted])
 
 
-def compute_prompts(
-    model: PreTrainedModel, prompts: Sequence[Sequence[int]]
-) -> list[tuple[KVCache, list[int]]]:
+def compute_prompts(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Computed:
     """Return KV cache and rows of each distinct prompt without its last token; shared prefixes are computed once."""
-    computed: list[tuple[KVCache, list[int]]] = []
+    computed: Computed = []
 
     def visit(node: Node, prefix_kv: KVCache) -> None:
         path = node.trunk()

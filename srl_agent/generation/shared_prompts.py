@@ -44,17 +44,15 @@ class PromptGroup:
         """``prompts``: KV cache and number of rows of each; the group's rows are in this order."""
         # By layer, until the buffers are allocated.
         self._prompts: list[list[tuple[torch.Tensor, torch.Tensor] | None]] = [list(kv) for kv, _ in prompts]
-        self._buffers: dict[
-            int, list[torch.Tensor]
-        ] = {}  # by layer: keys and values, (P, heads, capacity, size)
+        # By layer: keys and values, (P, heads, capacity, size).
+        self._buffers: dict[int, list[torch.Tensor]] = {}
         lengths = [kv[0][0].shape[2] if kv else 0 for kv, _ in prompts]
         self._end = max(lengths)  # keys so far
         rows = [count for _, count in prompts]
         self._shape = (len(prompts), max(rows))
-        self._indices = torch.tensor(  # of the rows in the flattened grid
-            [prompt * max(rows) + row for prompt, count in enumerate(rows) for row in range(count)],
-            device=device,
-        )
+        # Indices of the rows in the flattened grid.
+        indices = [prompt * max(rows) + row for prompt, count in enumerate(rows) for row in range(count)]
+        self._indices = torch.tensor(indices, device=device)
         seen_PK = torch.arange(self._end, device=device) < torch.tensor(lengths, device=device)[:, None]
         self._seen_PRK = seen_PK[:, None].repeat(1, max(rows), 1)
         # For the current token: (P, 1, R × query heads per key head, keys).
@@ -82,11 +80,8 @@ class PromptGroup:
         found = scaled_dot_product_attention(
             stacked.reshape(prompts, key_heads, -1, size), keys, values, attn_mask=self.bias, scale=scaling
         )
-        grid = (
-            found.view(prompts, key_heads, rows, -1, size)
-            .transpose(1, 2)
-            .reshape(prompts * rows, 1, heads, size)
-        )
+        by_row = found.view(prompts, key_heads, rows, -1, size).transpose(1, 2)
+        grid = by_row.reshape(prompts * rows, 1, heads, size)
         return grid if self._is_full else grid[self._indices]
 
     @property
@@ -113,10 +108,7 @@ class PromptGroup:
         return [buffer[:, :, : self._end] for buffer in buffers]
 
     def _take_prompts(self, layer: int, *, like: torch.Tensor) -> list[torch.Tensor]:
-        """Return keys and values of all prompts, padded with zeros (masked values are multiplied all the same).
-
-        The prompts' own are released.
-        """
+        """Return keys and values of all prompts, padded with zeros (masked ones are multiplied too); release theirs."""
         longest = self._end - self._shape[1]
         padded = [like.new_zeros(*like.shape[:2], longest, like.shape[3]) for _ in ("keys", "values")]
         for index, kv_cache in enumerate(self._prompts):
@@ -140,10 +132,8 @@ class PromptGroup:
         self._indices = torch.cat([i * most + torch.arange(count) for i, count in enumerate(counts.tolist())])
         seen = self._seen_PRK[old]
         self._shape = (len(prompts), most)
-        self._seen_PRK = seen.new_zeros(len(prompts) * most, seen.shape[1]).index_copy_(
-            0, self._indices, seen
-        )
-        self._seen_PRK = self._seen_PRK.view(*self._shape, -1)
+        whole = seen.new_zeros(len(prompts) * most, seen.shape[1]).index_copy_(0, self._indices, seen)
+        self._seen_PRK = whole.view(*self._shape, -1)
 
 
 class SharedPrompts:

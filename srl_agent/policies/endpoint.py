@@ -106,7 +106,7 @@ class EndpointPolicy:
         """Return one answer's completions, after up to ``retries`` retries. Raises PolicyError."""
         for attempt in range(self._retries + 1):
             found = self._try(body)
-            if not isinstance(found, _Trouble):
+            if not isinstance(found, _Retry):
                 return found
             trouble = found
             if attempt < self._retries:
@@ -116,25 +116,23 @@ class EndpointPolicy:
                 time.sleep(wait + random.uniform(0, backoff) / 2)
         raise PolicyError(f"{self._url}: {trouble.what} (tried {self._retries + 1} times); {trouble.advice}")
 
-    def _try(self, body: Mapping[str, JSON]) -> "list[Completion] | _Trouble":
+    def _try(self, body: Mapping[str, JSON]) -> "list[Completion] | _Retry":
         try:
             response = self._client.post(self._url, json=body)
         except httpx.TimeoutException:
-            return _Trouble(
-                "no answer within the timeout", "raise `timeout`, or lower the load on the server"
-            )
+            return _Retry("no answer within the timeout", "raise `timeout`, or lower the load on the server")
         except httpx.RequestError as error:
-            return _Trouble(f"cannot be reached: {error}", "is the server up, and `base_url` right?")
+            return _Retry(f"cannot be reached: {error}", "is the server up, and `base_url` right?")
         if response.status_code in _TRANSIENT or response.status_code >= 500:
             what = f"answers {response.status_code}: {_excerpt(response.text)}"
-            return _Trouble(what, "see the server's log", _retry_after(response.headers.get("retry-after")))
+            return _Retry(what, "see the server's log", _retry_after(response.headers.get("retry-after")))
         if response.status_code != 200:
             raise self._refusal(response)
         try:
             return _completions(response.json())
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             what = f"the answer is not a chat completion ({error}): {_excerpt(response.text)}"
-            return _Trouble(what, "is `base_url` the address of an OpenAI-compatible server?")
+            return _Retry(what, "is `base_url` the address of an OpenAI-compatible server?")
 
     def _refusal(self, response: httpx.Response) -> PolicyError:
         said = _excerpt(response.text)
@@ -149,7 +147,7 @@ class _RefusedError(PolicyError):
 
 
 @dataclass(frozen=True)
-class _Trouble:
+class _Retry:
     """Why a try failed where a retry may succeed."""
 
     what: str

@@ -73,9 +73,8 @@ class _BlockedAttention(torch.autograd.Function):
         of_q = torch.empty_like(q)
         blocks = _blocks(q, k)
         # Several blocks add to the gradient of the same keys: accumulate in float32, as one product does internally.
-        of_k, of_v = (
-            torch.zeros(x.shape, dtype=torch.float32 if len(blocks) > 1 else x.dtype) for x in (k, v)
-        )
+        exact = len(blocks) > 1
+        of_k, of_v = (torch.zeros(x.shape, dtype=torch.float32 if exact else x.dtype) for x in (k, v))
         inner = (gradient * output).sum(dim=-1, keepdim=True, dtype=torch.float32).to(q.dtype)
         for block in blocks:
             weights, of_output = block.weights(q, k, bias), block.queries(gradient)
@@ -139,12 +138,8 @@ def _attend(
     """Attention function as transformers calls it; ``attention_mask`` None means causal."""
     tokens, keys = query.shape[2], key.shape[2]
     fits = query.device.type == "cpu" and query.dtype == torch.bfloat16 and tokens > 1
-    if (
-        not fits
-        or scaling is None
-        or dropout
-        or (attention_mask is not None and attention_mask.dtype != torch.bool)
-    ):
+    is_mask = attention_mask is None or attention_mask.dtype == torch.bool
+    if not fits or scaling is None or dropout or not is_mask:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )

@@ -52,9 +52,7 @@ def packed_mask_fn(packing: Packing, device: torch.device | str) -> MaskFn:
     first_own = first.repeat_interleave(lengths).to(device)
     itself = packing.cached + torch.arange(packing.tokens, device=device)
 
-    def mask_fn(
-        batch: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor
-    ) -> torch.Tensor:
+    def mask_fn(_b: torch.Tensor, _h: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
         return (key < of_prompt[query]) | ((first_own[query] <= key) & (key <= itself[query]))
 
     return mask_fn
@@ -121,15 +119,9 @@ class _PackedRows:
         prompts = torch.tensor(list(distinct) if len(distinct) == 1 else packing.prompt_lengths)
         of_prompt_GK = torch.arange(self._cached) < prompts[:, None]
         own_TT = torch.ones(self._longest, self._longest, dtype=torch.bool).tril()
-        shape = (len(prompts), self._longest, -1)
-        allowed_GTK = torch.cat(
-            [
-                of_prompt_GK[:, None].expand(*shape[:2], self._cached),
-                own_TT.expand(*shape[:2], self._longest),
-            ],
-            dim=-1,
-        )
-        self.bias = hidden_as_bias(allowed_GTK[:, None], dtype)
+        shape = len(prompts), self._longest
+        parts = of_prompt_GK[:, None].expand(*shape, self._cached), own_TT.expand(*shape, self._longest)
+        self.bias = hidden_as_bias(torch.cat(parts, dim=-1)[:, None], dtype)
 
     def unpack(self, packed: torch.Tensor) -> torch.Tensor:
         """(1, heads, tokens, size) -> (G, heads, T, size), zeros behind shorter completions."""
@@ -138,9 +130,8 @@ class _PackedRows:
 
     def pack(self, rows: torch.Tensor) -> torch.Tensor:
         """(G, heads, T, size) -> (1, tokens, heads, size)."""
-        return torch.cat(
-            [row[:, :length].transpose(0, 1) for row, length in zip(rows, self._lengths, strict=True)]
-        )[None]
+        pairs = zip(rows, self._lengths, strict=True)
+        return torch.cat([row[:, :length].transpose(0, 1) for row, length in pairs])[None]
 
     def keys(self, packed: torch.Tensor) -> torch.Tensor:
         """Keys, or values: (1, heads, K + tokens, size) -> (G, heads, K + T, size)."""
@@ -160,9 +151,8 @@ def _attend_as_rows(
     **kwargs: object,
 ) -> tuple[torch.Tensor, None]:
     """Inputs are (1, heads, tokens, size); keys and values may have fewer heads."""
-    output = attend(
-        packed_rows.unpack(query), packed_rows.keys(key), packed_rows.keys(value), packed_rows.bias, scaling
-    )
+    keys, values = packed_rows.keys(key), packed_rows.keys(value)
+    output = attend(packed_rows.unpack(query), keys, values, packed_rows.bias, scaling)
     return packed_rows.pack(output), None
 
 

@@ -45,10 +45,7 @@ def add_shared_labels(model: PreTrainedModel) -> None:
 def rows_from_labels(
     input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
 ) -> list[Row] | None:
-    """Return the rows of a batch, (B, L) each, padded anywhere; tokens without a label are the prompt.
-
-    None where a label lies inside a prompt.
-    """
+    """Return the rows of a batch, (B, L) each; tokens without a label are the prompt. None for a label inside it."""
     rows = []
     for ids, seen, wanted in zip(input_ids, attention_mask.bool(), labels != -100, strict=True):
         tokens, is_label = ids[seen].tolist(), wanted[seen].tolist()

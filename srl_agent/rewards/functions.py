@@ -103,10 +103,7 @@ REWARDS: Mapping[str, _Maker] = {"similarity": SimilarityReward, "structured": S
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedRewards:
-    """The rewards of a recipe, by name, and their weights: one definition for training, validation and baselines.
-
-    A reward of weight 0 is measured, but not part of the sum.
-    """
+    """The rewards of a recipe by name, and their weights; one of weight 0 is measured, but not part of the sum."""
 
     functions: Mapping[str, Reward]
     weights: Mapping[str, float]

@@ -13,6 +13,7 @@ from trajectories.types import JSON
 Status = Literal[
     "submitted", "step_limit", "token_limit", "time_limit", "environment_failure", "policy_failure"
 ]
+Ended = tuple[Status, str | None]  # with details
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,10 +40,7 @@ class ShownFiles:
 
 
 def show_files(paths: Sequence[str], read: Callable[[str], str | None], max_chars: int) -> ShownFiles:
-    """Return whole files in order, without those that exceed the rest of the budget; the text names these.
-
-    The first readable file is always shown: without it there is nothing to repair.
-    """
+    """Return whole files in order: the first, and those within the rest of the budget; the text names the others."""
     blocks: list[str] = []
     shown: list[str] = []
     left_out: list[str] = []

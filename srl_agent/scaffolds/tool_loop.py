@@ -1,7 +1,4 @@
-"""A turn-by-turn agent with tools: the control flow of the training steps.
-
-A rollout's prompts and training prompts are rendered by the same function (``srl_agent.steps.render_next``).
-"""
+"""A turn-by-turn agent with tools, as in training; ``srl_agent.steps.render_next`` renders the prompts of both."""
 
 import time
 from collections.abc import Sequence
@@ -11,7 +8,7 @@ from srl_agent.formats import ActionFormat, FormatError, prose
 from srl_agent.formats.bash_block import SUBMISSION_MARK
 from srl_agent.generation.types import Completion, Sampling
 from srl_agent.policies.base import ContextOverflowError, Policy
-from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, Status
+from srl_agent.scaffolds.base import Ended, Environment, Recorder, Rollout, ScaffoldTask
 from srl_agent.steps import PromptSettings, render_next, truncate_middle
 from trajectories import Action, Step
 
@@ -24,10 +21,7 @@ Write your thoughts between <think> and </think>, then the next action in the fo
 
 @dataclass(frozen=True, kw_only=True)
 class ToolLoop(PromptSettings):
-    """Prompt, parse, execute, until the agent finishes or reaches a limit. The state at the end is the submission.
-
-    The settings of the prompt should be those of the training.
-    """
+    """Prompt (as in training), parse and execute until the agent finishes or reaches a limit; then submit the state."""
 
     action_format: ActionFormat
     sampling: Sampling | None = None
@@ -38,12 +32,9 @@ class ToolLoop(PromptSettings):
 
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
         record = Recorder.of(policy, scaffold="tool-loop", action_format=self.action_format.name)
-        status, error = self._work(task, record, environment)
-        return record.rollout(task, environment, status, error)
+        return record.rollout(task, environment, *self._work(task, record, environment))
 
-    def _work(
-        self, task: ScaffoldTask, record: Recorder, environment: Environment
-    ) -> tuple[Status, str | None]:
+    def _work(self, task: ScaffoldTask, record: Recorder, environment: Environment) -> Ended:
         started = time.monotonic()
         malformed = 0
         for _ in range(self.max_steps):
@@ -97,10 +88,7 @@ class ToolLoop(PromptSettings):
 
 
 def execute(actions: Sequence[Action], environment: Environment) -> tuple[str, bool]:
-    """Run the actions of a turn in order; return their observations, joined as readers do, and whether one finishes.
-
-    Actions after one that ends the rollout are not run.
-    """
+    """Run a turn's actions up to one that finishes; return their observations, joined, and whether one did."""
     observations = []
     for action in actions:
         observation = environment.execute(action.name, action.arguments)

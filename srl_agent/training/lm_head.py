@@ -53,15 +53,10 @@ class _CpuLogProbFunction(ChunkedLogProbFunction):
 
     @staticmethod
     def forward(
-        ctx: _Context,
-        hidden: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        *arguments: object,
+        ctx: _Context, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *more: object
     ) -> tuple[torch.Tensor | None, ...]:
-        outputs: tuple[torch.Tensor | None, ...] = ChunkedLogProbFunction.forward(
-            ctx, hidden, weight, bias, *arguments
-        )
+        outputs: tuple[torch.Tensor | None, ...]
+        outputs = ChunkedLogProbFunction.forward(ctx, hidden, weight, bias, *more)
         has_softcap = ctx.kernel_args["HAS_SOFTCAP"]
         ctx.is_plain = hidden.device.type == "cpu" and bias is None and not has_softcap
         return outputs
@@ -74,9 +69,8 @@ class _CpuLogProbFunction(ChunkedLogProbFunction):
         *more: torch.Tensor | None,
     ) -> tuple[torch.Tensor | None, ...]:
         if not ctx.is_plain or ctx.needs_input_grad[1] or grad_logprobs is None or grad_entropy is not None:
-            gradients: tuple[torch.Tensor | None, ...] = ChunkedLogProbFunction.backward(
-                ctx, grad_logprobs, grad_entropy, *more
-            )
+            gradients: tuple[torch.Tensor | None, ...]
+            gradients = ChunkedLogProbFunction.backward(ctx, grad_logprobs, grad_entropy, *more)
             return gradients
         hidden, weight, _, targets, log_z, _ = ctx.saved_tensors
         scale = ctx.kernel_args["inv_t"] * ctx.kernel_args["logit_scale"]

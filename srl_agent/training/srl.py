@@ -51,10 +51,8 @@ TokenIds = Sequence[Sequence[int]]
 
 def _has_rows_only(inputs: Batch, rows: int) -> bool:
     """Return whether every non-scalar value is a tensor with one row per completion, which images are not."""
-    return all(
-        isinstance(value, torch.Tensor) and (not value.ndim or len(value) == rows)
-        for value in inputs.values()
-    )
+    values = inputs.values()
+    return all(isinstance(value, torch.Tensor) and (not value.ndim or len(value) == rows) for value in values)
 
 
 class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
@@ -199,9 +197,8 @@ class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
 
     def _record_sampling(self, kept: list[Group], dropped: list[Group], rounds: int, wanted: int) -> None:
         groups = [*kept, *dropped]
-        metrics = sampling_metrics(
-            kept, dropped, rounds=rounds, wanted=wanted, epsilon=self._sampling.epsilon
-        )
+        epsilon = self._sampling.epsilon
+        metrics = sampling_metrics(kept, dropped, rounds=rounds, wanted=wanted, epsilon=epsilon)
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
         if len(kept) < wanted:

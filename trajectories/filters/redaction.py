@@ -181,9 +181,7 @@ def _redact(trajectory: Trajectory, change: Text) -> Trajectory:
 
 
 def _step(step: Step, change: Text) -> Step:
-    actions = tuple(
-        replace(action, arguments=_value(dict(action.arguments), change)) for action in step.actions
-    )
+    actions = tuple(replace(call, arguments=_value(dict(call.arguments), change)) for call in step.actions)
     return replace(step, thought=change(step.thought), actions=actions, observation=change(step.observation))
 
 

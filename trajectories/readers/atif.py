@@ -75,9 +75,8 @@ def _events(step: JSONObject) -> Iterator[Event]:
         yield from (UserMessage(text=observed) for _, observed in results)
         return
     calls = step.get("tool_calls") or []
-    reply = make_reply(
-        text, ((call.get("function_name"), call.get("arguments"), call.get("tool_call_id")) for call in calls)
-    )
+    listed = ((call.get("function_name"), call.get("arguments"), call.get("tool_call_id")) for call in calls)
+    reply = make_reply(text, listed)
     if step.get("is_copied_context"):
         reply = replace(reply, problem=COPIED)
     elif step.get("llm_call_count") == 0:

@@ -97,9 +97,7 @@ def make_reply(thought: str, calls: Iterable[tuple[JSON, JSON, JSON]]) -> Reply:
 def openai_reply(thought: str, tool_calls: Iterable[JSON]) -> Reply:
     """Make a turn of OpenAI ``tool_calls``, with or without ``function``."""
     pairs = ((raw, raw.get("function") or raw) for raw in tool_calls)
-    calls = (
-        (call.get("name"), call.get("arguments"), raw.get("id") or raw.get("call_id")) for raw, call in pairs
-    )
+    calls = ((of.get("name"), of.get("arguments"), raw.get("id") or raw.get("call_id")) for raw, of in pairs)
     return make_reply(thought, calls)
 
 

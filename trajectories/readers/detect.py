@@ -60,10 +60,8 @@ def _is_responses(value: JSON) -> bool:
         if _has(response, output=list) and ("input" in request or response.get("object") == "response"):
             return True
         items = request.get("input")
-    looked_at = items[:_LOOKED_AT] if isinstance(items, list) else []
-    return any(
-        str(item.get("type")).endswith(_ITEM_ENDINGS) for item in looked_at if isinstance(item, Mapping)
-    )
+    shown = items[:_LOOKED_AT] if isinstance(items, list) else []
+    return any(str(item.get("type")).endswith(_ITEM_ENDINGS) for item in shown if isinstance(item, Mapping))
 
 
 def _is_swe_agent(value: JSON) -> bool:

@@ -18,10 +18,8 @@ _GENERIC_FOLDERS = {"events", "event_service"}
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     """Read a conversation: ``document.value`` is the list of its events, in the order of their files."""
     names = [part for part in document.path.parts if part not in _GENERIC_FOLDERS]
-    instance_id = names[-1] if names else None
-    yield from record(
-        _events(document.value), document, ledger, source="openhands-sdk", instance_id=instance_id
-    )
+    name = names[-1] if names else None
+    yield from record(_events(document.value), document, ledger, source="openhands-sdk", instance_id=name)
 
 
 def _events(events: Sequence[JSONObject]) -> Iterator[Event]:

@@ -13,10 +13,7 @@ _BOOKKEEPING = {"type", "id", "call_id", "status", "output", "outputs", "results
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """Read a request, a response, both (``{request, response}``), or the bare list of items.
-
-    NeMo Gym's rollouts have the request under ``responses_create_params``.
-    """
+    """Read a request (NeMo Gym's: ``responses_create_params``), a response, both, or the bare list of items."""
     row = as_object(document.value, "input")
     request = row.get("request") or row.get("responses_create_params") or row
     response = row.get("response") or row
