@@ -13,7 +13,7 @@ from typing import TypeAlias
 import psutil
 import torch
 from peft.tuners.lora import Linear as LoraLinear
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import linear
 
 _Layer: TypeAlias = nn.Linear | LoraLinear
@@ -44,7 +44,7 @@ def sampling_weights(model: nn.Module, rows: int) -> Iterator[None]:
                 layer.forward = forward  # type: ignore[method-assign]
 
 
-def _free_memory(weights: Sequence[torch.Tensor]) -> int:
+def _free_memory(weights: Sequence[Tensor]) -> int:
     """Return the free bytes of the devices that hold the weights."""
     devices = {weight.device for weight in weights}
     free = [torch.cuda.mem_get_info(device)[0] for device in devices if device.type == "cuda"]
@@ -93,7 +93,7 @@ def _gains_by_packing(layer: _Layer) -> bool:
     return weight is not None and _has_fast_product(weight)
 
 
-def _has_fast_product(weight: torch.Tensor) -> bool:
+def _has_fast_product(weight: Tensor) -> bool:
     return bool(
         weight.device.type == "cpu"
         and weight.dtype == torch.bfloat16
@@ -102,7 +102,7 @@ def _has_fast_product(weight: torch.Tensor) -> bool:
     )
 
 
-def _product(layer: _Layer, rows: int) -> Callable[[torch.Tensor], torch.Tensor]:
+def _product(layer: _Layer, rows: int) -> Callable[[Tensor], Tensor]:
     """Return the layer's function of its input, with a copy of its weight."""
     base = _base(layer)
     weight = base.weight.detach()
@@ -114,6 +114,6 @@ def _product(layer: _Layer, rows: int) -> Callable[[torch.Tensor], torch.Tensor]
     return partial(linear, weight=weight, bias=base.bias)
 
 
-def _fast_product(weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
-    output: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _fast_product(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+    output: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return output

@@ -3,7 +3,7 @@
 import types
 from typing import Any
 
-import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
@@ -42,9 +42,7 @@ def add_shared_labels(model: PreTrainedModel) -> None:
     model.forward = types.MethodType(forward, model)
 
 
-def rows_from_labels(
-    input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
-) -> list[Row] | None:
+def rows_from_labels(input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> list[Row] | None:
     """Return the rows of a batch, (B, L) each; tokens without a label are the prompt. None for a label inside it."""
     rows = []
     for ids, seen, wanted in zip(input_ids, attention_mask.bool(), labels != -100, strict=True):

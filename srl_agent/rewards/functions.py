@@ -18,6 +18,8 @@ FORMAT_PENALTY = -1.0  # the paper's reward for a completion that violates the f
 Reward = Callable[..., list[float | None]]
 # A completion as TRL passes it: text, or a list of one assistant message.
 CompletionLike = str | Sequence[Mapping[str, str]]
+Completions = Sequence[CompletionLike]
+Column = Sequence[str | None]
 
 
 def completion_text(completion: CompletionLike) -> str:
@@ -33,12 +35,7 @@ class SimilarityReward:
     autojunk: bool = False
 
     def __call__(
-        self,
-        prompts: object,
-        completions: Sequence[CompletionLike],
-        *,
-        expert_action: Sequence[str | None],
-        **columns: object,
+        self, prompts: object, completions: Completions, *, expert_action: Column, **columns: object
     ) -> list[float | None]:
         rewards: list[float | None] = [FORMAT_PENALTY] * len(completions)
         pairs: dict[int, tuple[str, str]] = {}
@@ -65,12 +62,7 @@ class StructuredReward:
     action_format: ActionFormat
 
     def __call__(
-        self,
-        prompts: object,
-        completions: Sequence[CompletionLike],
-        *,
-        expert_actions: Sequence[str | None],
-        **columns: object,
+        self, prompts: object, completions: Completions, *, expert_actions: Column, **columns: object
     ) -> list[float | None]:
         return [
             self._score(completion_text(completion), expert)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import DistributedType, gather_object
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import TrainOutput
@@ -52,7 +52,7 @@ TokenIds = Sequence[Sequence[int]]
 def _has_rows_only(inputs: Batch, rows: int) -> bool:
     """Return whether every non-scalar value is a tensor with one row per completion, which images are not."""
     values = inputs.values()
-    return all(isinstance(value, torch.Tensor) and (not value.ndim or len(value) == rows) for value in values)
+    return all(isinstance(value, Tensor) and (not value.ndim or len(value) == rows) for value in values)
 
 
 class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
@@ -244,9 +244,9 @@ class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
         logprobs = [sample.logprobs for sample in samples] if samples[0].logprobs is not None else None
         return [sample.token_ids for sample in samples], logprobs
 
-    def _calculate_rewards(self, *args: object) -> torch.Tensor:
+    def _calculate_rewards(self, *args: object) -> Tensor:
         if self._pending is None:
-            rewards: torch.Tensor = super()._calculate_rewards(*args)
+            rewards: Tensor = super()._calculate_rewards(*args)
             return rewards
         _, parts = self._pending
         values = [[float("nan") if part is None else part for part in row] for row in parts]
@@ -267,10 +267,10 @@ class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
         output["num_items_in_batch"] = self.accelerator.gather(tokens).sum()
         return output
 
-    def _compute_loss(self, model: nn.Module, inputs: Batch) -> torch.Tensor:
+    def _compute_loss(self, model: nn.Module, inputs: Batch) -> Tensor:
         """Return TRL's loss of the live rows of a micro-batch; the others are not computed."""
-        live: torch.Tensor | None = inputs["tool_mask"].any(dim=1) if "tool_mask" in inputs else None
-        loss: torch.Tensor
+        live: Tensor | None = inputs["tool_mask"].any(dim=1) if "tool_mask" in inputs else None
+        loss: Tensor
         if live is None or bool(live.all()) or not _has_rows_only(inputs, len(live)):
             loss = super()._compute_loss(model, inputs)
             return loss * self._loss_scale
