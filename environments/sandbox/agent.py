@@ -74,7 +74,7 @@ class AgentSandbox(AbstractContextManager["AgentSandbox"]):
         return self.container.run(command, timeout=self._seconds(timeout), env=self._env)
 
     def read(self, path: str) -> str | None:
-        """Return a file's text, None if there is no such text file. Raises EnvironmentFailure, SandboxExpired."""
+        """Return the text of a repository file, None if there is none. Raises EnvironmentFailure, SandboxExpired."""
         self._seconds(None)
         try:
             return self._files.read(self._inside(path)).decode("utf-8")

@@ -82,13 +82,9 @@ def add_decoding(model: "CausalLM") -> None:
             with nullcontext() if sharded else sampling_weights(self, rows):
                 return generate(input_ids=ids, generation_config=generation_config, **kwargs)
         prompts = [row[seen].tolist() for row, seen in zip(ids, mask.bool(), strict=True)]
-        new = decode(
-            self,
-            prompts,
-            max_new_tokens=settings.max_new_tokens,
-            is_finished=_is_finished(settings, tokenizer),
-            select=token_selector(settings, ids.device),
-        )
+        most, is_finished = settings.max_new_tokens, _is_finished(settings, tokenizer)
+        select = token_selector(settings, ids.device)
+        new = decode(self, prompts, max_new_tokens=most, is_finished=is_finished, select=select)
         return torch.cat([ids, _padded(new, settings, ids)], dim=1)
 
     if unsupported_reason(model) is None:

@@ -31,12 +31,9 @@ def add_shared_labels(model: PreTrainedModel) -> None:
         scores = plain_forward(shared_rows=rows)
         mask = kwargs["labels"][:, 1:] != -100
         log_probs, entropy, is_top1 = (padded(part, mask) for part in zip(*scores, strict=True))
+        loss = -log_probs.sum() / mask.sum().clamp(min=1)
         return FusedCausalLMOutput(
-            loss=-log_probs.sum() / mask.sum().clamp(min=1),
-            log_probs=log_probs,
-            entropy=entropy,
-            is_top1=is_top1,
-            label_mask=mask,
+            loss=loss, log_probs=log_probs, entropy=entropy, is_top1=is_top1, label_mask=mask
         )
 
     model.forward = types.MethodType(forward, model)

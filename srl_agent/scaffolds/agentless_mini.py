@@ -67,25 +67,18 @@ class AgentlessMini:
         tracked = list_files(environment)
         (completion,) = record.generate(self._localisation_prompt(task, tracked), sampling=self._greedy)
         chosen = read_paths(completion.text, set(tracked))[: self.max_files]
-        record.steps.append(
-            Step(
-                thought=thinking(completion.text) if chosen else prose(completion.text),
-                actions=(Action(name="choose_files", arguments={"paths": list(chosen)}),) if chosen else (),
-                observation="" if chosen else "The answer names no file of the repository.",
-            )
-        )
+        thought = thinking(completion.text) if chosen else prose(completion.text)
+        actions = (Action(name="choose_files", arguments={"paths": list(chosen)}),) if chosen else ()
+        observation = "" if chosen else "The answer names no file of the repository."
+        record.steps.append(Step(thought=thought, actions=actions, observation=observation))
         return chosen
 
     def _localisation_prompt(self, task: ScaffoldTask, tracked: Sequence[str]) -> list[Message]:
         paths = [path for path in tracked if self._in_tree(path)] or tracked
         part = f" ({len(paths)} of {len(tracked)}: tests and others left out)"
-        text = _PROMPT.format(
-            repo=task.repo,
-            issue=task.problem_statement,
-            which=part if len(paths) < len(tracked) else "",
-            tree=render_tree(paths, self.max_tree_chars),
-            max_files=self.max_files,
-        )
+        which, tree = part if len(paths) < len(tracked) else "", render_tree(paths, self.max_tree_chars)
+        issue, most = task.problem_statement, self.max_files
+        text = _PROMPT.format(repo=task.repo, issue=issue, which=which, tree=tree, max_files=most)
         return [{"role": "user", "content": text}]
 
     def _in_tree(self, path: str) -> bool:

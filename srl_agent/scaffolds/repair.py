@@ -96,11 +96,9 @@ def write_repair(repair: Repair, environment: Environment) -> Step:
         except OSError as error:  # e.g. a parent of the path is a file
             refused[path] = f"it cannot be written: {error}"
     edits = [vars(edit) for edit in repair.parsed.edits]
-    return Step(
-        thought=thinking(repair.answer) if edits else prose(repair.answer),
-        actions=tuple(Action(name="search_replace", arguments=dict(edit)) for edit in edits),
-        observation=explain(repair, refused),
-    )
+    thought = thinking(repair.answer) if edits else prose(repair.answer)
+    actions = tuple(Action(name="search_replace", arguments=dict(edit)) for edit in edits)
+    return Step(thought=thought, actions=actions, observation=explain(repair, refused))
 
 
 def explain(repair: Repair, refused: Mapping[str, str]) -> str:

@@ -171,13 +171,10 @@ def _apply(name: str, rule: Rule, text: str, counts: Counter[str] | None) -> str
 
 
 def _redact(trajectory: Trajectory, change: Text) -> Trajectory:
-    return replace(
-        trajectory,
-        task=change(trajectory.task),
-        steps=tuple(_step(step, change) for step in trajectory.steps),
-        patch=None if trajectory.patch is None else change(trajectory.patch),
-        metadata=_value(dict(trajectory.metadata), change),
-    )
+    task, steps = change(trajectory.task), tuple(_step(step, change) for step in trajectory.steps)
+    patch = None if trajectory.patch is None else change(trajectory.patch)
+    metadata = _value(dict(trajectory.metadata), change)
+    return replace(trajectory, task=task, steps=steps, patch=patch, metadata=metadata)
 
 
 def _step(step: Step, change: Text) -> Step:

@@ -90,11 +90,9 @@ class _Turn:
 
     def step(self) -> Step:
         texts = [text for index in sorted(self.by_call) for text in self.by_call[index]] + self.loose
-        return Step(
-            thought=self.reply.thought.strip(),
-            actions=tuple(call.action for call in self.reply.calls),
-            observation="\n".join(text for text in texts if text),
-        )
+        actions = tuple(call.action for call in self.reply.calls)
+        observation = "\n".join(text for text in texts if text)
+        return Step(thought=self.reply.thought.strip(), actions=actions, observation=observation)
 
 
 def fold(events: Iterable[Event]) -> Folded:

@@ -82,11 +82,9 @@ def _merged(pending: list[tuple[str | None, Reply]]) -> Iterator[Reply]:
     if pending:
         replies = [reply for _, reply in pending]
         pending.clear()
-        yield Reply(
-            thought=replies[0].thought,
-            calls=tuple(call for reply in replies for call in reply.calls),
-            problem=next((reply.problem for reply in replies if reply.problem), None),
-        )
+        calls = tuple(call for reply in replies for call in reply.calls)
+        problem = next((reply.problem for reply in replies if reply.problem), None)
+        yield Reply(thought=replies[0].thought, calls=calls, problem=problem)
 
 
 def _reply(event: JSONObject) -> Reply:
