@@ -216,13 +216,12 @@ def record(
     position = position or document.position
     for what, times in folded.notes.items():
         ledger.note(what, position, times)
-    reason = None
-    if not folded.turns:
-        reason = "no_agent_turn"
-    elif not any(step.actions for step in folded.steps):
-        reason = "no_step_with_action"
-    elif not task:
-        reason = "no_task"
+    needed = {
+        "no_agent_turn": folded.turns,
+        "no_step_with_action": any(step.actions for step in folded.steps),
+        "no_task": task,
+    }
+    reason = next((why for why, found in needed.items() if not found), None)
     ledger.trajectory(position, folded.turns, folded.drops, reason)
     if reason is None:
         yield trajectory
