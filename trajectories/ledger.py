@@ -123,12 +123,9 @@ class Totals:
         return total
 
     def to_json(self) -> dict[str, JSON]:
-        return {
-            "trajectories": self.trajectories.to_json(),
-            "steps": self.steps.to_json(),
-            "skipped": dict(sorted(self.skipped.items())),
-            "notes": dict(sorted(self.notes.items())),
-        }
+        counts = {"trajectories": self.trajectories.to_json(), "steps": self.steps.to_json()}
+        skipped, notes = (dict(sorted(counter.items())) for counter in (self.skipped, self.notes))
+        return {**counts, "skipped": skipped, "notes": notes}
 
 
 class Ledger:

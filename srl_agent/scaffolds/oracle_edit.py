@@ -20,11 +20,8 @@ class OraclePrompt:
     @property
     def metadata(self) -> dict[str, list[str]]:
         """For the rollout: which of the files the prompt shows."""
-        return {
-            "shown_files": list(self.shown.paths),
-            "left_out": list(self.shown.left_out),
-            "unreadable": list(self.shown.unreadable),
-        }
+        shown, left_out = list(self.shown.paths), list(self.shown.left_out)
+        return {"shown_files": shown, "left_out": left_out, "unreadable": list(self.shown.unreadable)}
 
 
 class OracleEdit:

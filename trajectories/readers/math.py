@@ -73,12 +73,8 @@ def _trajectory(row: JSONObject, source: str, sort_out: Callable[[JSONObject], _
     solution = split_solution(solved.solution)
     # A problem is identified by its text: ids of rows mean nothing outside of their file.
     name = f"{source}-{sha256(question.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
-    metadata = {
-        "answer": solved.answer,
-        "preamble": solution.preamble,
-        "row_id": row.get("id", row.get("unique_id")),
-        **solved.metadata,
-    }
+    row_id = row.get("id", row.get("unique_id"))
+    metadata = {"answer": solved.answer, "preamble": solution.preamble, "row_id": row_id, **solved.metadata}
     return Trajectory(
         trajectory_id=name,
         instance_id=name,
