@@ -10,10 +10,7 @@ class EnvironmentFailure(Exception):
 
 
 class SandboxExpired(TimeoutError):
-    """The sandbox has reached its time limit; its caller ends the attempt with what there is.
-
-    A TimeoutError, so that packages that may not import this one can catch it.
-    """
+    """The sandbox has reached its time limit. A TimeoutError: packages that may not import this one can catch it."""
 
 
 class UnusableSubmission(ValueError):

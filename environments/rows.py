@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 Row = Mapping[str, object]
+Located = Iterator[tuple[Row, str]]  # rows with their locations
 
 HUB = "hf:"
 FILE_TYPES = (".jsonl", ".json", ".parquet", ".gz")
@@ -34,9 +35,7 @@ def split_hub_name(source: str) -> tuple[str, str | None, str | None]:
     return name, config or None, split or None
 
 
-def hub_rows(
-    name: str, split: str, *, error: type[ValueError], config: str | None = None
-) -> Iterator[tuple[Row, str]]:
+def hub_rows(name: str, split: str, *, error: type[ValueError], config: str | None = None) -> Located:
     """Yield rows of a table on the hub. Config and split of the name come first. Raises ``error`` if loading fails."""
     import datasets
 
@@ -46,22 +45,20 @@ def hub_rows(
         table = datasets.load_dataset(name, config, split=split)
     except Exception as problem:  # the hub's client raises many kinds
         reason = " ".join(str(problem).split())[:200]
-        raise error(
-            f"tasks: {name} ({split}) cannot be loaded: {reason}; without the hub give a local .jsonl or .parquet file"
-        ) from problem
+        advice = "without the hub give a local .jsonl or .parquet file"
+        raise error(f"tasks: {name} ({split}) cannot be loaded: {reason}; {advice}") from problem
     for number, row in enumerate(table, 1):
         yield row, f"{name}:{number}"
 
 
-def file_rows(path: Path, *, names: Iterable[str], error: type[ValueError]) -> Iterator[tuple[Row, str]]:
+def file_rows(path: Path, *, names: Iterable[str], error: type[ValueError]) -> Located:
     """Yield the rows of a ``.jsonl``, ``.json`` (a list, or an object by id), both also ``.gz``, or ``.parquet`` file.
 
     ``names`` are published sets, suggested if there is no such file. Raises ``error``.
     """
     if not path.is_file():
-        raise error(
-            f"tasks: no file {path}; give a file, a hub name (owner/name), or one of: {', '.join(names)}"
-        )
+        choice = f"give a file, a hub name (owner/name), or one of: {', '.join(names)}"
+        raise error(f"tasks: no file {path}; {choice}")
     if path.suffix == ".parquet":
         import pyarrow.parquet
 

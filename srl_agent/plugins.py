@@ -12,17 +12,11 @@ _EXTRAS = {"minisweagent": "mini-swe-agent", "vllm": "vllm"}  # module -> our ex
 
 
 class PluginError(ValueError):
-    """A name that is neither built in nor importable, or settings that a plug-in does not accept.
-
-    The message lists the names, or the settings.
-    """
+    """A name that is neither built in nor importable, or settings that a plug-in refuses; the message lists both."""
 
 
 def load_named(name: str, built_in: Mapping[str, T], *, kind: str) -> T:
-    """Return the built-in of that name, or import ``name`` if it has the form ``package.module:attribute``.
-
-    What is imported is trusted to be of the built-ins' type. Raises PluginError.
-    """
+    """Return the built-in, or import ``package.module:attribute``, trusted to be of its type. Raises PluginError."""
     if name in built_in:
         return built_in[name]
     if ":" not in name:

@@ -48,6 +48,9 @@ class StepRef:
     step: int
 
 
+Selected = tuple[list[StepRef], Counter[str]]  # target steps; skipped steps by reason
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepExample:
     """One rendered row."""
@@ -80,10 +83,7 @@ def _acting_steps(steps: Sequence[Step]) -> list[int]:
 
 
 def window_start(before: Sequence[Step], window: int | None) -> int:
-    """Return the index of the first step in the prompt after ``before``: ``window`` (action, observation) pairs.
-
-    Steps without an action between them are shown and do not count.
-    """
+    """Return the index of the first step shown after ``before``; of the shown ones, ``window`` have an action."""
     acting = _acting_steps(before)
     return _first_shown(acting, len(acting), len(before), window)
 
@@ -96,19 +96,11 @@ def _first_shown(acting: Sequence[int], before: int, end: int, window: int | Non
 
 
 def render_next(
-    task: str,
-    before: Sequence[Step],
-    *,
-    settings: PromptSettings,
-    action_format: ActionFormat,
-    title: str = "",
+    task: str, past: Sequence[Step], *, settings: PromptSettings, action_format: ActionFormat, title: str = ""
 ) -> list[Message]:
-    """Render the prompt for the action that follows the steps ``before``, in training and in rollouts alike.
-
-    ``title``: of the step to write, if the prompt may show it.
-    """
-    start = window_start(before, settings.context_window)
-    shown_task, history = _as_shown(task, before[start:], settings)
+    """Render the prompt for the action after the steps ``past``; ``title``: of its step, if the prompt may show it."""
+    start = window_start(past, settings.context_window)
+    shown_task, history = _as_shown(task, past[start:], settings)
     return action_format.render_prompt(shown_task, history, omitted=start, title=title)
 
 
@@ -129,16 +121,13 @@ def render_example(
     title = _title(expert, settings)
     if title:
         expert = without_title(expert)
+    past = trajectory.steps[:index]
     return StepExample(
         trajectory_id=trajectory.trajectory_id,
         step_index=index,
         kind=step_kind(expert),
         prompt=render_next(
-            trajectory.task,
-            trajectory.steps[:index],
-            settings=settings,
-            action_format=action_format,
-            title=title,
+            trajectory.task, past, settings=settings, action_format=action_format, title=title
         ),
         expert=expert,
         expert_action=action_format.render_actions(expert.actions),
@@ -167,25 +156,18 @@ _REASONS = {
 
 
 def target_status(trajectory: Trajectory, *, settings: StepSettings, action_format: ActionFormat) -> str:
-    """Return the status of each step as a target, one letter per step.
-
-    The result is that of rendering every prompt, without rendering them.
-    """
+    """Return the status of each step as a target, a letter per step: as rendering every prompt would give it."""
     steps = trajectory.steps
     acting = _acting_steps(steps)
     status = [_LAST if step.actions else _NO_ACTION for step in steps]
     candidates = acting if settings.include_last_step else acting[:-1]
     for index in candidates:
         status[index] = _CONTEXT_ONLY
-    spans = [
-        Span(
-            start=_first_shown(acting, before, index, settings.context_window),
-            end=index,
-            title=_title(steps[index], settings),
-        )
-        for before, index in enumerate(candidates)
-        if steps[index].target
-    ]
+    spans = []
+    for before, index in enumerate(candidates):
+        if steps[index].target:
+            start = _first_shown(acting, before, index, settings.context_window)
+            spans.append(Span(start=start, end=index, title=_title(steps[index], settings)))
     task, shown = _as_shown(trajectory.task, steps, settings)
     lengths = action_format.prompt_lengths(task, shown, spans)
     for span, length in zip(spans, lengths, strict=True):
@@ -209,9 +191,7 @@ def _candidate_status(
     return TARGET
 
 
-def select_targets(
-    statuses: Iterable[tuple[int, str]], *, format_name: str
-) -> tuple[list[StepRef], Counter[str]]:
+def select_targets(statuses: Iterable[tuple[int, str]], *, format_name: str) -> Selected:
     """Return the target steps, and how many steps were skipped for which reason.
 
     ``statuses``: position of each trajectory in the data, and the :func:`target_status` of its steps.
@@ -235,7 +215,7 @@ def select_targets(
 
 def select_steps(
     trajectories: Iterable[Trajectory], *, settings: StepSettings, action_format: ActionFormat
-) -> tuple[list[StepRef], Counter[str]]:
+) -> Selected:
     """Return all target steps, and how many steps were skipped for which reason."""
     statuses = (target_status(t, settings=settings, action_format=action_format) for t in trajectories)
     return select_targets(enumerate(statuses), format_name=action_format.name)

@@ -99,12 +99,8 @@ class FileLedger:
         return self._examples.get(kind, {})
 
     def to_json(self) -> dict[str, JSON]:
-        return {
-            "path": self.path,
-            "format": self.format_name,
-            **Totals.of([self]).to_json(),
-            "examples": self._examples,
-        }
+        totals = Totals.of([self]).to_json()
+        return {"path": self.path, "format": self.format_name, **totals, "examples": self._examples}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,12 +123,9 @@ class Totals:
         return total
 
     def to_json(self) -> dict[str, JSON]:
-        return {
-            "trajectories": self.trajectories.to_json(),
-            "steps": self.steps.to_json(),
-            "skipped": dict(sorted(self.skipped.items())),
-            "notes": dict(sorted(self.notes.items())),
-        }
+        counts = {"trajectories": self.trajectories.to_json(), "steps": self.steps.to_json()}
+        skipped, notes = (dict(sorted(counter.items())) for counter in (self.skipped, self.notes))
+        return {**counts, "skipped": skipped, "notes": notes}
 
 
 class Ledger:

@@ -141,14 +141,9 @@ def canonical(action: Action) -> Canonical | None:
         else:
             found[target] = value
     if rule.span:
-        found |= _SPANS[rule.span](rest)
-    return Canonical(
-        kind=rule.kind,
-        arguments=found,
-        tool=action.name,
-        command=command if is_editor else None,
-        rest=rest,
-    )
+        found |= _SPANS[rule.span][0](rest)
+    command = command if is_editor else None
+    return Canonical(kind=rule.kind, arguments=found, tool=action.name, command=command, rest=rest)
 
 
 def kind_of(tool: str) -> str | None:
@@ -168,7 +163,7 @@ def original(call: Canonical) -> Action:
     arguments: dict[str, JSON] = {} if call.command is None else {"command": call.command}
     arguments |= {names[target]: value for target, value in call.arguments.items() if target in names}
     if rule.span:
-        arguments |= _UNSPANS[rule.span](call.arguments)
+        arguments |= _SPANS[rule.span][1](call.arguments)
     return Action(name=call.tool, arguments={**arguments, **call.rest})
 
 
@@ -212,13 +207,11 @@ def _to_offset_limit(arguments: JSONObject) -> dict[str, JSON]:
     return found
 
 
-_SPANS: Mapping[str, Callable[[dict[str, JSON]], dict[str, JSON]]] = {
-    "view_range": _from_view_range,
-    "offset_limit": _from_offset_limit,
-}
-_UNSPANS: Mapping[str, Callable[[JSONObject], dict[str, JSON]]] = {
-    "view_range": _to_view_range,
-    "offset_limit": _to_offset_limit,
+_Taking = Callable[[dict[str, JSON]], dict[str, JSON]]
+_Giving = Callable[[JSONObject], dict[str, JSON]]
+_SPANS: Mapping[str, tuple[_Taking, _Giving]] = {
+    "view_range": (_from_view_range, _to_view_range),
+    "offset_limit": (_from_offset_limit, _to_offset_limit),
 }
 
 # Tools that SWE-agent 0.x writes as shell lines: (kind, names of the words, numbers or texts).
@@ -245,13 +238,8 @@ def _shell_tool(action: Action) -> Canonical | None:
         return None
     if match := _EDIT.fullmatch(line):
         numbers: dict[str, JSON] = {"start": int(match[1]), "end": int(match[2])}
-        call = Canonical(
-            kind="replace",
-            arguments=numbers | {"new": match[3]},
-            tool=action.name,
-            command="edit",
-            rest={"end_of_edit": match[4]},
-        )
+        found, rest = numbers | {"new": match[3]}, {"end_of_edit": match[4]}
+        call = Canonical(kind="replace", arguments=found, tool=action.name, command="edit", rest=rest)
     elif (match := _LINE.fullmatch(line)) and match[1] in _LINES:
         kind, names = _LINES[match[1]]
         words = [word for word in match.groups()[1:] if word is not None]
@@ -259,7 +247,7 @@ def _shell_tool(action: Action) -> Canonical | None:
             return None
         found = {name: _unquoted(word, name) for name, word in zip(names, words, strict=False)}
         quotes = [word[0] if word[0] in "\"'" else "" for word in words]
-        rest: dict[str, JSON] = {"quotes": quotes} if any(quotes) else {}
+        rest = {"quotes": quotes} if any(quotes) else {}
         call = Canonical(kind=kind, arguments=found, tool=action.name, command=match[1], rest=rest)
     else:
         return None

@@ -89,6 +89,5 @@ def apt_mirrors(folder: Path) -> list[str]:
 def _import(tar: IO[bytes]) -> None:
     name, _, tag = BASE_IMAGE.partition(":")
     with engine_errors(f"importing {BASE_IMAGE}"):
-        connect().api.import_image_from_stream(
-            tar, repository=name, tag=tag, changes=["WORKDIR /testbed", 'CMD ["bash"]']
-        )
+        changes = ["WORKDIR /testbed", 'CMD ["bash"]']
+        connect().api.import_image_from_stream(tar, repository=name, tag=tag, changes=changes)

@@ -32,19 +32,16 @@ def image_from_checkout(
     trusted. Raises BuildError, EnvironmentFailure.
     """
     with tempfile.TemporaryDirectory(prefix="srl-agent-checkout-") as folder:
+        testbed = Path(folder) / "testbed"
         try:
-            repository = git.Repo.clone_from(
-                checkout.absolute().as_uri(), Path(folder) / "testbed", no_checkout=True
-            )
+            repository = git.Repo.clone_from(checkout.absolute().as_uri(), testbed, no_checkout=True)
             repository.git.checkout("--quiet", "--detach", commit)
             found = str(repository.head.commit.hexsha)
             repository.delete_remote(repository.remote())
         except (git.GitError, ValueError) as error:
             reason = " ".join(str(getattr(error, "stderr", error)).split())[-300:]
             raise BuildError(f"{checkout} at {commit}: {reason}") from error
-        image_from_files(
-            image, base=base, archive=pack_folder(Path(folder) / "testbed", "testbed"), workdir=_WORKDIR
-        )
+        image_from_files(image, base=base, archive=pack_folder(testbed, testbed.name), workdir=_WORKDIR)
     if setup:
         _set_up(image, setup, log)
     return found

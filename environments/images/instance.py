@@ -18,31 +18,23 @@ def has_image(image: str) -> bool:
 
 
 def pull_image(image: str, on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-    """Pull an image from its registry; ``on_progress`` gets the bytes done and the bytes known so far.
-
-    Raises EnvironmentFailure.
-    """
+    """Pull an image; ``on_progress`` gets the bytes done and the bytes known so far. Raises EnvironmentFailure."""
     name, _, tag = image.rpartition(":")
     layers: dict[str, tuple[int, int]] = {}
     with engine_errors(f"pulling {image}"):
-        for event in connect().api.pull(
-            name or image, tag=tag if name else "latest", stream=True, decode=True
-        ):
+        tag = tag if name else "latest"
+        for event in connect().api.pull(name or image, tag=tag, stream=True, decode=True):
             if "error" in event:
                 raise docker.errors.DockerException(event["error"])
             detail = event.get("progressDetail") or {}
             if event.get("status") == "Downloading" and detail.get("total"):
                 layers[event["id"]] = (detail["current"], detail["total"])
-                on_progress(
-                    sum(done for done, _ in layers.values()), sum(total for _, total in layers.values())
-                )
+                done, total = map(sum, zip(*layers.values(), strict=True))
+                on_progress(done, total)
 
 
 def image_from_files(image: str, *, base: str, archive: bytes, workdir: str = "/testbed") -> None:
-    """Make ``image`` from ``base`` and a tar archive unpacked at its root. Raises EnvironmentFailure.
-
-    No container is started. Files have the owners named in the archive.
-    """
+    """Make ``image`` from ``base`` and a tar archive at its root, with its owners. Raises EnvironmentFailure."""
     name, _, tag = image.partition(":")
     with engine_errors(f"building {image}"):
         container = connect().containers.create(base, command=["true"], network_mode="none")

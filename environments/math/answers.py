@@ -14,9 +14,7 @@ _MARKS = re.compile(r"<\|\w+\|>|</?think>|</?answer>")
 _BRACES = re.compile(r"\\f?box(?:ed)?(?![a-zA-Z])\s?(?P<opens>\{)?|\\.|[{}]", re.DOTALL)
 _BARE = re.compile(r"\d+(?:[.,]\d+)*|[^\s$\\{}.,;:]+|\\[a-zA-Z]+(?:\{[^{}\n]{0,200}\})*")  # of "\boxed 5"
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")
-_ANSWER_IS = re.compile(
-    r"\b(final )?answer\b\**(?:[ \t]+(?:is|are|was|=)\b|[ \t]*:)\**:?[ \t]*", re.IGNORECASE
-)
+_ANSWER_IS = re.compile(r"\b(final )?answer\b\**(?:[ \t]+(?:is|are|was|=)\b|[ \t]*:)\**:?[ \t]*", re.I)
 _DIGIT = re.compile(r"\d")
 _MATH = re.compile(r"\$\$([^$]+)\$\$|\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _COMMENTS = ("correct", "right", "wrong", "incorrect", "valid", "given", "indeed")  # "the answer is correct"

@@ -61,17 +61,15 @@ def _equal(wanted: Value, given: Value) -> bool:
     if numbers[0] is not None and numbers[1] is not None and not _has_percent(wanted, given):
         decimal = wanted.has(Float) or given.has(Float)
         return abs(numbers[0] - numbers[1]) <= (TOLERANCE if decimal else _EXACT) * abs(numbers[0])
-    return bool(verify(wanted, given, timeout_seconds=None, raise_on_error=True)) or _equal_rewritten(
-        wanted, given
-    )
+    verified = verify(wanted, given, timeout_seconds=None, raise_on_error=True)
+    return bool(verified) or _equal_rewritten(wanted, given)
 
 
 def _right_sides(wanted: Value, given: Value) -> tuple[Value, Value]:
     """Remove an "x =" that one of them, or both, start with."""
     if isinstance(wanted, Equality) and isinstance(given, Equality):
-        return (
-            (wanted.rhs, given.rhs) if wanted.lhs == given.lhs and wanted.lhs.is_Symbol else (wanted, given)
-        )
+        same = wanted.lhs == given.lhs and wanted.lhs.is_Symbol
+        return (wanted.rhs, given.rhs) if same else (wanted, given)
     if isinstance(given, Equality) and isinstance(wanted, Expr):
         return wanted, given.rhs
     if isinstance(wanted, Equality) and wanted.lhs.is_Symbol and isinstance(given, Expr):

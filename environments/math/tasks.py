@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from environments.math.answers import last_box
-from environments.rows import Row, file_rows, hub_rows, is_hub_name, split_hub_name
+from environments.rows import Located, Row, file_rows, hub_rows, is_hub_name, split_hub_name
 
 
 class MathTaskError(ValueError):
@@ -75,14 +75,13 @@ def load_math_tasks(source: str, *, split: str = "test", path: str | None = None
     return tasks
 
 
-def _tasks(rows: Iterator[tuple[Row, str]], name: str) -> Iterator[MathTask]:
+def _tasks(rows: Located, name: str) -> Iterator[MathTask]:
     seen: dict[str, str] = {}
     for index, (row, where) in enumerate(rows):
         problem = _first(row, _PROBLEM)
         if problem is None:
-            raise MathTaskError(
-                f"{where}: the row has no {' or '.join(_PROBLEM)}; it has {', '.join(sorted(row))}"
-            )
+            names = " or ".join(_PROBLEM)
+            raise MathTaskError(f"{where}: the row has no {names}; it has {', '.join(sorted(row))}")
         key = _first(row, _ID)
         instance_id = f"{name}-{index if key is None else key}"
         if instance_id in seen:
@@ -104,9 +103,8 @@ def _answer(row: Row, where: str) -> str:
             raise MathTaskError(f"{where}: the answer is {value}; correct the row")
         return str(int(value)) if value.is_integer() else str(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise MathTaskError(
-            f"{where}: the answer is of type {type(value).__name__}; write it as a text or a number"
-        )
+        kind = type(value).__name__
+        raise MathTaskError(f"{where}: the answer is of type {kind}; write it as a text or a number")
     text = str(value).rpartition("####")[2].strip()
     if not text:
         raise MathTaskError(f"{where}: the answer is empty; correct the row")

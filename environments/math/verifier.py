@@ -51,9 +51,8 @@ class MathVerifier(AbstractContextManager["MathVerifier"]):
             raise ValueError(f"seconds must be positive and workers at least 1, not {seconds} and {workers}")
         self._seconds = seconds
         self._workers = [_Worker() for _ in range(workers)]
-        self._idle: queue.LifoQueue[_Worker] = (
-            queue.LifoQueue()
-        )  # last in, first out: running workers are used first
+        # Last in, first out: running workers are used first.
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         self._closing = threading.Lock()  # two closing threads would wait for each other's workers
         for worker in self._workers:
             self._idle.put(worker)

@@ -74,10 +74,7 @@ class AgentSandbox(AbstractContextManager["AgentSandbox"]):
         return self.container.run(command, timeout=self._seconds(timeout), env=self._env)
 
     def read(self, path: str) -> str | None:
-        """Return a file's text, ``path`` relative to the repository; None if there is no such text file.
-
-        Raises EnvironmentFailure, SandboxExpired.
-        """
+        """Return the text of a repository file, None if there is none. Raises EnvironmentFailure, SandboxExpired."""
         self._seconds(None)
         try:
             return self._files.read(self._inside(path)).decode("utf-8")
@@ -103,12 +100,10 @@ class AgentSandbox(AbstractContextManager["AgentSandbox"]):
 
     def _seconds(self, timeout: float | None) -> float:
         """Return the time limit of the next command. Raises SandboxExpired."""
-        left = self.container.seconds_left
+        limits, left = self.container.limits, self.container.seconds_left
         if left <= 0:
-            raise SandboxExpired(
-                f"the sandbox's lifetime of {self.container.limits.sandbox_seconds:g} s is over"
-            )
-        return min(self.container.limits.command_seconds if timeout is None else timeout, left)
+            raise SandboxExpired(f"the sandbox's lifetime of {limits.sandbox_seconds:g} s is over")
+        return min(limits.command_seconds if timeout is None else timeout, left)
 
     def _inside(self, path: str) -> str:
         """Return the absolute path of a file in the repository. Raises OSError for a path outside of it."""
@@ -147,7 +142,7 @@ class ContainerFiles:
         self._container = container
 
     def read(self, path: str) -> bytes:
-        data = self._call(_READ, path, str(FILE_LIMIT + 1), max_output=FILE_LIMIT + 1)
+        data = self._call(_READ, path, str(FILE_LIMIT + 1), limit=FILE_LIMIT + 1)
         if len(data) > FILE_LIMIT:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         return data
@@ -160,19 +155,17 @@ class ContainerFiles:
         self._call('exec rm -f -- "$1"', path)
 
     def entries(self, folder: str) -> Sequence[str]:
-        listing = self._call(_ENTRIES, folder, max_output=_LISTING_LIMIT)
+        listing = self._call(_ENTRIES, folder, limit=_LISTING_LIMIT)
         found = listing.decode("utf-8", errors="surrogateescape")
         return sorted(found.split("\0")[:-1], key=lambda entry: entry.rstrip("/").split("/"))
 
-    def _call(
-        self, script: str, path: str, *more: str, max_output: int = 0, stdin: bytes | None = None
-    ) -> bytes:
+    def _call(self, script: str, path: str, *more: str, limit: int = 0, stdin: bytes | None = None) -> bytes:
         """Return a script's output. Raises EnvironmentFailure, and OSError like the corresponding call of Python."""
         if "\0" in path:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         seconds = min(_FILE_SECONDS, self._container.limits.command_seconds)
         data = None if stdin is None else io.BytesIO(stdin)
-        done = self._container.script(script, path, *more, max_output=max_output, timeout=seconds, stdin=data)
+        done = self._container.script(script, path, *more, max_output=limit, timeout=seconds, stdin=data)
         if done.exit_code == 0:
             return done.output
         if number := _ERRNO.get(done.exit_code or 0):

@@ -74,10 +74,7 @@ class Container(contextlib.AbstractContextManager["Container"]):
         workdir: str = "/testbed",
         tmpfs: Mapping[str, int] | None = None,
     ) -> None:
-        """Start the container. Raises EnvironmentFailure.
-
-        ``tmpfs``: folders that are kept in memory, with their sizes in bytes.
-        """
+        """Start it. ``tmpfs``: folders kept in memory, with their sizes in bytes. Raises EnvironmentFailure."""
         self.limits = limits or Limits()
         self.image = image
         self.workdir = workdir
@@ -134,9 +131,8 @@ class Container(contextlib.AbstractContextManager["Container"]):
         script = 'exec 2>&1; cd -- "$2" || cd /; exec bash -c "$1"'
         argv = ["bash", "-c", script, "bash", command, self.workdir]
         code, stopped = self.execute(argv, lambda stream, data: kept.add(data), timeout=timeout, env=env)
-        return CommandResult(
-            output=kept.text(), exit_code=code, stopped=stopped, omitted_bytes=kept.omitted_bytes
-        )
+        text, omitted = kept.text(), kept.omitted_bytes
+        return CommandResult(output=text, exit_code=code, stopped=stopped, omitted_bytes=omitted)
 
     def read(self, path: str, *, limit: int = 64 * 1024 * 1024) -> bytes | None:
         """Return a file's bytes or None if it does not exist. Raises EnvironmentFailure; ValueError over ``limit``."""
@@ -187,10 +183,7 @@ class Container(contextlib.AbstractContextManager["Container"]):
         return ScriptResult(output=bytes(output), error=error, exit_code=code)
 
     def archive(self, folder: str) -> Generator[bytes, None, None]:
-        """Yield a folder as a tar archive made by the engine: no working program in the sandbox is needed.
-
-        Raises EnvironmentFailure, FileNotFoundError.
-        """
+        """Yield a folder as a tar archive that the engine makes. Raises EnvironmentFailure, FileNotFoundError."""
         with engine_errors(f"container {self.name}"):
             with contextlib.suppress(docker.errors.APIError):  # not every engine can pause
                 self._api.pause(self._container.id)
@@ -244,9 +237,8 @@ class Container(contextlib.AbstractContextManager["Container"]):
                     self._restart()
                 if stdin is not None:
                     stdin.seek(0)
-        raise EnvironmentFailure(
-            f"container {self.name}: no program can be started in it: {_one_line(checked.message)}"
-        )
+        why = _one_line(checked.message)
+        raise EnvironmentFailure(f"container {self.name}: no program can be started in it: {why}")
 
     def _execute_once(
         self,
@@ -261,13 +253,8 @@ class Container(contextlib.AbstractContextManager["Container"]):
         seconds = self.limits.command_seconds if timeout is None else timeout
         deadline = time.monotonic() + (seconds if after_expiry else min(seconds, self.seconds_left))
         with engine_errors(f"container {self.name}"):
-            execution = self._api.exec_create(
-                self._container.id,
-                list(argv),
-                stdin=stdin is not None,
-                workdir="/",
-                environment=dict(env or {}),
-            )["Id"]
+            options = {"stdin": stdin is not None, "workdir": "/", "environment": dict(env or {})}
+            execution = self._api.exec_create(self._container.id, list(argv), **options)["Id"]
             stream = self._api.exec_start(execution, socket=True)
             raw: socket.socket = getattr(stream, "_sock", stream)
             try:
@@ -289,15 +276,13 @@ class Container(contextlib.AbstractContextManager["Container"]):
             sink.refused = bool(code and sink.is_refusal and not self._api.exec_inspect(execution).get("Pid"))
             return code, None
 
-    def _follow(
-        self, execution: str, raw: socket.socket, frames: FrameDecoder, deadline: float
-    ) -> StopReason | None:
+    def _follow(self, run_id: str, raw: socket.socket, frames: FrameDecoder, end: float) -> StopReason | None:
         """Read output until the command has ended (None) or has to be stopped (the reason)."""
         disk_check = time.monotonic() + _DISK_SECONDS
         open_ = True
         while True:
             now = time.monotonic()
-            if now >= deadline:
+            if now >= end:
                 return "time"
             if frames.total > self.limits.output_bytes:
                 return "output"
@@ -306,11 +291,11 @@ class Container(contextlib.AbstractContextManager["Container"]):
                     return "disk"
                 disk_check = time.monotonic() + _DISK_SECONDS
             if open_:
-                received = frames.receive(raw, min(_IDLE_SECONDS, deadline - now))
+                received = frames.receive(raw, min(_IDLE_SECONDS, end - now))
                 open_ = received is not False
             else:
                 time.sleep(_POLL_SECONDS)
-            if (not open_ or received is None) and not self._api.exec_inspect(execution)["Running"]:
+            if (not open_ or received is None) and not self._api.exec_inspect(run_id)["Running"]:
                 if open_:  # a process left in the background holds the output open
                     frames.drain(raw, 1.0)
                 return None

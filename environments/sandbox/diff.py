@@ -77,15 +77,9 @@ def submission(container: Container) -> str:
 
 
 def _compare(container: Container, files: IO[bytes], size: int) -> str:
-    tmpfs = _FILES_LIMIT * 3 // 2
-    limits = replace(
-        container.limits,
-        memory_gb=container.limits.memory_gb + tmpfs / GB,
-        disk_gb=4 * _FILES_LIMIT / GB,
-        command_seconds=_SECONDS,
-        sandbox_seconds=4 * _SECONDS,
-    )
-    root = container.workdir
+    root, limits, tmpfs = container.workdir, container.limits, _FILES_LIMIT * 3 // 2
+    limits = replace(limits, memory_gb=limits.memory_gb + tmpfs / GB, disk_gb=4 * _FILES_LIMIT / GB)
+    limits = replace(limits, command_seconds=_SECONDS, sandbox_seconds=4 * _SECONDS)
     with Container(container.image, limits=limits, workdir=root, tmpfs={_MEMORY: tmpfs}) as fresh:
         done = fresh.script(_BEFORE, root)
         if done.exit_code != 0:

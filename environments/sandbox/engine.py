@@ -15,7 +15,7 @@ from types import FrameType
 import docker
 import psutil
 import requests
-import urllib3
+from urllib3.exceptions import HTTPError
 
 from environments.failures import EnvironmentFailure
 
@@ -26,12 +26,7 @@ _FIRST_TIMEOUT = 20  # seconds for its first response
 _POOL = 64  # connections kept open: one per concurrent sandbox
 
 # Exceptions of the client: urllib3's own errors come through where a response is streamed.
-CLIENT_ERRORS = (
-    docker.errors.DockerException,
-    requests.RequestException,
-    urllib3.exceptions.HTTPError,
-    OSError,
-)
+CLIENT_ERRORS = (docker.errors.DockerException, requests.RequestException, HTTPError, OSError)
 
 
 @cache
@@ -115,10 +110,7 @@ def _is_dead(owner: str) -> bool:
 
 
 def remove_leftovers() -> list[str]:
-    """Remove the containers of this machine's dead processes and no others; return their names.
-
-    Raises EnvironmentFailure.
-    """
+    """Remove the containers of this machine's dead processes only; return their names. Raises EnvironmentFailure."""
     removed = []
     with engine_errors("looking for leftovers"):
         api = connect().api
@@ -188,10 +180,8 @@ LIVE = _Live()
 
 
 def _remove_own() -> None:
-    """Remove this process's containers; ignore an engine that is down.
-
-    Over a new connection: the thread that a signal interrupted may hold a lock of the shared one.
-    """
+    """Remove this process's containers; ignore an engine that is down."""
+    # Over a new connection: the thread that a signal interrupted may hold a lock of the shared one.
     with contextlib.suppress(*CLIENT_ERRORS):
         client = docker.from_env(timeout=_FIRST_TIMEOUT)
         wanted = {"label": [f"{name}={value}" for name, value in own_labels().items()]}

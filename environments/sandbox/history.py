@@ -86,7 +86,7 @@ count; echo "$head"
 """
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class HistorySize:
     """Numbers of objects, commits and references of a repository."""
 
@@ -112,17 +112,11 @@ def strip_future_commits(container: Container, base_commit: str) -> PostBaseHist
     the removal fails or cannot be proved.
     """
     script = _GIT + _REMOVE_NAMES + _REMOVE_OBJECTS
-    done = container.script(
-        script, container.workdir, base_commit, max_output=_OUTPUT_LIMIT, timeout=_SECONDS
-    )
+    root = container.workdir
+    done = container.script(script, root, base_commit, max_output=_OUTPUT_LIMIT, timeout=_SECONDS)
     if done.exit_code != 0:
-        raise EnvironmentFailure(
-            f"image {container.image}: the history after commit {base_commit} cannot be removed: {done.error}"
-        )
-    before, after, head = done.output.decode().splitlines()
-    return PostBaseHistory(head=head, before=_size(before), after=_size(after))
-
-
-def _size(line: str) -> HistorySize:
-    objects, commits, references = (int(number) for number in line.split())
-    return HistorySize(objects=objects, commits=commits, references=references)
+        what = f"the history after commit {base_commit}"
+        raise EnvironmentFailure(f"image {container.image}: {what} cannot be removed: {done.error}")
+    *sizes, head = done.output.decode().splitlines()
+    before, after = (HistorySize(*map(int, line.split())) for line in sizes)
+    return PostBaseHistory(head=head, before=before, after=after)

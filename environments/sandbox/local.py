@@ -95,9 +95,8 @@ class LocalSandbox(AbstractContextManager["LocalSandbox"]):
         return text.replace(str(self._root), ROOT)
 
     def _git(self, *arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments], cwd=self._root, env=self._env, capture_output=True, check=False
-        )
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=self._root, env=self._env, capture_output=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"git {arguments[0]} failed: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode("utf-8")

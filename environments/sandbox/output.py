@@ -1,5 +1,6 @@
 """Read the output of a command: decode the engine's framing, and keep head and tail in bounded memory."""
 
+import re
 import select
 import socket
 import struct
@@ -64,13 +65,7 @@ class StartErrorFilter:
     """
 
     _PREFIX = b"OCI runtime exec failed"
-    _FILE_ERRORS = (
-        b"not found",
-        b"no such file",
-        b"permission denied",
-        b"not a directory",
-        b"exec format error",
-    )
+    _FILE_ERROR = re.compile(rb"not found|no such file|permission denied|not a directory|exec format error")
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -93,7 +88,7 @@ class StartErrorFilter:
     @property
     def is_refusal(self) -> bool:
         message = self.message.lower()
-        return bool(message) and not any(error in message for error in self._FILE_ERRORS)
+        return bool(message) and not self._FILE_ERROR.search(message)
 
     def release(self) -> None:
         """Pass on the output that was held back."""

@@ -1,7 +1,4 @@
-"""Grade the output of a test run by the parsers and rules of the ``swebench`` package. Does no I/O.
-
-The only module that imports ``swebench``: importing it takes seconds, so this happens at the first grading.
-"""
+"""Grade a test run's output by the rules of ``swebench``, which only this module imports, at the first grading."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -89,9 +86,8 @@ def grade_section(task: SWETask, section: str, *, canaries: Canaries | None = No
 
     forged = unconfirmed(section, named, parse)
     if resolved and canaries is not None and not canaries.honest(confirmed_statuses(section, parse)):
-        detail = (
-            "this run's canary tests are missing: the runner did not print the results, or did not finish"
-        )
+        why = "the runner did not print the results, or did not finish"
+        detail = f"this run's canary tests are missing: {why}"
         return Grade(resolved=False, reason="forged_results", detail=detail, tests=tests)
     if resolved and forged:
         detail = f"{len(forged)} tests pass in a printed line only, not in the runner's totals: {forged[0]}"
@@ -109,9 +105,8 @@ def parse_statuses(task: SWETask, text: str) -> dict[str, str]:
 
     parser = PARSER_REGISTRY.get(task.log_parser)
     if parser is None:
-        raise ValueError(
-            f"{task.instance_id}: swebench {swebench_version()} has no log parser {task.log_parser!r}"
-        )
+        where = f"{task.instance_id}: swebench {swebench_version()}"
+        raise ValueError(f"{where} has no log parser {task.log_parser!r}")
     return dict(parser(text, _spec(task)))
 
 
@@ -133,19 +128,9 @@ def runnable_script(task: SWETask) -> str:
 def _spec(task: SWETask) -> "TestSpec":
     from swebench.harness.utils import make_test_spec
 
-    return make_test_spec(
-        {
-            "instance_id": task.instance_id,
-            "repo": task.repo,
-            "version": task.version,
-            "image": task.image,
-            "eval_script": task.eval_script,
-            "log_parser": task.log_parser,
-            "eval_type": task.eval_type,
-            "FAIL_TO_PASS": json.dumps(task.FAIL_TO_PASS),
-            "PASS_TO_PASS": json.dumps(task.PASS_TO_PASS),
-        }
-    )
+    names = ("instance_id", "repo", "version", "image", "eval_script", "log_parser", "eval_type")
+    tests = {group: json.dumps(getattr(task, group)) for group in ("FAIL_TO_PASS", "PASS_TO_PASS")}
+    return make_test_spec({name: getattr(task, name) for name in names} | tests)
 
 
 def _last_lines(text: str, count: int = 5) -> str:

@@ -53,12 +53,11 @@ def add_canaries(script: str) -> tuple[str, Canaries | None]:
         return script, None
     command = lines[start + 1]
     canaries = Canaries(name=f"canary_{secrets.token_hex(6)}")
+    added = None
     if re.search(r"\bruntests\.py\b", command):
         added = _django(command, canaries.name)
     elif re.search(r"\b(?:pytest|tox|py\.test)\b|bin/test\b", command):
         added = _files(command, canaries.name)
-    else:
-        added = None
     if added is None:
         return script, None
     preparation, new_command = added
@@ -78,12 +77,8 @@ def _files(command: str, name: str) -> tuple[list[str], str] | None:
 
 def _django(command: str, name: str) -> tuple[list[str], str] | None:
     """For Django's runtests.py: add a test module. Without labels all tests run, and adding one would restrict that."""
-    labels = [
-        word
-        for word in command.partition("runtests.py")[2].split()
-        if re.match(r"[a-z_]\w*(?:\.\w+)*$", word)
-    ]
-    if not labels:
+    arguments = command.partition("runtests.py")[2].split()
+    if not any(re.match(r"[a-z_]\w*(?:\.\w+)*$", word) for word in arguments):
         return None
     body = (
         "from unittest import TestCase\n\n\n"
@@ -92,12 +87,8 @@ def _django(command: str, name: str) -> tuple[list[str], str] | None:
         f"    def test_{name}_fails(self):\n        self.fail('expected')\n"
     )
     folder = f"tests/{name}"
-    preparation = [
-        f"mkdir -p {folder}",
-        f": > {folder}/__init__.py",
-        *_write_file(f"{folder}/tests.py", body),
-    ]
-    return preparation, f"{command} {name}.tests"
+    make_folder = [f"mkdir -p {folder}", f": > {folder}/__init__.py"]
+    return [*make_folder, *_write_file(f"{folder}/tests.py", body)], f"{command} {name}.tests"
 
 
 def _write_file(path: str, body: str) -> list[str]:

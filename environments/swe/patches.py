@@ -5,7 +5,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 # Files through which a patch could change how it is graded.
 _PYTEST_FILES = frozenset({"conftest.py", "pytest.ini", ".pytest.ini", "tox.ini", ".coveragerc"})
@@ -41,10 +41,8 @@ class FilePatch:
     @property
     def changed(self) -> str:
         """Added and removed lines."""
-        lines = self.text.split("\n")
-        return "\n".join(
-            line[1:] for line in lines if line[:1] in ("+", "-") and not line.startswith(("+++ ", "--- "))
-        )
+        lines = [line for line in self.text.split("\n") if not line.startswith(("+++ ", "--- "))]
+        return "\n".join(line[1:] for line in lines if line[:1] in ("+", "-"))
 
     @property
     def is_symlink(self) -> bool:
@@ -154,11 +152,7 @@ def split_patch(patch: str) -> Iterator[FilePatch]:
         elif line.startswith("diff --git "):
             starts.append(number)
             in_git_header = True
-        elif (
-            line.startswith("--- ")
-            and lines[number + 1 : number + 2]
-            and lines[number + 1].startswith("+++ ")
-        ):
+        elif line.startswith("--- ") and "".join(lines[number + 1 : number + 2]).startswith("+++ "):
             if not in_git_header:
                 starts.append(number)
             in_git_header = False
@@ -167,11 +161,7 @@ def split_patch(patch: str) -> Iterator[FilePatch]:
 
 
 def _file_patch(lines: Sequence[str]) -> FilePatch:
-    header: list[str] = []
-    for line in lines:
-        if line.startswith("@@ "):
-            break
-        header.append(line)
+    header = list(takewhile(lambda line: not line.startswith("@@ "), lines))
     old = _header_path(header, "--- ", "rename from ", "copy from ")
     new = _header_path(header, "+++ ", "rename to ", "copy to ")
     if old is None and new is None and header and header[0].startswith("diff --git "):
@@ -180,10 +170,8 @@ def _file_patch(lines: Sequence[str]) -> FilePatch:
             old = None
         elif any(line.startswith("deleted file mode") for line in header):
             new = None
-    nothing = "/dev/null"
-    return FilePatch(
-        old=None if old == nothing else old, new=None if new == nothing else new, text="\n".join(lines) + "\n"
-    )
+    old, new = (None if path == "/dev/null" else path for path in (old, new))
+    return FilePatch(old=old, new=new, text="\n".join(lines) + "\n")
 
 
 def _header_path(header: Sequence[str], marker: str, *others: str) -> str | None:

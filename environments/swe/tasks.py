@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from environments.rows import Row, file_rows, hub_rows, is_hub_name
+from environments.rows import Located, Row, file_rows, hub_rows, is_hub_name
 
 # Short names of the published sets.
 HUB_NAMES: Mapping[str, str] = {
@@ -172,8 +172,7 @@ def _slice(text: str) -> slice:
     return slice(*numbers)
 
 
-def _rows(source: str, split: str) -> Iterator[tuple[Row, str]]:
-    """Yield rows with their locations."""
+def _rows(source: str, split: str) -> Located:
     if source in HUB_NAMES or is_hub_name(source):
         return hub_rows(HUB_NAMES.get(source, source), split, error=TaskError)
     return file_rows(Path(source).expanduser(), names=HUB_NAMES, error=TaskError)
@@ -224,13 +223,8 @@ class _Columns:
                 f"{row['instance_id']}: no test command is known: no row of tasks.columns_from has its id, or "
                 f"its repository and version ({row['repo']} {row.get('version')})"
             )
-        return {
-            **row,
-            "eval_script": _adapted_script(similar, row),
-            "log_parser": similar["log_parser"],
-            "eval_type": similar["eval_type"],
-            "image": official_image(str(row["instance_id"])),
-        }
+        own = {"eval_script": _adapted_script(similar, row), "image": official_image(str(row["instance_id"]))}
+        return {**row, **own, "log_parser": similar["log_parser"], "eval_type": similar["eval_type"]}
 
 
 def official_image(instance_id: str) -> str:
@@ -243,10 +237,7 @@ def official_image(instance_id: str) -> str:
 
 
 def _adapted_script(known: Row, row: Row) -> str:
-    """Make the eval script of ``row`` from that of a row of the same repository and version.
-
-    The two differ in the base commit, the test patch, and the names of the test files.
-    """
+    """Adapt a script of the same repository and version: base commit, test patch and names of test files differ."""
     my_patch, their_patch = str(row["test_patch"]), str(known["test_patch"])
     mine, theirs = _patch_files(my_patch), _patch_files(their_patch)
     script = str(known["eval_script"]).replace(str(known["base_commit"]), str(row["base_commit"]))

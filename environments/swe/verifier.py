@@ -44,13 +44,8 @@ class ContainerVerifier:
         """
         started = time.monotonic()
         clean = self.clean(task, patch)
-        verdict = Verdict(
-            instance_id=task.instance_id,
-            resolved=False,
-            reason="empty_patch",
-            stripped=clean.stripped,
-            patch_digest=clean.digest,
-        )
+        verdict = Verdict(instance_id=task.instance_id, resolved=False, reason="empty_patch")
+        verdict = replace(verdict, stripped=clean.stripped, patch_digest=clean.digest)
         if clean.text or run_empty:
             verdict = self._run(task, clean, verdict)
         return replace(verdict, seconds=time.monotonic() - started)
@@ -71,14 +66,7 @@ class ContainerVerifier:
             detail = f"the tests were stopped after {seconds:.0f} s"
             return replace(blank, reason="tests_timed_out", detail=detail, test_seconds=seconds)
         grade = grade_output(task, result.output, canaries=canaries)
-        return replace(
-            blank,
-            resolved=grade.resolved,
-            reason=grade.reason,
-            detail=grade.detail,
-            tests=grade.tests,
-            test_seconds=seconds,
-        )
+        return replace(blank, **vars(grade), test_seconds=seconds)
 
 
 def _apply(sandbox: Container, patch: str) -> str | None:
@@ -99,10 +87,5 @@ def _apply(sandbox: Container, patch: str) -> str | None:
 
 def unjudged(task: SWETask, digest: str, error: EnvironmentFailure) -> Verdict:
     """Return the verdict of a patch whose sandbox broke at every try."""
-    return Verdict(
-        instance_id=task.instance_id,
-        resolved=None,
-        reason="environment_failure",
-        detail=str(error),
-        patch_digest=digest,
-    )
+    failure = Verdict(instance_id=task.instance_id, resolved=None, reason="environment_failure")
+    return replace(failure, detail=str(error), patch_digest=digest)

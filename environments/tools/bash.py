@@ -50,9 +50,8 @@ def run_command(command: str, *, cwd: Path, env: Mapping[str, str], timeout: flo
         _kill_group(process)
         process.wait()
         raise
-    return CommandResult(
-        output=output.decode("utf-8", errors="replace"), exit_code=exit_code, stopped=stopped
-    )
+    text = output.decode("utf-8", errors="replace")
+    return CommandResult(output=text, exit_code=exit_code, stopped=stopped)
 
 
 def command_error(command: str) -> str | None:

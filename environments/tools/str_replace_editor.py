@@ -112,9 +112,8 @@ class Editor:
         try:
             self._files.write(str(path), file_text.encode("utf-8", errors="surrogateescape"), new=True)
         except FileExistsError as error:
-            raise EditorError(
-                f"{path} is there already. Use str_replace to change it, create is for new files."
-            ) from error
+            advice = "Use str_replace to change it, create is for new files."
+            raise EditorError(f"{path} is there already. {advice}") from error
         except (FileNotFoundError, NotADirectoryError) as error:
             raise EditorError(f"The folder {path.parent} does not exist: make it first.") from error
         except OSError as error:
@@ -129,15 +128,12 @@ class Editor:
             raise EditorError("The parameters old_str and new_str are the same: there is nothing to change.")
         starts = _occurrences(text, old)
         if not starts:
-            raise EditorError(
-                f"The old_str does not occur in {path}. It has to match exactly, also in white space."
-            )
+            advice = "It has to match exactly, also in white space."
+            raise EditorError(f"The old_str does not occur in {path}. {advice}")
         if len(starts) > 1:
             numbers = _line_numbers(text, starts)
-            raise EditorError(
-                f"The old_str occurs {len(starts)} times in {path} (lines {numbers}). "
-                "Add lines around it until it is the only one."
-            )
+            found = f"The old_str occurs {len(starts)} times in {path} (lines {numbers})."
+            raise EditorError(f"{found} Add lines around it until it is the only one.")
         start = starts[0]
         changed = text[:start] + new + text[start + len(old) :]
         self._write(path, changed)
@@ -181,9 +177,7 @@ class Editor:
 
 
 def _text(arguments: Mapping[str, object], name: str, default: str | None = None) -> str:
-    value = arguments.get(name)
-    if value is None:
-        value = default
+    value = default if arguments.get(name) is None else arguments[name]
     if not isinstance(value, str):
         what = "is missing" if value is None else "has to be text"
         raise EditorError(f"The parameter {name} {what} (command {arguments.get('command')}).")

@@ -7,12 +7,8 @@ from environments.tools.bash import clip, command_error
 from environments.tools.str_replace_editor import VIEW_LIMIT, Editor, EditorError, Files
 
 # Other scaffolds' names for the same tools.
-_ALIASES = {
-    "execute_bash": "bash",
-    "str_replace_based_edit_tool": "str_replace_editor",
-    "task_done": "submit",
-    "finish": "submit",
-}
+_ALIASES = {"execute_bash": "bash", "str_replace_based_edit_tool": "str_replace_editor"}
+_ALIASES |= dict.fromkeys(("task_done", "finish"), "submit")
 _LIMIT = VIEW_LIMIT + 1000  # characters: fits a whole view with its heading, but not a line of a megabyte
 
 

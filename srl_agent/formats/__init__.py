@@ -40,16 +40,6 @@ def get_format(name: str, tools: str | Mapping[str, Sequence[str]] = "swe-agent"
 
 
 __all__ = [
-    "SYNTAXES",
-    "TOOL_SETS",
-    "ActionFormat",
-    "ActionSyntax",
-    "FormatError",
-    "Message",
-    "Span",
-    "UnrepresentableActionError",
-    "get_format",
-    "prose",
-    "thinking",
-    "without_thinking",
-]
+    "SYNTAXES", "TOOL_SETS", "ActionFormat", "ActionSyntax", "FormatError", "Message", "Span",
+    "UnrepresentableActionError", "get_format", "prose", "thinking", "without_thinking",
+]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Protocol
 from trajectories import Action, Step
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+Steps = Sequence[Step]
 
 
 class FormatError(ValueError):
@@ -66,10 +67,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class ActionFormat:
-    """A thinking envelope around an action syntax.
-
-    ``parse(render(step))`` returns the step's thought (outer white space stripped) and its actions.
-    """
+    """A thinking envelope around a syntax: ``parse(render(step))`` returns the step's stripped thought and actions."""
 
     syntax: ActionSyntax
     tools: Mapping[str, Sequence[str]]  # argument names by tool name, for the system prompt
@@ -78,9 +76,7 @@ class ActionFormat:
     def name(self) -> str:
         return self.syntax.name
 
-    def render_prompt(
-        self, task: str, history: Sequence[Step], *, omitted: int = 0, title: str = ""
-    ) -> list[Message]:
+    def render_prompt(self, task: str, history: Steps, *, omitted: int = 0, title: str = "") -> list[Message]:
         """Return chat messages that end where the next action begins.
 
         ``history``: the steps that the model may see; ``omitted``: the number of steps before them. Thoughts of earlier
@@ -100,11 +96,8 @@ class ActionFormat:
         said = self.render_actions(step.actions) if step.actions else step.thought
         return said, f"OBSERVATION:\n{step.observation}"
 
-    def prompt_lengths(self, task: str, steps: Sequence[Step], spans: Iterable[Span]) -> list[int | None]:
-        """Return the number of characters of each span's prompt; None if it cannot be rendered.
-
-        The result is that of ``render_prompt``, at the cost of rendering every step once.
-        """
+    def prompt_lengths(self, task: str, steps: Steps, spans: Iterable[Span]) -> list[int | None]:
+        """Return the characters of each span's prompt, None if it cannot be rendered; every step is rendered once."""
         start = count_characters(self.render_prompt(task, ()))
         turns = [self._turn_length(step) for step in steps]
         characters = list(accumulate((turn or 0 for turn in turns), initial=0))

@@ -9,6 +9,7 @@ from srl_agent.formats.base import (
     FormatError,
     Message,
     Span,
+    Steps,
     UnrepresentableActionError,
     count_characters,
 )
@@ -55,30 +56,24 @@ class MathStepSyntax:
 class MathStepFormat(ActionFormat):
     """The thinking envelope around a step; the solution so far is in the user message (paper, section 3)."""
 
-    def render_prompt(
-        self, task: str, history: Sequence[Step], *, omitted: int = 0, title: str = ""
-    ) -> list[Message]:
+    def render_prompt(self, task: str, history: Steps, *, omitted: int = 0, title: str = "") -> list[Message]:
         system = _STEP_PROMPT.format(instructions=self.syntax.instructions(self.tools))
         done = [solution_step(action) for step in history for action in step.actions]
         parts = [f"Problem:\n{task}"]
         if omitted:
             parts.append(f"[{omitted} earlier steps are not shown]")
-        parts.append(
-            f"Steps so far:\n{join_steps(done, first=omitted + 1)}" if done else "No step is done yet."
-        )
+        so_far = f"Steps so far:\n{join_steps(done, first=omitted + 1)}"
+        parts.append(so_far if done else "No step is done yet.")
         number = omitted + len(done) + 1
         named = f" Its title is **{title}**: write what comes after it." if title else ""
         parts.append(f"Write step {number}.{named}")
-        return [
-            {"role": "system", "content": system},
-            {"role": "user", "content": "\n\n".join(parts)},
-        ]
+        return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
 
-    def prompt_lengths(self, task: str, steps: Sequence[Step], spans: Iterable[Span]) -> list[int | None]:
+    def prompt_lengths(self, task: str, steps: Steps, spans: Iterable[Span]) -> list[int | None]:
         """Render every prompt: solutions are short, and the numbers of their steps are part of the text."""
         return [self._prompt_length(task, steps, span) for span in spans]
 
-    def _prompt_length(self, task: str, steps: Sequence[Step], span: Span) -> int | None:
+    def _prompt_length(self, task: str, steps: Steps, span: Span) -> int | None:
         shown = steps[span.start : span.end]
         try:
             return count_characters(self.render_prompt(task, shown, omitted=span.start, title=span.title))
@@ -88,13 +83,11 @@ class MathStepFormat(ActionFormat):
 
 def solution_prompt(problem: str) -> list[Message]:
     """Return chat messages that ask for a whole solution."""
-    return [
-        {"role": "system", "content": _SOLUTION_PROMPT},
-        {"role": "user", "content": f"Problem:\n{problem}"},
-    ]
+    asked = {"role": "user", "content": f"Problem:\n{problem}"}
+    return [{"role": "system", "content": _SOLUTION_PROMPT}, asked]
 
 
-def solution_text(steps: Sequence[Step]) -> str:
+def solution_text(steps: Steps) -> str:
     """Return the whole solution in the form of :func:`solution_prompt`. Raises UnrepresentableActionError."""
     return join_steps([solution_step(action) for step in steps for action in step.actions])
 

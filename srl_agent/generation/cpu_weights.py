@@ -13,7 +13,7 @@ from typing import TypeAlias
 import psutil
 import torch
 from peft.tuners.lora import Linear as LoraLinear
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import linear
 
 _Layer: TypeAlias = nn.Linear | LoraLinear
@@ -26,9 +26,8 @@ def sampling_weights(model: nn.Module, rows: int) -> Iterator[None]:
     ``rows``: tokens per product. The model's own weights are not touched: merging an adapter and unmerging it would
     round them each time.
     """
-    layers = [
-        layer for layer in _outermost_linear(model) if _gains_by_merging(layer) or _gains_by_packing(layer)
-    ]
+    found = _outermost_linear(model)
+    layers = [layer for layer in found if _gains_by_merging(layer) or _gains_by_packing(layer)]
     weights = [_base(layer).weight for layer in layers]
     if sum(weight.nbytes for weight in weights) > _free_memory(weights) / 4:
         layers = []
@@ -45,7 +44,7 @@ def sampling_weights(model: nn.Module, rows: int) -> Iterator[None]:
                 layer.forward = forward  # type: ignore[method-assign]
 
 
-def _free_memory(weights: Sequence[torch.Tensor]) -> int:
+def _free_memory(weights: Sequence[Tensor]) -> int:
     """Return the free bytes of the devices that hold the weights."""
     devices = {weight.device for weight in weights}
     free = [torch.cuda.mem_get_info(device)[0] for device in devices if device.type == "cuda"]
@@ -69,9 +68,8 @@ def active_lora(layer: LoraLinear) -> str | None:
 
 def _outermost_linear(model: nn.Module) -> list[_Layer]:
     """Return linear layers with or without an adapter, without the layers inside adapters."""
-    wrapped = {
-        id(part) for layer in model.modules() if isinstance(layer, LoraLinear) for part in layer.modules()
-    }
+    adapted = [layer for layer in model.modules() if isinstance(layer, LoraLinear)]
+    wrapped = {id(part) for layer in adapted for part in layer.modules()}
     return [
         layer
         for layer in model.modules()
@@ -95,7 +93,7 @@ def _gains_by_packing(layer: _Layer) -> bool:
     return weight is not None and _has_fast_product(weight)
 
 
-def _has_fast_product(weight: torch.Tensor) -> bool:
+def _has_fast_product(weight: Tensor) -> bool:
     return bool(
         weight.device.type == "cpu"
         and weight.dtype == torch.bfloat16
@@ -104,7 +102,7 @@ def _has_fast_product(weight: torch.Tensor) -> bool:
     )
 
 
-def _product(layer: _Layer, rows: int) -> Callable[[torch.Tensor], torch.Tensor]:
+def _product(layer: _Layer, rows: int) -> Callable[[Tensor], Tensor]:
     """Return the layer's function of its input, with a copy of its weight."""
     base = _base(layer)
     weight = base.weight.detach()
@@ -116,6 +114,6 @@ def _product(layer: _Layer, rows: int) -> Callable[[torch.Tensor], torch.Tensor]
     return partial(linear, weight=weight, bias=base.bias)
 
 
-def _fast_product(weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
-    output: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _fast_product(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+    output: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return output

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import BatchEncoding, PreTrainedTokenizerBase
+from transformers import BatchEncoding
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from srl_agent.formats import Message
 from srl_agent.generation.types import Completion, Sampling
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def complete_all(
     model: "CausalLM",
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
     prompts: Sequence[list[Message]],
     *,
     sampling: Sampling,
@@ -41,7 +42,7 @@ def complete_all(
     return [completions[i] for i in range(len(prompts))]
 
 
-def tokenize_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message]) -> list[int]:
+def tokenize_prompt(tokenizer: Tokenizer, prompt: Sequence[Message]) -> list[int]:
     """Return the token ids of chat messages, up to where the answer begins."""
     ids = tokenizer.apply_chat_template(list(prompt), add_generation_prompt=True, return_dict=True)
     assert isinstance(ids, BatchEncoding)
@@ -50,15 +51,11 @@ def tokenize_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message
 
 @torch.no_grad()
 def complete(
-    model: "CausalLM",
-    tokenizer: PreTrainedTokenizerBase,
-    prompt_ids: Sequence[Sequence[int]],
-    sampling: Sampling,
+    model: "CausalLM", tokenizer: Tokenizer, prompt_ids: Sequence[Sequence[int]], sampling: Sampling
 ) -> list[Completion]:
     """Return one completion per prompt, all from one batch. Draws from torch's global generator."""
-    inputs = tokenizer.pad(
-        {"input_ids": [list(ids) for ids in prompt_ids]}, padding_side="left", return_tensors="pt"
-    ).to(model.device)
+    unpadded = {"input_ids": [list(ids) for ids in prompt_ids]}
+    inputs = tokenizer.pad(unpadded, padding_side="left", return_tensors="pt").to(model.device)
     greedy = sampling.temperature == 0
     output = model.generate(
         **inputs,
@@ -72,15 +69,11 @@ def complete(
         **({"stop_strings": list(sampling.stop), "tokenizer": tokenizer} if sampling.stop else {}),
     )
     rows = output[:, inputs["input_ids"].shape[1] :].tolist()
-    return [
-        _completion(tokenizer, row, len(ids), sampling.stop)
-        for ids, row in zip(prompt_ids, rows, strict=True)
-    ]
+    pairs = zip(prompt_ids, rows, strict=True)
+    return [_completion(tokenizer, row, len(ids), sampling.stop) for ids, row in pairs]
 
 
-def _completion(
-    tokenizer: PreTrainedTokenizerBase, row: list[int], prompt_tokens: int, stop: Sequence[str]
-) -> Completion:
+def _completion(tokenizer: Tokenizer, row: list[int], prompt_tokens: int, stop: Sequence[str]) -> Completion:
     ended = tokenizer.eos_token_id in row
     ids = row[: row.index(tokenizer.eos_token_id) + 1] if ended else row
     text = _decode(tokenizer, ids)
@@ -99,7 +92,7 @@ def _completion(
     )
 
 
-def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+def _decode(tokenizer: Tokenizer, ids: list[int]) -> str:
     text = tokenizer.decode(ids, skip_special_tokens=True)
     assert isinstance(text, str)
     return text

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import torch
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
@@ -43,18 +44,16 @@ class PromptGroup:
     def __init__(self, prompts: Sequence[tuple[KVCache, int]], device: torch.device) -> None:
         """``prompts``: KV cache and number of rows of each; the group's rows are in this order."""
         # By layer, until the buffers are allocated.
-        self._prompts: list[list[tuple[torch.Tensor, torch.Tensor] | None]] = [list(kv) for kv, _ in prompts]
-        self._buffers: dict[
-            int, list[torch.Tensor]
-        ] = {}  # by layer: keys and values, (P, heads, capacity, size)
+        self._prompts: list[list[tuple[Tensor, Tensor] | None]] = [list(kv) for kv, _ in prompts]
+        # By layer: keys and values, (P, heads, capacity, size).
+        self._buffers: dict[int, list[Tensor]] = {}
         lengths = [kv[0][0].shape[2] if kv else 0 for kv, _ in prompts]
         self._end = max(lengths)  # keys so far
         rows = [count for _, count in prompts]
         self._shape = (len(prompts), max(rows))
-        self._indices = torch.tensor(  # of the rows in the flattened grid
-            [prompt * max(rows) + row for prompt, count in enumerate(rows) for row in range(count)],
-            device=device,
-        )
+        # Indices of the rows in the flattened grid.
+        indices = [prompt * max(rows) + row for prompt, count in enumerate(rows) for row in range(count)]
+        self._indices = torch.tensor(indices, device=device)
         seen_PK = torch.arange(self._end, device=device) < torch.tensor(lengths, device=device)[:, None]
         self._seen_PRK = seen_PK[:, None].repeat(1, max(rows), 1)
         # For the current token: (P, 1, R × query heads per key head, keys).
@@ -72,9 +71,7 @@ class PromptGroup:
         self._end += rows
         self.bias = hidden_as_bias(self._seen_PRK.repeat_interleave(repeats, dim=1)[:, None], dtype)
 
-    def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
-    ) -> torch.Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """Attend with one new token per row, (rows, heads, 1, size); return (rows, 1, heads, size)."""
         (prompts, rows), (heads, size), key_heads = self._shape, query.shape[1::2], key.shape[1]
         keys, values = self._add(layer, self._on_grid(key), self._on_grid(value))
@@ -82,24 +79,21 @@ class PromptGroup:
         found = scaled_dot_product_attention(
             stacked.reshape(prompts, key_heads, -1, size), keys, values, attn_mask=self.bias, scale=scaling
         )
-        grid = (
-            found.view(prompts, key_heads, rows, -1, size)
-            .transpose(1, 2)
-            .reshape(prompts * rows, 1, heads, size)
-        )
+        by_row = found.view(prompts, key_heads, rows, -1, size).transpose(1, 2)
+        grid = by_row.reshape(prompts * rows, 1, heads, size)
         return grid if self._is_full else grid[self._indices]
 
     @property
     def _is_full(self) -> bool:
         return self.rows == self._shape[0] * self._shape[1]
 
-    def _on_grid(self, x: torch.Tensor) -> torch.Tensor:
+    def _on_grid(self, x: Tensor) -> Tensor:
         """(rows, …) -> (P × R, …), zeros where there is no row."""
         if self._is_full:
             return x
         return x.new_zeros(self._shape[0] * self._shape[1], *x.shape[1:]).index_copy_(0, self._indices, x)
 
-    def _add(self, layer: int, *new: torch.Tensor) -> list[torch.Tensor]:
+    def _add(self, layer: int, *new: Tensor) -> list[Tensor]:
         """Add the token's keys and values, (P × R, heads, 1, size); return all so far, (P, heads, keys, size)."""
         prompts, rows = self._shape
         heads, size = new[0].shape[1], new[0].shape[3]
@@ -112,11 +106,8 @@ class PromptGroup:
             buffer[:, :, self._end - rows : self._end] = part.view(prompts, rows, heads, size).transpose(1, 2)
         return [buffer[:, :, : self._end] for buffer in buffers]
 
-    def _take_prompts(self, layer: int, *, like: torch.Tensor) -> list[torch.Tensor]:
-        """Return keys and values of all prompts, padded with zeros (masked values are multiplied all the same).
-
-        The prompts' own are released.
-        """
+    def _take_prompts(self, layer: int, *, like: Tensor) -> list[Tensor]:
+        """Return keys and values of all prompts, padded with zeros (masked ones are multiplied too); release theirs."""
         longest = self._end - self._shape[1]
         padded = [like.new_zeros(*like.shape[:2], longest, like.shape[3]) for _ in ("keys", "values")]
         for index, kv_cache in enumerate(self._prompts):
@@ -126,7 +117,7 @@ class PromptGroup:
                 kv_cache[layer] = None
         return padded
 
-    def keep(self, rows: torch.Tensor) -> None:
+    def keep(self, rows: Tensor) -> None:
         """Keep only these rows (indices, in order, at least one). The keys of the others remain, masked."""
         indices = self._indices[rows]
         old = indices.div(self._shape[1], rounding_mode="floor"), indices % self._shape[1]
@@ -140,10 +131,8 @@ class PromptGroup:
         self._indices = torch.cat([i * most + torch.arange(count) for i, count in enumerate(counts.tolist())])
         seen = self._seen_PRK[old]
         self._shape = (len(prompts), most)
-        self._seen_PRK = seen.new_zeros(len(prompts) * most, seen.shape[1]).index_copy_(
-            0, self._indices, seen
-        )
-        self._seen_PRK = self._seen_PRK.view(*self._shape, -1)
+        whole = seen.new_zeros(len(prompts) * most, seen.shape[1]).index_copy_(0, self._indices, seen)
+        self._seen_PRK = whole.view(*self._shape, -1)
 
 
 class SharedPrompts:
@@ -160,11 +149,11 @@ class SharedPrompts:
             group.begin_token(repeats, dtype)
 
     def update(
-        self, keys: torch.Tensor, values: torch.Tensor, layer: int, *args: object, **kwargs: object
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self, keys: Tensor, values: Tensor, layer: int, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
         return keys, values  # stored by PromptGroup.attend
 
-    def keep(self, rows: torch.Tensor) -> None:
+    def keep(self, rows: Tensor) -> None:
         """Keep only these rows (indices, in order)."""
         start, groups = 0, []
         for group in self.groups:
@@ -195,15 +184,15 @@ class _AttentionLayer(Protocol):
 
 def _attend(
     module: _AttentionLayer,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
     attention_mask: None,
     *,
     shared_prompts: SharedPrompts,
     scaling: float,
     **kwargs: object,
-) -> tuple[torch.Tensor, None]:
+) -> tuple[Tensor, None]:
     outputs = []
     start = 0
     for group in shared_prompts.groups:

@@ -31,12 +31,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
 
 
 def load_policy(
-    path: str,
-    *,
-    dtype: str,
-    lora: Mapping[str, JSON] | None,
-    adapter: str | None = None,
-    **options: object,
+    path: str, *, dtype: str, lora: Mapping[str, JSON] | None, adapter: str | None = None, **options: object
 ) -> "CausalLM":
     """Load the model to train: all weights, or a LoRA adapter on frozen ones. Its ``generate`` shares prompts.
 

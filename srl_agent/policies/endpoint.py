@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import httpx
@@ -26,6 +27,9 @@ _OVERFLOW = re.compile(
     r"|reduce the length of the (?:messages|input|prompt)",
     re.IGNORECASE,
 )
+
+
+_ADVICE = {401: "; name the key's variable as `api_key_env`", 404: "; are `base_url` and `model` right?"}
 
 
 class EndpointPolicy:
@@ -102,7 +106,7 @@ class EndpointPolicy:
         """Return one answer's completions, after up to ``retries`` retries. Raises PolicyError."""
         for attempt in range(self._retries + 1):
             found = self._try(body)
-            if not isinstance(found, _Trouble):
+            if not isinstance(found, _Retry):
                 return found
             trouble = found
             if attempt < self._retries:
@@ -112,52 +116,38 @@ class EndpointPolicy:
                 time.sleep(wait + random.uniform(0, backoff) / 2)
         raise PolicyError(f"{self._url}: {trouble.what} (tried {self._retries + 1} times); {trouble.advice}")
 
-    def _try(self, body: Mapping[str, JSON]) -> "list[Completion] | _Trouble":
+    def _try(self, body: Mapping[str, JSON]) -> "list[Completion] | _Retry":
         try:
             response = self._client.post(self._url, json=body)
         except httpx.TimeoutException:
-            return _Trouble(
-                what="no answer within the timeout", advice="raise `timeout`, or lower the load on the server"
-            )
+            return _Retry("no answer within the timeout", "raise `timeout`, or lower the load on the server")
         except httpx.RequestError as error:
-            return _Trouble(
-                what=f"cannot be reached: {error}", advice="is the server up, and `base_url` right?"
-            )
+            return _Retry(f"cannot be reached: {error}", "is the server up, and `base_url` right?")
         if response.status_code in _TRANSIENT or response.status_code >= 500:
-            return _Trouble(
-                what=f"answers {response.status_code}: {_excerpt(response.text)}",
-                advice="see the server's log",
-                wait=_retry_after(response.headers.get("retry-after")),
-            )
+            what = f"answers {response.status_code}: {_excerpt(response.text)}"
+            return _Retry(what, "see the server's log", _retry_after(response.headers.get("retry-after")))
         if response.status_code != 200:
             raise self._refusal(response)
         try:
             return _completions(response.json())
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            return _Trouble(
-                what=f"the answer is not a chat completion ({error}): {_excerpt(response.text)}",
-                advice="is `base_url` the address of an OpenAI-compatible server?",
-            )
+            what = f"the answer is not a chat completion ({error}): {_excerpt(response.text)}"
+            return _Retry(what, "is `base_url` the address of an OpenAI-compatible server?")
 
     def _refusal(self, response: httpx.Response) -> PolicyError:
         said = _excerpt(response.text)
         if response.status_code in (400, 413, 422) and _OVERFLOW.search(response.text):
             return ContextOverflowError(f"{self._url}: the prompt does not fit the context: {said}")
-        advice = {
-            401: "; name the key's variable as `api_key_env`",
-            404: "; are `base_url` and `model` right?",
-        }
-        return _RefusedError(
-            f"{self._url}: the server refuses with {response.status_code}: {said}{advice.get(response.status_code, '')}"
-        )
+        advice = _ADVICE.get(response.status_code, "")
+        return _RefusedError(f"{self._url}: the server refuses with {response.status_code}: {said}{advice}")
 
 
 class _RefusedError(PolicyError):
     """The server understood the request and refused it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Trouble:
+@dataclass(frozen=True)
+class _Retry:
     """Why a try failed where a retry may succeed."""
 
     what: str
@@ -178,10 +168,8 @@ def _retry_after(value: str | None) -> float | None:
     """Return seconds, from either form of the header; None without a readable one."""
     if value is None:
         return None
-    try:
+    with suppress(ValueError):
         return float(value)
-    except ValueError:
-        pass
     try:
         return email.utils.parsedate_to_datetime(value).timestamp() - time.time()
     except ValueError:
@@ -223,6 +211,6 @@ def _text(message: Mapping[str, JSON]) -> str:
         return f"<think>\n{thinking}"  # cut off before the answer began
     if not isinstance(content, str):
         raise ValueError("content is not text")
-    return (
-        content if "</think>" in content else f"<think>\n{thinking.strip()}\n</think>\n\n{content.lstrip()}"
-    )
+    if "</think>" in content:
+        return content
+    return f"<think>\n{thinking.strip()}\n</think>\n\n{content.lstrip()}"

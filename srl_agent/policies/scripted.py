@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from srl_agent.formats import ActionFormat, Message, UnrepresentableActionError
 from srl_agent.generation.types import Completion, Sampling
@@ -41,9 +42,8 @@ class ScriptedPolicy:
         known: dict[tuple[str, ...], str] = {}
         for trajectory in trajectories:
             for index, step in enumerate(trajectory.steps):
-                prompt = render_next(
-                    trajectory.task, trajectory.steps[:index], settings=shown, action_format=action_format
-                )
+                past = trajectory.steps[:index]
+                prompt = render_next(trajectory.task, past, settings=shown, action_format=action_format)
                 known.setdefault(_without_observations(prompt), _completion(step, action_format))
 
         def answer(prompt: Sequence[Message]) -> str:
@@ -62,12 +62,8 @@ class ScriptedPolicy:
         with self._lock:
             texts = [self._answer(prompt) for _ in range(n)]
         words = sum(len(message["content"].split()) for message in prompt)
-        return [
-            Completion(
-                text=text, finish_reason="stop", prompt_tokens=words, completion_tokens=len(text.split())
-            )
-            for text in texts
-        ]
+        made = partial(Completion, finish_reason="stop", prompt_tokens=words)
+        return [made(text=text, completion_tokens=len(text.split())) for text in texts]
 
 
 def _without_observations(prompt: Sequence[Message]) -> tuple[str, ...]:

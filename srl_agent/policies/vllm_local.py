@@ -51,9 +51,8 @@ class VLLMPolicy:
             seed=sampling.seed,
         )
         with self._lock:
-            (output,) = self._llm.generate(
-                [{"prompt_token_ids": ids}], parameters, use_tqdm=False, lora_request=self._lora
-            )
+            asked = [{"prompt_token_ids": ids}]
+            (output,) = self._llm.generate(asked, parameters, use_tqdm=False, lora_request=self._lora)
         completions = [
             Completion(
                 text=sample.text,

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
@@ -28,35 +28,31 @@ def use_blocked_attention(model: PreTrainedModel) -> None:
         model.config._attn_implementation = BLOCKED
 
 
-def attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor, scaling: float
-) -> torch.Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scaling: float) -> Tensor:
     """Return attention (B, H, T, D) of T queries (B, H, T, D), the last of K ≥ T positions, to keys (B, H / R, K, D).
 
     ``value`` has the shape of ``key``. ``bias`` (B or 1, 1, T, K) is added to the scores; it must hide every key that
     comes after its query.
     """
     if query.device.type == "cpu" and query.dtype == key.dtype == value.dtype == torch.bfloat16:
-        output: torch.Tensor = _BlockedAttention.apply(query, key, value, bias, scaling)  # type: ignore[no-untyped-call]
+        output: Tensor = _BlockedAttention.apply(query, key, value, bias, scaling)  # type: ignore[no-untyped-call]
         return output
     return scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scaling, enable_gqa=True)
 
 
-def hidden_as_bias(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def hidden_as_bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
     """Return a mask's bias, in its shape. It is finite: rows of padding, which see nothing, must not become NaN."""
     return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
 
 
 class _Context(FunctionCtx):
     scaling: float
-    saved_tensors: tuple[torch.Tensor, ...]
+    saved_tensors: tuple[Tensor, ...]
 
 
 class _BlockedAttention(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: _Context, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor, scaling: float
-    ) -> torch.Tensor:
+    def forward(ctx: _Context, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scaling: float) -> Tensor:
         q = q * scaling
         output = torch.empty_like(q, memory_format=torch.contiguous_format)
         for block in _blocks(q, k):
@@ -67,15 +63,14 @@ class _BlockedAttention(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: _Context, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """For P = softmax(S), O = P V: dV = Pᵀ dO, dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O)), dQ = dS K, dK = dSᵀ Q."""
         q, k, v, bias, output = ctx.saved_tensors
         of_q = torch.empty_like(q)
         blocks = _blocks(q, k)
         # Several blocks add to the gradient of the same keys: accumulate in float32, as one product does internally.
-        of_k, of_v = (
-            torch.zeros(x.shape, dtype=torch.float32 if len(blocks) > 1 else x.dtype) for x in (k, v)
-        )
+        exact = len(blocks) > 1
+        of_k, of_v = (torch.zeros(x.shape, dtype=torch.float32 if exact else x.dtype) for x in (k, v))
         inner = (gradient * output).sum(dim=-1, keepdim=True, dtype=torch.float32).to(q.dtype)
         for block in blocks:
             weights, of_output = block.weights(q, k, bias), block.queries(gradient)
@@ -90,30 +85,30 @@ class _BlockedAttention(torch.autograd.Function):
 class _Block:
     """Queries ``start`` to ``end``, t of them; query heads that share keys are stacked, (B H / R, R t, D)."""
 
-    def __init__(self, start: int, end: int, q: torch.Tensor, k: torch.Tensor) -> None:
+    def __init__(self, start: int, end: int, q: Tensor, k: Tensor) -> None:
         self.rows = slice(start, end)
         self.seen = k.shape[2] - q.shape[2] + end  # keys up to the last query
         self._batch, self._heads = q.shape[0], k.shape[1]
         self._repeats = q.shape[1] // self._heads
 
-    def queries(self, x: torch.Tensor) -> torch.Tensor:
+    def queries(self, x: Tensor) -> Tensor:
         """(B, H, T, D) -> (B H / R, R t, D)."""
         part = x[:, :, self.rows]
         return part.reshape(self._batch * self._heads, -1, part.shape[3])
 
-    def as_queries(self, x: torch.Tensor) -> torch.Tensor:
+    def as_queries(self, x: Tensor) -> Tensor:
         """(B H / R, R t, D) -> (B, H, t, D)."""
         return x.view(self._batch, self._heads * self._repeats, -1, x.shape[2])
 
-    def keys(self, x: torch.Tensor) -> torch.Tensor:
+    def keys(self, x: Tensor) -> Tensor:
         """(B, H / R, K, D) -> (B H / R, seen, D)."""
         return x[:, :, : self.seen].reshape(self._batch * self._heads, self.seen, -1)
 
-    def as_keys(self, x: torch.Tensor) -> torch.Tensor:
+    def as_keys(self, x: Tensor) -> Tensor:
         """(B H / R, seen, D) -> (B, H / R, seen, D)."""
         return x.view(self._batch, self._heads, self.seen, -1)
 
-    def weights(self, q: torch.Tensor, k: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def weights(self, q: Tensor, k: Tensor, bias: Tensor) -> Tensor:
         """Return the softmax of the scores, (B H / R, R t, seen)."""
         scores = torch.bmm(self.queries(q), self.keys(k).transpose(1, 2))
         by_head = scores.view(self._batch, self._heads, self._repeats, -1, self.seen)
@@ -121,30 +116,26 @@ class _Block:
         return scores.softmax(dim=-1)
 
 
-def _blocks(q: torch.Tensor, k: torch.Tensor) -> list[_Block]:
+def _blocks(q: Tensor, k: Tensor) -> list[_Block]:
     length = q.shape[2]
     return [_Block(start, min(start + _BLOCK, length), q, k) for start in range(0, length, _BLOCK)]
 
 
 def _attend(
     module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
     **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
+) -> tuple[Tensor, None]:
     """Attention function as transformers calls it; ``attention_mask`` None means causal."""
     tokens, keys = query.shape[2], key.shape[2]
     fits = query.device.type == "cpu" and query.dtype == torch.bfloat16 and tokens > 1
-    if (
-        not fits
-        or scaling is None
-        or dropout
-        or (attention_mask is not None and attention_mask.dtype != torch.bool)
-    ):
+    is_mask = attention_mask is None or attention_mask.dtype == torch.bool
+    if not fits or scaling is None or dropout or not is_mask:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
@@ -153,14 +144,14 @@ def _attend(
 
 
 @lru_cache(maxsize=4)
-def _causal_bias(tokens: int, keys: int) -> torch.Tensor:
+def _causal_bias(tokens: int, keys: int) -> Tensor:
     seen = torch.ones(tokens, keys, dtype=torch.bool).tril(keys - tokens)
     return hidden_as_bias(seen[None, None], torch.bfloat16)
 
 
-def _bias_of(mask: torch.Tensor) -> torch.Tensor:
+def _bias_of(mask: Tensor) -> Tensor:
     """Return the bias of a mask. All layers of a call share the mask, so the bias is cached on it."""
-    bias: torch.Tensor | None = getattr(mask, "srl_bias", None)
+    bias: Tensor | None = getattr(mask, "srl_bias", None)
     if bias is None:
         bias = mask.srl_bias = hidden_as_bias(mask, torch.bfloat16)  # type: ignore[attr-defined]
     return bias

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from srl_agent.prefix_sharing.cpu_attention import BLOCKED
 
-KVCache = Sequence[tuple[torch.Tensor, torch.Tensor]]  # by layer: keys and values, (1, heads, length, size)
+KVCache = Sequence[tuple[Tensor, Tensor]]  # by layer: keys and values, (1, heads, length, size)
 
 # Decoder-only models with full causal attention and rotary positions.
 FAMILIES = frozenset({"llama", "qwen2", "qwen3", "mistral", "smollm3"})
@@ -25,7 +26,7 @@ def without_adapter(model: PreTrainedModel) -> PreTrainedModel:
 def embedding_dtype(model: PreTrainedModel) -> torch.dtype:
     """Return the dtype of the hidden states: that of the input embeddings' weight."""
     weight = model.get_input_embeddings().weight
-    assert isinstance(weight, torch.Tensor)
+    assert isinstance(weight, Tensor)
     return weight.dtype
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
@@ -42,17 +42,17 @@ T = TypeVar("T")
 class Scores(NamedTuple):
     """Scores of a completion's T tokens, (T,) each; None where the fused LM head was not asked for them."""
 
-    log_probs: torch.Tensor
-    entropy: torch.Tensor | None = None
-    is_top1: torch.Tensor | None = None  # True where no token is more likely
+    log_probs: Tensor
+    entropy: Tensor | None = None
+    is_top1: Tensor | None = None  # True where no token is more likely
 
 
 class _FusedOutput(Protocol):
     """Output of TRL's fused LM head, (1, T) each."""
 
-    log_probs: torch.Tensor
-    entropy: torch.Tensor | None
-    is_top1: torch.Tensor | None
+    log_probs: Tensor
+    entropy: Tensor | None
+    is_top1: Tensor | None
 
 
 class _Trainer(Protocol):
@@ -88,10 +88,7 @@ def add_shared_prefix(model: PreTrainedModel, *, tokens_per_call: int | None = N
     fused_forward = model.forward
 
     def forward(
-        self: PreTrainedModel,
-        *args: object,
-        shared_rows: Sequence[Row] | None = None,
-        **kwargs: object,
+        self: PreTrainedModel, *args: object, shared_rows: Sequence[Row] | None = None, **kwargs: object
     ) -> object:
         if shared_rows is None:
             return fused_forward(*args, **kwargs)
@@ -192,7 +189,7 @@ class _Scorer:
         return dict(zip(ends, map(Scores, *by_row), strict=True))
 
 
-def padded(values: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+def padded(values: Sequence[Tensor], mask: Tensor) -> Tensor:
     """Return a tensor of the shape of ``mask``: the values of each row where its mask is set, zeros elsewhere."""
     flat = torch.cat(list(values))
     return flat.new_zeros(mask.shape).masked_scatter(mask, flat)

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.util import find_spec
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from torch.nn.functional import pad
 from transformers import AttentionInterface, PreTrainedModel
@@ -27,7 +27,7 @@ _SDPA = ("sdpa", BLOCKED)
 _SMALLEST_HEAD = 16  # FlexAttention's kernel supports no smaller head size
 
 # FlexAttention's: (batch, head, query, key) indices -> whether the query attends to the key.
-MaskFn = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+MaskFn = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +52,7 @@ def packed_mask_fn(packing: Packing, device: torch.device | str) -> MaskFn:
     first_own = first.repeat_interleave(lengths).to(device)
     itself = packing.cached + torch.arange(packing.tokens, device=device)
 
-    def mask_fn(
-        batch: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor
-    ) -> torch.Tensor:
+    def mask_fn(_b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (key < of_prompt[query]) | ((first_own[query] <= key) & (key <= itself[query]))
 
     return mask_fn
@@ -96,7 +94,7 @@ def _rows_fit(model: PreTrainedModel, packing: Packing) -> bool:
     return bool(of_rows <= 2 * (packing.cached + packing.tokens) * heads)
 
 
-def _mask(model: PreTrainedModel, packing: Packing) -> torch.Tensor | BlockMask:
+def _mask(model: PreTrainedModel, packing: Packing) -> Tensor | BlockMask:
     device, attention = model.device, model.config._attn_implementation
     mask_fn = packed_mask_fn(packing, device)
     queries, keys = packing.tokens, packing.cached + packing.tokens
@@ -121,28 +119,21 @@ class _PackedRows:
         prompts = torch.tensor(list(distinct) if len(distinct) == 1 else packing.prompt_lengths)
         of_prompt_GK = torch.arange(self._cached) < prompts[:, None]
         own_TT = torch.ones(self._longest, self._longest, dtype=torch.bool).tril()
-        shape = (len(prompts), self._longest, -1)
-        allowed_GTK = torch.cat(
-            [
-                of_prompt_GK[:, None].expand(*shape[:2], self._cached),
-                own_TT.expand(*shape[:2], self._longest),
-            ],
-            dim=-1,
-        )
-        self.bias = hidden_as_bias(allowed_GTK[:, None], dtype)
+        shape = len(prompts), self._longest
+        parts = of_prompt_GK[:, None].expand(*shape, self._cached), own_TT.expand(*shape, self._longest)
+        self.bias = hidden_as_bias(torch.cat(parts, dim=-1)[:, None], dtype)
 
-    def unpack(self, packed: torch.Tensor) -> torch.Tensor:
+    def unpack(self, packed: Tensor) -> Tensor:
         """(1, heads, tokens, size) -> (G, heads, T, size), zeros behind shorter completions."""
         rows = packed[0].split(self._lengths, dim=1)
         return torch.stack([pad(row, (0, 0, 0, self._longest - row.shape[1])) for row in rows])
 
-    def pack(self, rows: torch.Tensor) -> torch.Tensor:
+    def pack(self, rows: Tensor) -> Tensor:
         """(G, heads, T, size) -> (1, tokens, heads, size)."""
-        return torch.cat(
-            [row[:, :length].transpose(0, 1) for row, length in zip(rows, self._lengths, strict=True)]
-        )[None]
+        pairs = zip(rows, self._lengths, strict=True)
+        return torch.cat([row[:, :length].transpose(0, 1) for row, length in pairs])[None]
 
-    def keys(self, packed: torch.Tensor) -> torch.Tensor:
+    def keys(self, packed: Tensor) -> Tensor:
         """Keys, or values: (1, heads, K + tokens, size) -> (G, heads, K + T, size)."""
         own = self.unpack(packed[:, :, self._cached :])
         return torch.cat([packed[:, :, : self._cached].expand(len(own), -1, -1, -1), own], dim=2)
@@ -150,39 +141,38 @@ class _PackedRows:
 
 def _attend_as_rows(
     module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
     attention_mask: None,
     *,
     packed_rows: _PackedRows,
     scaling: float,
     **kwargs: object,
-) -> tuple[torch.Tensor, None]:
+) -> tuple[Tensor, None]:
     """Inputs are (1, heads, tokens, size); keys and values may have fewer heads."""
-    output = attend(
-        packed_rows.unpack(query), packed_rows.keys(key), packed_rows.keys(value), packed_rows.bias, scaling
-    )
+    keys, values = packed_rows.keys(key), packed_rows.keys(value)
+    output = attend(packed_rows.unpack(query), keys, values, packed_rows.bias, scaling)
     return packed_rows.pack(output), None
 
 
 @cache
-def _compiled() -> Callable[..., torch.Tensor]:
+def _compiled() -> Callable[..., Tensor]:
     return torch.compile(flex_attention, dynamic=True)
 
 
 def _attend_by_blocks(
     module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
     attention_mask: BlockMask,
     *,
     scaling: float,
     **kwargs: object,
-) -> tuple[torch.Tensor, None]:
+) -> tuple[Tensor, None]:
     """Inputs are (1, heads, tokens, size); keys and values may have fewer heads."""
-    attention: Callable[..., torch.Tensor] = flex_attention
+    attention: Callable[..., Tensor] = flex_attention
     if query.is_cuda:
         attention = _compiled()
     output = attention(

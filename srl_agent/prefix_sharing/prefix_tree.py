@@ -20,9 +20,8 @@ class Node:
 
     start: int  # position of the first token in its rows
     tokens: list[int]
-    rows: list[int] = field(
-        default_factory=list
-    )  # indices of rows whose prompt, without its last token, ends here
+    # Indices of rows whose prompt, without its last token, ends here.
+    rows: list[int] = field(default_factory=list)
     children: list["Node"] = field(default_factory=list)
 
     @property
@@ -52,10 +51,7 @@ class Row:
 
     @property
     def suffix_tokens(self) -> list[int]:
-        """The input tokens that only this row needs: they predict its completion.
-
-        They include the prompt's last token, so that shared tokens need no scores.
-        """
+        """The input tokens, from the prompt's last one on, that predict this row's completion."""
         return [self.prompt[-1], *self.completion[:-1]] if self.completion else []
 
 

@@ -3,7 +3,7 @@
 import types
 from typing import Any
 
-import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
@@ -31,24 +31,16 @@ def add_shared_labels(model: PreTrainedModel) -> None:
         scores = plain_forward(shared_rows=rows)
         mask = kwargs["labels"][:, 1:] != -100
         log_probs, entropy, is_top1 = (padded(part, mask) for part in zip(*scores, strict=True))
+        loss = -log_probs.sum() / mask.sum().clamp(min=1)
         return FusedCausalLMOutput(
-            loss=-log_probs.sum() / mask.sum().clamp(min=1),
-            log_probs=log_probs,
-            entropy=entropy,
-            is_top1=is_top1,
-            label_mask=mask,
+            loss=loss, log_probs=log_probs, entropy=entropy, is_top1=is_top1, label_mask=mask
         )
 
     model.forward = types.MethodType(forward, model)
 
 
-def rows_from_labels(
-    input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
-) -> list[Row] | None:
-    """Return the rows of a batch, (B, L) each, padded anywhere; tokens without a label are the prompt.
-
-    None where a label lies inside a prompt.
-    """
+def rows_from_labels(input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> list[Row] | None:
+    """Return the rows of a batch, (B, L) each; tokens without a label are the prompt. None for a label inside it."""
     rows = []
     for ids, seen, wanted in zip(input_ids, attention_mask.bool(), labels != -100, strict=True):
         tokens, is_label = ids[seen].tolist(), wanted[seen].tolist()

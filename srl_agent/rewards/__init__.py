@@ -24,24 +24,8 @@ from srl_agent.rewards.similarity import reference_similarity, similarities, sim
 from srl_agent.rewards.structured import structured_similarity
 
 __all__ = [
-    "BASELINES",
-    "BEST_CONSTANT",
-    "FORMAT_PENALTY",
-    "READS_EXPERT",
-    "REWARDS",
-    "Reward",
-    "Score",
-    "SimilarityReward",
-    "StructuredReward",
-    "WeightedRewards",
-    "actions_from_json",
-    "actions_to_json",
-    "as_step",
-    "baseline_step",
-    "completion_text",
-    "constant_candidates",
-    "reference_similarity",
-    "similarities",
-    "similarity",
-    "structured_similarity",
-]
+    "BASELINES", "BEST_CONSTANT", "FORMAT_PENALTY", "READS_EXPERT", "REWARDS", "Reward", "Score",
+    "SimilarityReward", "StructuredReward", "WeightedRewards", "actions_from_json", "actions_to_json",
+    "as_step", "baseline_step", "completion_text", "constant_candidates", "reference_similarity",
+    "similarities", "similarity", "structured_similarity",
+]  # fmt: skip

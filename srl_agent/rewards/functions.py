@@ -18,6 +18,8 @@ FORMAT_PENALTY = -1.0  # the paper's reward for a completion that violates the f
 Reward = Callable[..., list[float | None]]
 # A completion as TRL passes it: text, or a list of one assistant message.
 CompletionLike = str | Sequence[Mapping[str, str]]
+Completions = Sequence[CompletionLike]
+Column = Sequence[str | None]
 
 
 def completion_text(completion: CompletionLike) -> str:
@@ -33,12 +35,7 @@ class SimilarityReward:
     autojunk: bool = False
 
     def __call__(
-        self,
-        prompts: object,
-        completions: Sequence[CompletionLike],
-        *,
-        expert_action: Sequence[str | None],
-        **columns: object,
+        self, prompts: object, completions: Completions, *, expert_action: Column, **columns: object
     ) -> list[float | None]:
         rewards: list[float | None] = [FORMAT_PENALTY] * len(completions)
         pairs: dict[int, tuple[str, str]] = {}
@@ -65,12 +62,7 @@ class StructuredReward:
     action_format: ActionFormat
 
     def __call__(
-        self,
-        prompts: object,
-        completions: Sequence[CompletionLike],
-        *,
-        expert_actions: Sequence[str | None],
-        **columns: object,
+        self, prompts: object, completions: Completions, *, expert_actions: Column, **columns: object
     ) -> list[float | None]:
         return [
             self._score(completion_text(completion), expert)
@@ -97,18 +89,13 @@ def actions_from_json(text: str) -> tuple[Action, ...]:
     return tuple(Action(name=row["name"], arguments=row["arguments"]) for row in json.loads(text))
 
 
-REWARDS: Mapping[str, Callable[..., Reward]] = {
-    "similarity": SimilarityReward,
-    "structured": StructuredReward,
-}
+_Maker = Callable[..., Reward]
+REWARDS: Mapping[str, _Maker] = {"similarity": SimilarityReward, "structured": StructuredReward}
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedRewards:
-    """The rewards of a recipe, by name, and their weights: one definition for training, validation and baselines.
-
-    A reward of weight 0 is measured, but not part of the sum.
-    """
+    """The rewards of a recipe by name, and their weights; one of weight 0 is measured, but not part of the sum."""
 
     functions: Mapping[str, Reward]
     weights: Mapping[str, float]
@@ -123,14 +110,10 @@ class WeightedRewards:
 
     def with_measures(self, action_format: ActionFormat) -> "WeightedRewards":
         """Add our other rewards at weight 0: all of them are reported for every model."""
-        more = {
-            name: made(action_format=action_format)
-            for name, made in REWARDS.items()
-            if name not in self.weights
-        }
-        return WeightedRewards(
-            functions={**self.functions, **more}, weights={**self.weights, **dict.fromkeys(more, 0.0)}
-        )
+        names = REWARDS.keys() - self.weights.keys()
+        more = {name: made(action_format=action_format) for name, made in REWARDS.items() if name in names}
+        weights = {**self.weights, **dict.fromkeys(more, 0.0)}
+        return WeightedRewards(functions={**self.functions, **more}, weights=weights)
 
     def score(self, completions: Sequence[str], columns: Mapping[str, Sequence[object]]) -> list["Score"]:
         """Score completions; ``columns`` holds one value per completion."""

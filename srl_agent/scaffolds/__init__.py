@@ -4,15 +4,7 @@ from collections.abc import Mapping
 
 from srl_agent.generation.types import Sampling
 from srl_agent.plugins import PluginError, installed_plugins, load_part, make
-from srl_agent.scaffolds.base import (
-    Environment,
-    Recorder,
-    Rollout,
-    Scaffold,
-    ScaffoldTask,
-    Status,
-    limit_of,
-)
+from srl_agent.scaffolds.base import Environment, Recorder, Rollout, Scaffold, ScaffoldTask, Status, limit_of
 from trajectories.types import JSON
 
 ENTRY_POINTS = "srl_agent.scaffolds"  # group of entry points in which installed packages offer scaffolds
@@ -47,15 +39,6 @@ def _sampling(table: Mapping[str, JSON], name: str) -> Sampling:
 
 
 __all__ = [
-    "ENTRY_POINTS",
-    "SCAFFOLDS",
-    "Environment",
-    "PluginError",
-    "Recorder",
-    "Rollout",
-    "Scaffold",
-    "ScaffoldTask",
-    "Status",
-    "limit_of",
-    "load_scaffold",
-]
+    "ENTRY_POINTS", "SCAFFOLDS", "Environment", "PluginError", "Recorder", "Rollout", "Scaffold",
+    "ScaffoldTask", "Status", "limit_of", "load_scaffold",
+]  # fmt: skip

@@ -5,12 +5,12 @@ After SWE-RL's scaffold of that name (arXiv 2502.18449): no tools, no turns.
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from srl_agent.formats import Message, prose, thinking, without_thinking
 from srl_agent.generation.types import Sampling
 from srl_agent.policies.base import ContextOverflowError, Policy
-from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, Status, limit_of
+from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, limit_of
 from srl_agent.scaffolds.majority import choose
 from srl_agent.scaffolds.repair import read_repair, repair_prompt, show_files, write_repair
 from srl_agent.scaffolds.tree import render_tree
@@ -37,78 +37,52 @@ _PAGE = 500  # lines of `git ls-files` per call, so that the environment does no
 _LIST_MARK = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
 
 
+@dataclass(frozen=True, kw_only=True)
 class AgentlessMini:
-    """One greedy localisation, then ``samples`` repairs; the first is greedy."""
+    """One greedy localisation, then ``samples`` repairs; the first is greedy. Any tracked file may be chosen."""
 
-    def __init__(
-        self,
-        *,
-        sampling: Sampling | None = None,
-        samples: int = 1,
-        temperature: float = 0.8,
-        max_files: int = 5,
-        suffixes: Sequence[str] = (".py",),
-        tests_in_tree: bool = False,
-        max_tree_chars: int = 40_000,
-        max_file_chars: int = 80_000,
-    ) -> None:
-        """``sampling``: for the greedy answers; ``temperature``: for the repairs after the first.
-
-        ``suffixes``: of the files in the tree, empty for all; ``tests_in_tree``: also files with a path component that
-        starts with "test". Any tracked file may be chosen.
-        """
-        self.sampling = sampling or Sampling(max_tokens=4096)
-        self.samples = samples
-        self.temperature = temperature
-        self.max_files = max_files
-        self.suffixes = tuple(suffixes)
-        self.tests_in_tree = tests_in_tree
-        self.max_tree_chars = max_tree_chars
-        self.max_file_chars = max_file_chars
+    sampling: Sampling | None = None  # of the greedy answers
+    samples: int = 1
+    temperature: float = 0.8  # of the repairs after the first
+    max_files: int = 5
+    suffixes: Sequence[str] = (".py",)  # of the files in the tree; empty: all
+    tests_in_tree: bool = False  # also files with a path component that starts with "test"
+    max_tree_chars: int = 40_000
+    max_file_chars: int = 80_000
 
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
         record = Recorder.of(policy, scaffold="agentless-mini")
-        status: Status = "submitted"
-        error = None
         try:
-            chosen = self._localise(task, record, environment)
-            if chosen:
+            if chosen := self._localise(task, record, environment):
                 self._repair(task, record, environment, chosen)
         except (ContextOverflowError, TimeoutError) as limit:
-            status, error = limit_of(limit), str(limit)
-        return record.rollout(task, environment, status, error)
+            return record.rollout(task, environment, limit_of(limit), str(limit))
+        return record.rollout(task, environment, "submitted")
+
+    @property
+    def _greedy(self) -> Sampling:
+        return self.sampling or Sampling(max_tokens=4096)
 
     def _localise(self, task: ScaffoldTask, record: Recorder, environment: Environment) -> tuple[str, ...]:
         tracked = list_files(environment)
-        (completion,) = record.generate(self._localisation_prompt(task, tracked), sampling=self.sampling)
+        (completion,) = record.generate(self._localisation_prompt(task, tracked), sampling=self._greedy)
         chosen = read_paths(completion.text, set(tracked))[: self.max_files]
-        record.steps.append(
-            Step(
-                thought=thinking(completion.text) if chosen else prose(completion.text),
-                actions=(Action(name="choose_files", arguments={"paths": list(chosen)}),) if chosen else (),
-                observation="" if chosen else "The answer names no file of the repository.",
-            )
-        )
+        thought = thinking(completion.text) if chosen else prose(completion.text)
+        actions = (Action(name="choose_files", arguments={"paths": list(chosen)}),) if chosen else ()
+        observation = "" if chosen else "The answer names no file of the repository."
+        record.steps.append(Step(thought=thought, actions=actions, observation=observation))
         return chosen
 
     def _localisation_prompt(self, task: ScaffoldTask, tracked: Sequence[str]) -> list[Message]:
         paths = [path for path in tracked if self._in_tree(path)] or tracked
-        which = (
-            ""
-            if len(paths) == len(tracked)
-            else f" ({len(paths)} of {len(tracked)}: tests and others left out)"
-        )
-        text = _PROMPT.format(
-            repo=task.repo,
-            issue=task.problem_statement,
-            which=which,
-            tree=render_tree(paths, self.max_tree_chars),
-            max_files=self.max_files,
-        )
+        part = f" ({len(paths)} of {len(tracked)}: tests and others left out)"
+        which, tree = part if len(paths) < len(tracked) else "", render_tree(paths, self.max_tree_chars)
+        issue, most = task.problem_statement, self.max_files
+        text = _PROMPT.format(repo=task.repo, issue=issue, which=which, tree=tree, max_files=most)
         return [{"role": "user", "content": text}]
 
     def _in_tree(self, path: str) -> bool:
-        if self.suffixes and not path.endswith(self.suffixes):
+        if self.suffixes and not path.endswith(tuple(self.suffixes)):
             return False
         return self.tests_in_tree or not any(part.startswith("test") for part in path.split("/"))
 
@@ -117,9 +91,9 @@ class AgentlessMini:
     ) -> None:
         """Sample repairs, vote, and write the winner; nothing without a valid edit."""
         prompt = repair_prompt(task, show_files(chosen, environment.read, self.max_file_chars))
-        sampled = record.generate(prompt, sampling=self.sampling)
+        sampled = record.generate(prompt, sampling=self._greedy)
         if self.samples > 1:
-            warm = replace(self.sampling, temperature=self.temperature)
+            warm = replace(self._greedy, temperature=self.temperature)
             sampled += record.generate(prompt, n=self.samples - 1, sampling=warm)
         repairs = [read_repair(completion.text, environment) for completion in sampled]
         winner, votes = choose([repair.applied for repair in repairs])

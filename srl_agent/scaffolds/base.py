@@ -13,6 +13,7 @@ from trajectories.types import JSON
 Status = Literal[
     "submitted", "step_limit", "token_limit", "time_limit", "environment_failure", "policy_failure"
 ]
+Ended = tuple[Status, str | None]  # with details
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +112,7 @@ class Recorder:
         *,
         patch: str | None = None,
     ) -> Rollout:
-        """Return the rollout of all that was recorded.
-
-        Unless ``patch`` is given, the patch is the environment's current diff, however the attempt ended.
-        """
+        """Return the rollout of all that was recorded; without ``patch``, with the environment's current diff."""
         if patch is None:
             assert environment is not None
             try:

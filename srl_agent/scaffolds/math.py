@@ -8,7 +8,7 @@ from srl_agent.formats import FormatError, Message, get_format, prose, thinking,
 from srl_agent.formats.math_step import solution_prompt, solution_text
 from srl_agent.generation.types import Completion, Sampling
 from srl_agent.policies.base import ContextOverflowError, Policy, PolicyError
-from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, Status
+from srl_agent.scaffolds.base import Ended, Environment, Recorder, Rollout, ScaffoldTask, Status
 from srl_agent.steps import PromptSettings, render_next
 from trajectories import Action, Step
 
@@ -30,9 +30,8 @@ class MathScaffold:
         if mode not in ("single", "steps"):
             raise ValueError(f"scaffold math: mode must be single or steps, not {mode!r}")
         if not isinstance(max_steps, int) or max_steps < 1:
-            raise ValueError(
-                f"scaffold math: max_steps must be a whole number of at least 1, not {max_steps!r}"
-            )
+            problem = f"max_steps must be a whole number of at least 1, not {max_steps!r}"
+            raise ValueError(f"scaffold math: {problem}")
         self.mode = mode
         self.sampling = sampling or Sampling(max_tokens=4096)
         self.max_steps = max_steps
@@ -83,10 +82,9 @@ class MathScaffold:
         return _finish(task, record, status)
 
     def _by_steps(self, task: ScaffoldTask, record: Recorder, sampling: Sampling) -> Rollout:
-        status, error = self._work(task, record, sampling)
-        return _finish(task, record, status, error)
+        return _finish(task, record, *self._work(task, record, sampling))
 
-    def _work(self, task: ScaffoldTask, record: Recorder, sampling: Sampling) -> tuple[Status, str | None]:
+    def _work(self, task: ScaffoldTask, record: Recorder, sampling: Sampling) -> Ended:
         for _ in range(self.max_steps):
             prompt = self._prompt(task, record.steps)
             try:

@@ -118,10 +118,7 @@ class _Model:
         return kwargs
 
     def format_observation_messages(
-        self,
-        message: _Message,
-        outputs: list[dict[str, JSON]],
-        template_vars: dict[str, JSON] | None = None,
+        self, message: _Message, outputs: list[dict[str, JSON]], template_vars: dict[str, JSON] | None = None
     ) -> list[_Message]:
         made: list[_Message] = format_observation_messages(
             outputs, observation_template=self._config["observation_template"], template_vars=template_vars

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from srl_agent.formats import Message
 from srl_agent.generation.types import Sampling
 from srl_agent.policies.base import ContextOverflowError, Policy
-from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, Status, limit_of
+from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, limit_of
 from srl_agent.scaffolds.repair import ShownFiles, read_repair, repair_prompt, show_files, write_repair
 from trajectories import Step
 
@@ -20,11 +20,8 @@ class OraclePrompt:
     @property
     def metadata(self) -> dict[str, list[str]]:
         """For the rollout: which of the files the prompt shows."""
-        return {
-            "shown_files": list(self.shown.paths),
-            "left_out": list(self.shown.left_out),
-            "unreadable": list(self.shown.unreadable),
-        }
+        shown, left_out = list(self.shown.paths), list(self.shown.left_out)
+        return {"shown_files": shown, "left_out": left_out, "unreadable": list(self.shown.unreadable)}
 
 
 class OracleEdit:
@@ -49,13 +46,11 @@ class OracleEdit:
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
         """Attempt a task. Raises ValueError for a task without ``shown_files``."""
         record = Recorder.of(policy, scaffold="oracle-edit")
-        status: Status = "submitted"
-        error = None
         try:
             prompt = self.prompt(task, environment)
             record.metadata |= prompt.metadata
             (completion,) = record.generate(prompt.messages, sampling=self.sampling)
             record.steps.append(self.apply(completion.text, environment))
         except (ContextOverflowError, TimeoutError) as limit:
-            status, error = limit_of(limit), str(limit)
-        return record.rollout(task, environment, status, error)
+            return record.rollout(task, environment, limit_of(limit), str(limit))
+        return record.rollout(task, environment, "submitted")

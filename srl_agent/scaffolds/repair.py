@@ -40,35 +40,28 @@ class ShownFiles:
 
 
 def show_files(paths: Sequence[str], read: Callable[[str], str | None], max_chars: int) -> ShownFiles:
-    """Return whole files in order, without those that exceed the rest of the budget; the text names these.
-
-    The first readable file is always shown: without it there is nothing to repair.
-    """
+    """Return whole files in order: the first, and those within the rest of the budget; the text names the others."""
     blocks: list[str] = []
     shown: list[str] = []
     left_out: list[str] = []
     unreadable: list[str] = []
     budget = max_chars
     for path in paths:
-        text = read(path)
-        if text is None:
+        whole = read(path)
+        if whole is None:
             unreadable.append(path)
-            continue
-        if blocks and len(text) > budget:
+        elif blocks and len(whole) > budget:
             left_out.append(path)
-            continue
-        text = text.replace("\r\n", "\n")
-        blocks.append(f"[start of {path}]\n{text}{'' if text.endswith(chr(10)) else chr(10)}[end of {path}]")
-        shown.append(path)
-        budget -= len(text)
+        else:
+            text = whole.replace("\r\n", "\n")
+            end = "" if text.endswith("\n") else "\n"
+            blocks.append(f"[start of {path}]\n{text}{end}[end of {path}]")
+            shown.append(path)
+            budget -= len(text)
     if left_out:
         blocks.append(f"[not shown for want of room: {', '.join(left_out)}]")
-    return ShownFiles(
-        text="\n\n".join(blocks),
-        paths=tuple(shown),
-        left_out=tuple(left_out),
-        unreadable=tuple(unreadable),
-    )
+    text = "\n\n".join(blocks)
+    return ShownFiles(text=text, paths=tuple(shown), left_out=tuple(left_out), unreadable=tuple(unreadable))
 
 
 def repair_prompt(task: ScaffoldTask, shown: ShownFiles) -> list[Message]:
@@ -102,14 +95,10 @@ def write_repair(repair: Repair, environment: Environment) -> Step:
             raise
         except OSError as error:  # e.g. a parent of the path is a file
             refused[path] = f"it cannot be written: {error}"
-    edits = [
-        {"path": edit.path, "search": edit.search, "replace": edit.replace} for edit in repair.parsed.edits
-    ]
-    return Step(
-        thought=thinking(repair.answer) if edits else prose(repair.answer),
-        actions=tuple(Action(name="search_replace", arguments=edit) for edit in edits),
-        observation=explain(repair, refused),
-    )
+    edits = [vars(edit) for edit in repair.parsed.edits]
+    thought = thinking(repair.answer) if edits else prose(repair.answer)
+    actions = tuple(Action(name="search_replace", arguments=dict(edit)) for edit in edits)
+    return Step(thought=thought, actions=actions, observation=explain(repair, refused))
 
 
 def explain(repair: Repair, refused: Mapping[str, str]) -> str:

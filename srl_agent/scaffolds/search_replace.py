@@ -181,10 +181,8 @@ def apply_edits(edits: Iterable[Edit], read: Callable[[str], str | None]) -> App
         outcomes.append(outcome)
         if outcome.path is not None and outcome.refused is None:
             now[outcome.path] = text
-    after = {
-        path: text.replace("\n", "\r\n") if _has_dos_ends(before[path] or "") else text
-        for path, text in now.items()
-    }
+    dos = {path for path, text in before.items() if text and _has_dos_ends(text)}
+    after = {path: text.replace("\n", "\r\n") if path in dos else text for path, text in now.items()}
     changed = {path: text for path, text in after.items() if text != before[path]}
     rejected = _reason_to_reject(changed, before)
     return Applied(
@@ -212,9 +210,8 @@ def _apply(edit: Edit, current: Callable[[str], str | None]) -> tuple[EditOutcom
         return EditOutcome(edit=edit, path=path, refused="it changes nothing"), ""
     if not edit.search:
         if text is not None and text.strip():
-            return EditOutcome(
-                edit=edit, path=path, refused="SEARCH is empty, and the file has text in it"
-            ), ""
+            why = "SEARCH is empty, and the file has text in it"
+            return EditOutcome(edit=edit, path=path, refused=why), ""
         return EditOutcome(edit=edit, path=path, occurrences=1), edit.replace
     new, occurrences = _replace(text or "", edit)
     if not occurrences:
@@ -266,9 +263,8 @@ def _reason_to_reject(changed: Mapping[str, str], before: Mapping[str, str | Non
         # A file that Python could not parse before (another version's syntax, a template) is not checked.
         if error and not syntax_error(before[path] or ""):
             return f"{path} would have a syntax error: {error}"
-    if changed and all(
-        _without_blank(text) == _without_blank(before[p] or "") for p, text in changed.items()
-    ):
+    same = [_without_blank(text) == _without_blank(before[p] or "") for p, text in changed.items()]
+    if same and all(same):
         return "only blank lines would change"
     return None
 

@@ -1,17 +1,14 @@
-"""A turn-by-turn agent with tools: the control flow of the training steps.
-
-A rollout's prompts and training prompts are rendered by the same function (``srl_agent.steps.render_next``).
-"""
+"""A turn-by-turn agent with tools, as in training; ``srl_agent.steps.render_next`` renders the prompts of both."""
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from srl_agent.formats import ActionFormat, FormatError, prose
 from srl_agent.formats.bash_block import SUBMISSION_MARK
 from srl_agent.generation.types import Completion, Sampling
 from srl_agent.policies.base import ContextOverflowError, Policy
-from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, Status
+from srl_agent.scaffolds.base import Ended, Environment, Recorder, Rollout, ScaffoldTask
 from srl_agent.steps import PromptSettings, render_next, truncate_middle
 from trajectories import Action, Step
 
@@ -22,60 +19,35 @@ Nothing was executed: {error}{cut}.
 Write your thoughts between <think> and </think>, then the next action in the form described above."""
 
 
-class ToolLoop:
-    """Prompt, parse, execute, until the agent finishes or reaches a limit. The state at the end is the submission."""
+@dataclass(frozen=True, kw_only=True)
+class ToolLoop(PromptSettings):
+    """Prompt (as in training), parse and execute until the agent finishes or reaches a limit; then submit the state."""
 
-    def __init__(
-        self,
-        *,
-        action_format: ActionFormat,
-        sampling: Sampling | None = None,
-        context_window: int | None = 2,
-        max_task_chars: int | None = None,
-        max_observation_chars: int | None = None,
-        max_steps: int = 75,
-        max_completion_tokens: int | None = None,
-        max_seconds: float | None = None,
-        max_malformed: int = 3,
-    ) -> None:
-        """``context_window`` and the limits in characters should be those of the training, see PromptSettings.
-
-        ``max_steps`` counts completions; ``max_completion_tokens`` is their sum; ``max_seconds`` is checked between
-        steps; ``max_malformed`` malformed completions in a row end the rollout.
-        """
-        self.action_format = action_format
-        self.sampling = sampling or Sampling()
-        self.prompt = PromptSettings(
-            context_window=context_window,
-            max_task_chars=max_task_chars,
-            max_observation_chars=max_observation_chars,
-        )
-        self.max_steps = max_steps
-        self.max_completion_tokens = max_completion_tokens
-        self.max_seconds = max_seconds
-        self.max_malformed = max_malformed
+    action_format: ActionFormat
+    sampling: Sampling | None = None
+    max_steps: int = 75  # completions
+    max_completion_tokens: int | None = None  # of all completions together
+    max_seconds: float | None = None  # checked between steps
+    max_malformed: int = 3  # malformed completions in a row that end the rollout
 
     def run(self, task: ScaffoldTask, policy: Policy, environment: Environment) -> Rollout:
         record = Recorder.of(policy, scaffold="tool-loop", action_format=self.action_format.name)
-        status, error = self._work(task, record, environment)
-        return record.rollout(task, environment, status, error)
+        return record.rollout(task, environment, *self._work(task, record, environment))
 
-    def _work(
-        self, task: ScaffoldTask, record: Recorder, environment: Environment
-    ) -> tuple[Status, str | None]:
+    def _work(self, task: ScaffoldTask, record: Recorder, environment: Environment) -> Ended:
         started = time.monotonic()
         malformed = 0
         for _ in range(self.max_steps):
             if self.max_seconds is not None and time.monotonic() - started >= self.max_seconds:
                 return "time_limit", None
-            tokens = self._tokens_left(record.completions)
-            if tokens <= 0:
+            sampling = self._next_sampling(record.completions)
+            if sampling.max_tokens <= 0:
                 return "token_limit", None
             prompt = render_next(
-                task.problem_statement, record.steps, settings=self.prompt, action_format=self.action_format
+                task.problem_statement, record.steps, settings=self, action_format=self.action_format
             )
             try:
-                (completion,) = record.generate(prompt, sampling=replace(self.sampling, max_tokens=tokens))
+                (completion,) = record.generate(prompt, sampling=sampling)
             except ContextOverflowError as error:
                 return "token_limit", str(error)
             try:
@@ -99,30 +71,24 @@ class ToolLoop:
                 return "submitted", None
         return "step_limit", None
 
-    def _tokens_left(self, completions: Sequence[Completion]) -> int:
-        """Return the token limit of the next completion."""
+    def _next_sampling(self, completions: Sequence[Completion]) -> Sampling:
+        """Return the settings of the next completion, with the tokens that are left to it."""
+        sampling = self.sampling or Sampling()
         if self.max_completion_tokens is None:
-            return self.sampling.max_tokens
-        used = sum(completion.completion_tokens for completion in completions)
-        return min(self.sampling.max_tokens, self.max_completion_tokens - used)
+            return sampling
+        left = self.max_completion_tokens - sum(completion.completion_tokens for completion in completions)
+        return replace(sampling, max_tokens=min(sampling.max_tokens, left))
 
     def _refused(self, completion: Completion, error: FormatError) -> Step:
         """Return a malformed completion as a step without an action, with the complaint as its observation."""
-        cut = f" (it was cut off at {completion.completion_tokens} tokens)"
-        return Step(
-            thought=truncate_middle(prose(completion.text), self.prompt.max_observation_chars),
-            actions=(),
-            observation=_COMPLAINT.format(
-                error=error, cut=cut if completion.finish_reason == "length" else ""
-            ),
-        )
+        was_cut = completion.finish_reason == "length"
+        cut = f" (it was cut off at {completion.completion_tokens} tokens)" if was_cut else ""
+        thought = truncate_middle(prose(completion.text), self.max_observation_chars)
+        return Step(thought=thought, actions=(), observation=_COMPLAINT.format(error=error, cut=cut))
 
 
 def execute(actions: Sequence[Action], environment: Environment) -> tuple[str, bool]:
-    """Run the actions of a turn in order; return their observations, joined as readers do, and whether one finishes.
-
-    Actions after one that ends the rollout are not run.
-    """
+    """Run a turn's actions up to one that finishes; return their observations, joined, and whether one did."""
     observations = []
     for action in actions:
         observation = environment.execute(action.name, action.arguments)

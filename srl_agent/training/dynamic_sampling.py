@@ -139,9 +139,8 @@ class SpreadTally:
         'none of 9 sampled groups has a spread in its rewards, so nothing can be learned from them; likely cause: 97 %
         of the completions were cut at max_completion_length (80 tokens): allow longer ones'
         """
-        cut, malformed, unjudged = (
-            n / self.completions for n in (self.clipped, self.malformed, self.unjudged)
-        )
+        counts = (self.clipped, self.malformed, self.unjudged)
+        cut, malformed, unjudged = (count / self.completions for count in counts)
         if self.largest_std > _FLOAT_NOISE:
             cause = (
                 f"the largest standard deviation within a group is {self.largest_std:.2g}, and sampling.epsilon "
@@ -158,9 +157,8 @@ class SpreadTally:
                 "train by SFT first (stages: [sft, srl]), or start from a model that knows the format"
             )
         elif unjudged > 0.5:
-            cause = (
-                f"{100 * unjudged:.0f} % of the completions could not be scored: check the reward functions"
-            )
+            share = f"{100 * unjudged:.0f} %"
+            cause = f"{share} of the completions could not be scored: check the reward functions"
         else:
             cause = "all completions of a group score alike: sample at a higher temperature, or use a finer reward"
         return (

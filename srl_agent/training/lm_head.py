@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import trl.trainer.utils as trl_utils
+from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from trl.kernels import ChunkedLogProbFunction
 
@@ -43,7 +44,7 @@ class _Context(FunctionCtx):
 
     kernel_args: dict[str, Any]
     compute_dtype: torch.dtype
-    saved_tensors: tuple[torch.Tensor, ...]
+    saved_tensors: tuple[Tensor, ...]
     needs_input_grad: tuple[bool, ...]
     is_plain: bool
 
@@ -53,30 +54,21 @@ class _CpuLogProbFunction(ChunkedLogProbFunction):
 
     @staticmethod
     def forward(
-        ctx: _Context,
-        hidden: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        *arguments: object,
-    ) -> tuple[torch.Tensor | None, ...]:
-        outputs: tuple[torch.Tensor | None, ...] = ChunkedLogProbFunction.forward(
-            ctx, hidden, weight, bias, *arguments
-        )
+        ctx: _Context, hidden: Tensor, weight: Tensor, bias: Tensor | None, *more: object
+    ) -> tuple[Tensor | None, ...]:
+        outputs: tuple[Tensor | None, ...]
+        outputs = ChunkedLogProbFunction.forward(ctx, hidden, weight, bias, *more)
         has_softcap = ctx.kernel_args["HAS_SOFTCAP"]
         ctx.is_plain = hidden.device.type == "cpu" and bias is None and not has_softcap
         return outputs
 
     @staticmethod
     def backward(
-        ctx: _Context,
-        grad_logprobs: torch.Tensor | None,
-        grad_entropy: torch.Tensor | None,
-        *more: torch.Tensor | None,
-    ) -> tuple[torch.Tensor | None, ...]:
+        ctx: _Context, grad_logprobs: Tensor | None, grad_entropy: Tensor | None, *more: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         if not ctx.is_plain or ctx.needs_input_grad[1] or grad_logprobs is None or grad_entropy is not None:
-            gradients: tuple[torch.Tensor | None, ...] = ChunkedLogProbFunction.backward(
-                ctx, grad_logprobs, grad_entropy, *more
-            )
+            gradients: tuple[Tensor | None, ...]
+            gradients = ChunkedLogProbFunction.backward(ctx, grad_logprobs, grad_entropy, *more)
             return gradients
         hidden, weight, _, targets, log_z, _ = ctx.saved_tensors
         scale = ctx.kernel_args["inv_t"] * ctx.kernel_args["logit_scale"]

@@ -9,7 +9,7 @@ import types
 
 import torch
 from peft.tuners.lora import Linear as LoraLinear
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.functional import linear
 
@@ -35,10 +35,10 @@ def _can_be_fused(layer: LoraLinear) -> bool:
     return weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and not weight.requires_grad
 
 
-def _forward(self: LoraLinear, x: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+def _forward(self: LoraLinear, x: Tensor, *args: object, **kwargs: object) -> Tensor:
     base, name = self.base_layer, active_lora(self)
     if name is None or args or kwargs or x.dtype != base.weight.dtype or torch.is_autocast_enabled("cpu"):
-        output: torch.Tensor = LoraLinear.forward(self, x, *args, **kwargs)
+        output: Tensor = LoraLinear.forward(self, x, *args, **kwargs)
         return output
     a, b = self.lora_A[name].weight, self.lora_B[name].weight
     output = _LoraProduct.apply(x, base.weight, base.bias, a, b, self.scaling[name])  # type: ignore[no-untyped-call]
@@ -47,7 +47,7 @@ def _forward(self: LoraLinear, x: torch.Tensor, *args: object, **kwargs: object)
 
 class _Context(FunctionCtx):
     scaling: float
-    saved_tensors: tuple[torch.Tensor, ...]
+    saved_tensors: tuple[Tensor, ...]
     needs_input_grad: tuple[bool, ...]
 
 
@@ -56,14 +56,8 @@ class _LoraProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: _Context,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        a: torch.Tensor,
-        b: torch.Tensor,
-        scaling: float,
-    ) -> torch.Tensor:
+        ctx: _Context, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scaling: float
+    ) -> Tensor:
         rows, a, b = x.reshape(-1, x.shape[-1]), a.to(x.dtype), (b * scaling).to(x.dtype)
         inner = linear(rows, a)
         output = linear(rows, weight, bias).addmm_(inner, b.t())
@@ -72,7 +66,7 @@ class _LoraProduct(torch.autograd.Function):
         return output.view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: _Context, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, a, b, inner = ctx.saved_tensors
         rows, of_output = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
         of_inner = of_output @ b

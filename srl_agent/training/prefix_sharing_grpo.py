@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 from trl import GRPOTrainer
 
 from srl_agent.prefix_sharing.logprobs import Scores, padded, prepare_sharing
@@ -42,30 +41,21 @@ class PrefixSharingGRPOTrainer(GRPOTrainer):
     def _get_per_token_logps_and_entropies(
         self,
         model: nn.Module,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
         logits_to_keep: int,
         batch_size: int | None = None,
         compute_entropy: bool = False,
         compute_aux_loss: bool = False,
         **more: object,
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """Return log-probabilities, entropies and auxiliary loss as TRL does, computed over unique tokens.
-
-        The first two are (B, logits_to_keep), zero at padding.
-        """
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return TRL's log-probabilities and entropies, (B, logits_to_keep), zero at padding, and auxiliary loss."""
         completions = attention_mask[:, -logits_to_keep:].bool()
         if not self._shares or compute_aux_loss or not bool(completions.any()):
-            plain: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+            plain: tuple[Tensor, Tensor | None, Tensor | None]
+            options = (batch_size, compute_entropy, compute_aux_loss)
             plain = super()._get_per_token_logps_and_entropies(
-                model,
-                input_ids,
-                attention_mask,
-                logits_to_keep,
-                batch_size,
-                compute_entropy,
-                compute_aux_loss,
-                **more,
+                model, input_ids, attention_mask, logits_to_keep, *options, **more
             )
             return plain
         rows = rows_of(input_ids, attention_mask, logits_to_keep)

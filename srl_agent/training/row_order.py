@@ -57,10 +57,8 @@ class RefillStream:
 
     def _order(self, epoch: int) -> list[int]:
         if self._drawn[0] != epoch:
-            random = np.random.default_rng([self._seed, epoch])
-            order = shuffled_rows(
-                self._trajectories, self._together, lambda n: random.permutation(n).tolist()
-            )
+            rng = np.random.default_rng([self._seed, epoch])
+            order = shuffled_rows(self._trajectories, self._together, lambda n: rng.permutation(n).tolist())
             self._drawn = (epoch, order)
         return self._drawn[1]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import DistributedType, gather_object
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import TrainOutput
@@ -23,13 +23,7 @@ from trl import GRPOConfig
 from trl.trainer.utils import RepeatSampler
 
 from srl_agent.rewards import WeightedRewards
-from srl_agent.training.batches import (
-    Batch,
-    EpochSampler,
-    check_boundaries,
-    check_together,
-    epoch_order,
-)
+from srl_agent.training.batches import Batch, EpochSampler, check_boundaries, check_together, epoch_order
 from srl_agent.training.dynamic_sampling import (
     DynamicSampling,
     Group,
@@ -57,10 +51,8 @@ TokenIds = Sequence[Sequence[int]]
 
 def _has_rows_only(inputs: Batch, rows: int) -> bool:
     """Return whether every non-scalar value is a tensor with one row per completion, which images are not."""
-    return all(
-        isinstance(value, torch.Tensor) and (not value.ndim or len(value) == rows)
-        for value in inputs.values()
-    )
+    values = inputs.values()
+    return all(isinstance(value, Tensor) and (not value.ndim or len(value) == rows) for value in values)
 
 
 class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
@@ -205,9 +197,8 @@ class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
 
     def _record_sampling(self, kept: list[Group], dropped: list[Group], rounds: int, wanted: int) -> None:
         groups = [*kept, *dropped]
-        metrics = sampling_metrics(
-            kept, dropped, rounds=rounds, wanted=wanted, epsilon=self._sampling.epsilon
-        )
+        epsilon = self._sampling.epsilon
+        metrics = sampling_metrics(kept, dropped, rounds=rounds, wanted=wanted, epsilon=epsilon)
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
         if len(kept) < wanted:
@@ -253,9 +244,9 @@ class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
         logprobs = [sample.logprobs for sample in samples] if samples[0].logprobs is not None else None
         return [sample.token_ids for sample in samples], logprobs
 
-    def _calculate_rewards(self, *args: object) -> torch.Tensor:
+    def _calculate_rewards(self, *args: object) -> Tensor:
         if self._pending is None:
-            rewards: torch.Tensor = super()._calculate_rewards(*args)
+            rewards: Tensor = super()._calculate_rewards(*args)
             return rewards
         _, parts = self._pending
         values = [[float("nan") if part is None else part for part in row] for row in parts]
@@ -276,10 +267,10 @@ class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
         output["num_items_in_batch"] = self.accelerator.gather(tokens).sum()
         return output
 
-    def _compute_loss(self, model: nn.Module, inputs: Batch) -> torch.Tensor:
+    def _compute_loss(self, model: nn.Module, inputs: Batch) -> Tensor:
         """Return TRL's loss of the live rows of a micro-batch; the others are not computed."""
-        live: torch.Tensor | None = inputs["tool_mask"].any(dim=1) if "tool_mask" in inputs else None
-        loss: torch.Tensor
+        live: Tensor | None = inputs["tool_mask"].any(dim=1) if "tool_mask" in inputs else None
+        loss: Tensor
         if live is None or bool(live.all()) or not _has_rows_only(inputs, len(live)):
             loss = super()._compute_loss(model, inputs)
             return loss * self._loss_scale

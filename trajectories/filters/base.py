@@ -39,16 +39,11 @@ def on_steps(find: Finder, then: Then) -> Filter:
             left = tuple(step for index, step in enumerate(trajectory.steps) if index not in found)
             return FilterResult(trajectory=replace(trajectory, steps=left), steps=found)
         if then == "keep":
-            return FilterResult(
-                trajectory=trajectory, notes=Counter(f"found:{reason}" for reason in found.values())
-            )
-        notes = Counter(
-            f"context_only:{reason}" for index, reason in found.items() if trajectory.steps[index].target
-        )
-        marked = tuple(
-            replace(step, target=step.target and index not in found)
-            for index, step in enumerate(trajectory.steps)
-        )
+            notes = Counter(f"found:{reason}" for reason in found.values())
+            return FilterResult(trajectory=trajectory, notes=notes)
+        steps = trajectory.steps
+        notes = Counter(f"context_only:{why}" for index, why in found.items() if steps[index].target)
+        marked = tuple(replace(step, target=step.target and i not in found) for i, step in enumerate(steps))
         return FilterResult(trajectory=replace(trajectory, steps=marked), notes=notes)
 
     return apply

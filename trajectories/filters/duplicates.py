@@ -67,9 +67,8 @@ def shingles(trajectory: Trajectory) -> Shingles:
     lines = [line for step in trajectory.steps for action in step.actions for line in _lines(action)]
     lines = ["", *lines, ""]
     runs = {"\n".join(lines[start : start + _RUN]) for start in range(max(len(lines) - _RUN + 1, 1))}
-    hashes = (
-        int.from_bytes(blake2b(run.encode("utf-8", "surrogatepass"), digest_size=7).digest()) for run in runs
-    )
+    encoded = (run.encode("utf-8", "surrogatepass") for run in runs)
+    hashes = (int.from_bytes(blake2b(run, digest_size=7).digest()) for run in encoded)
     return frozenset(sorted(hashes)[:_SAMPLE])
 
 

@@ -56,14 +56,12 @@ def failed_actions(trajectory: Trajectory, *, exit_codes: Collection[int]) -> Fo
 
     ``exit_codes``: codes that also mean a failure, where the scaffold shows the code of a command.
     """
-    return {
-        index: FAILED
-        for index, step in enumerate(trajectory.steps)
-        if step.actions and _failed(step, exit_codes)
-    }
+    return {index: FAILED for index, step in enumerate(trajectory.steps) if _failed(step, exit_codes)}
 
 
 def _failed(step: Step, exit_codes: Collection[int]) -> bool:
+    if not step.actions:
+        return False
     head = step.observation[:_HEAD].lstrip()
     if match := _RETURN_CODE.match(head):
         if (code := int(match[1])) in exit_codes or code == 0:

@@ -13,8 +13,7 @@ def labelled(*, licence: str | None = None, model: str | None = None) -> Filter:
         metadata = dict(trajectory.metadata)
         if licence is not None:
             metadata["licence"] = licence
-        return FilterResult(
-            trajectory=replace(trajectory, metadata=metadata, model=trajectory.model or model)
-        )
+        labelled = replace(trajectory, metadata=metadata, model=trajectory.model or model)
+        return FilterResult(trajectory=labelled)
 
     return apply

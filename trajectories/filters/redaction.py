@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from trajectories.filters.base import Filter, FilterResult
-from trajectories.types import JSON, Action, Step, Trajectory
+from trajectories.types import JSON, Step, Trajectory
 
 Text = Callable[[str], str]
 
@@ -34,6 +34,7 @@ _NO_PERSON = frozenset(
 )  # fmt: skip
 # RFC 2606, and machines.
 _NO_DOMAINS = frozenset({"example", "test", "invalid", "localhost", "internal", "local"})
+_NO_PASSWORDS = frozenset({"pass", "password", "secret", "pwd"})
 _EXAMPLE_LOCAL = frozenset({"git", "noreply", "no-reply", "donotreply"})
 # Domains of real addresses; a Python decorator after a word (`x@pytest.fixture`) has none of them.
 _TLD = (
@@ -45,9 +46,8 @@ _TLD = (
 
 def _is_example(domain: str) -> bool:
     labels = domain.lower().split(".")
-    return labels[-1] in _NO_DOMAINS or (
-        labels[-1] in ("com", "org", "net", "edu") and labels[-2:-1] == ["example"]
-    )
+    example = labels[-2:-1] == ["example"] and labels[-1] in ("com", "org", "net", "edu")
+    return example or labels[-1] in _NO_DOMAINS
 
 
 def _example_address(match: re.Match[str]) -> bool:
@@ -58,15 +58,17 @@ def _example_address(match: re.Match[str]) -> bool:
 def _example_login(match: re.Match[str]) -> bool:
     """Return whether a login comes from documentation or a test: `user:p%40ss`, or any user at example.com."""
     user, _, password = match["secret"].lower().partition(":")
-    made_up = (
-        user in _NO_PERSON or user.startswith("user") or password in ("pass", "password", "secret", "pwd")
-    )
+    made_up = user in _NO_PERSON or user.startswith("user") or password in _NO_PASSWORDS
     return made_up or _is_example(match["host"])
 
 
 def _no_person(match: re.Match[str]) -> bool:
     return match["secret"].lower() in _NO_PERSON
 
+
+_TOKEN_HINTS = (
+    "AKIA", "ASIA", "gh", "sk-", "AIza", "hf_", "xox", "glpat-", "npm_", "pypi-", "_live_", "SG.", "eyJ"
+)  # fmt: skip
 
 RULES: Mapping[str, Rule] = {
     "private_key": Rule(
@@ -79,21 +81,7 @@ RULES: Mapping[str, Rule] = {
         mark="[PRIVATE_KEY]",
     ),
     "token": Rule(
-        hints=(
-            "AKIA",
-            "ASIA",
-            "gh",
-            "sk-",
-            "AIza",
-            "hf_",
-            "xox",
-            "glpat-",
-            "npm_",
-            "pypi-",
-            "_live_",
-            "SG.",
-            "eyJ",
-        ),
+        hints=_TOKEN_HINTS,
         pattern=re.compile(
             r"(?<![A-Za-z0-9_-])(?:"
             r"(?:AKIA|ASIA)[A-Z2-7]{16}(?![A-Za-z0-9])"
@@ -183,19 +171,14 @@ def _apply(name: str, rule: Rule, text: str, counts: Counter[str] | None) -> str
 
 
 def _redact(trajectory: Trajectory, change: Text) -> Trajectory:
-    return replace(
-        trajectory,
-        task=change(trajectory.task),
-        steps=tuple(_step(step, change) for step in trajectory.steps),
-        patch=None if trajectory.patch is None else change(trajectory.patch),
-        metadata=_value(dict(trajectory.metadata), change),
-    )
+    task, steps = change(trajectory.task), tuple(_step(step, change) for step in trajectory.steps)
+    patch = None if trajectory.patch is None else change(trajectory.patch)
+    metadata = _value(dict(trajectory.metadata), change)
+    return replace(trajectory, task=task, steps=steps, patch=patch, metadata=metadata)
 
 
 def _step(step: Step, change: Text) -> Step:
-    actions = tuple(
-        Action(name=action.name, arguments=_value(dict(action.arguments), change)) for action in step.actions
-    )
+    actions = tuple(replace(call, arguments=_value(dict(call.arguments), change)) for call in step.actions)
     return replace(step, thought=change(step.thought), actions=actions, observation=change(step.observation))
 
 

@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import anthropic_events
-from trajectories.readers.events import fold, record
+from trajectories.readers.events import record
 from trajectories.readers.fields import as_object
 from trajectories.sources.documents import Document
 from trajectories.types import Trajectory
-
-SOURCE = "anthropic"
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
@@ -21,10 +19,10 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     if isinstance(reply, Mapping) and reply.get("role") == "assistant":
         messages.append(reply)
     yield from record(
-        fold(anthropic_events(messages)),
+        anthropic_events(messages),
         document,
         ledger,
-        source=SOURCE,
+        source="anthropic",
         instance_id=body.get("instance_id"),
         trajectory_id=body.get("trajectory_id"),
         model=request.get("model"),

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import make_reply, text_of
-from trajectories.readers.events import Event, Result, UserMessage, fold, record
+from trajectories.readers.events import Event, Result, UserMessage, record
 from trajectories.readers.fields import value_at
 from trajectories.readers.store import checked
 from trajectories.round_trip import read_extra
 from trajectories.sources.documents import Document
 from trajectories.types import JSONObject, Trajectory
 
-SOURCE = "atif"
 COPIED = "copied_context"  # ATIF: such steps must not be trained on
 NOT_OF_THE_MODEL = "not_of_the_model"  # llm_call_count 0: a program called the tool
 
+_AGENT = {"agent": "name", "agent_version": "version"}  # key of the metadata -> of the agent
 _GENERIC_FOLDERS = {"agent", "logs"}  # of Harbor: <job>/<trial>/agent/trajectory.json
 
 
@@ -38,18 +38,15 @@ def _read(root: JSONObject, document: Document, position: str, ledger: FileLedge
     else:
         models = (value_at(root, "agent", "model_name"), *(step.get("model_name") for step in steps))
         yield from record(
-            fold(event for step in steps for event in _events(step)),
+            (event for step in steps for event in _events(step)),
             document,
             ledger,
-            source=SOURCE,
+            source="atif",
             instance_id=_name(document),
             trajectory_id=trajectory_id,
             position=position,
             model=next((model for model in models if isinstance(model, str)), None),
-            metadata={
-                "agent": value_at(root, "agent", "name"),
-                "agent_version": value_at(root, "agent", "version"),
-            },
+            metadata={key: value_at(root, "agent", name) for key, name in _AGENT.items()},
         )
     for number, inner in enumerate(root.get("subagent_trajectories") or [], 1):
         inner_id = f"{trajectory_id}/{inner.get('trajectory_id') or number}"
@@ -59,12 +56,10 @@ def _read(root: JSONObject, document: Document, position: str, ledger: FileLedge
 
 def _line(step: JSONObject) -> JSONObject:
     """Return a step that we wrote as a step of the store's line."""
+    calls = step.get("tool_calls") or []
     return {
         "thought": step["message"],
-        "actions": [
-            {"name": call["function_name"], "arguments": call["arguments"]}
-            for call in step.get("tool_calls") or []
-        ],
+        "actions": [{"name": call["function_name"], "arguments": call["arguments"]} for call in calls],
         "observation": "\n".join(text for _, text in _results(step) if text),
         "target": (read_extra(step.get("extra")) or {}).get("target", True),
     }
@@ -80,10 +75,8 @@ def _events(step: JSONObject) -> Iterator[Event]:
         yield from (UserMessage(text=observed) for _, observed in results)
         return
     calls = step.get("tool_calls") or []
-    reply = make_reply(
-        text,
-        ((call.get("function_name"), call.get("arguments"), call.get("tool_call_id")) for call in calls),
-    )
+    listed = ((call.get("function_name"), call.get("arguments"), call.get("tool_call_id")) for call in calls)
+    reply = make_reply(text, listed)
     if step.get("is_copied_context"):
         reply = replace(reply, problem=COPIED)
     elif step.get("llm_call_count") == 0:

@@ -96,14 +96,9 @@ def make_reply(thought: str, calls: Iterable[tuple[JSON, JSON, JSON]]) -> Reply:
 
 def openai_reply(thought: str, tool_calls: Iterable[JSON]) -> Reply:
     """Make a turn of OpenAI ``tool_calls``, with or without ``function``."""
-    return make_reply(
-        thought,
-        (
-            (call.get("name"), call.get("arguments"), raw.get("id") or raw.get("call_id"))
-            for raw in tool_calls
-            for call in [raw.get("function") or raw]
-        ),
-    )
+    pairs = ((raw, raw.get("function") or raw) for raw in tool_calls)
+    calls = ((of.get("name"), of.get("arguments"), raw.get("id") or raw.get("call_id")) for raw, of in pairs)
+    return make_reply(thought, calls)
 
 
 def xml_reply(content: str) -> Reply:
@@ -120,9 +115,8 @@ def xml_reply(content: str) -> Reply:
     for match in matches:
         if "<function=" in match[2] or _PARAMETER.sub("", match[2]).strip():
             return Reply(thought=thought, problem=BAD_CALL)
-        arguments = {
-            key: value.removeprefix("\n").removesuffix("\n") for key, value in _PARAMETER.findall(match[2])
-        }
+        found = _PARAMETER.findall(match[2])
+        arguments = {key: value.removeprefix("\n").removesuffix("\n") for key, value in found}
         calls.append(Call(action=Action(name=match[1].strip(), arguments=arguments)))
     if "<function=" in content[matches[-1].end() :]:
         return Reply(thought=thought, problem=BAD_CALL)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from trajectories.types import JSON, JSONObject
 
 _LOOKED_AT = 200  # messages that are inspected to distinguish chat formats
+_OF_OPENHANDS = ("action", "observation")
 _ITEM_ENDINGS = ("_call", "_call_output")  # of the types of items of the Responses API
 
 
@@ -44,16 +45,8 @@ def _first(value: JSON) -> JSON:
     return value[0] if isinstance(value, list) and value else None
 
 
-def _is_store(value: JSON) -> bool:
-    return _has(value, schema_version=int, trajectory_id=str, steps=list)
-
-
 def _is_atif(value: JSON) -> bool:
     return _has(value, schema_version=str, steps=list) and value["schema_version"].startswith("ATIF-")
-
-
-def _is_pivot(value: JSON) -> bool:
-    return _has(value, responses_create_params=dict, expected_action=dict)
 
 
 def _is_responses(value: JSON) -> bool:
@@ -63,14 +56,12 @@ def _is_responses(value: JSON) -> bool:
         request = value["request"] if _has(value, request=dict) else value
         response = value["response"] if _has(value, response=dict) else value
         if _has(value, responses_create_params=dict):
-            return not _is_pivot(value)
+            return not _has(value, expected_action=dict)
         if _has(response, output=list) and ("input" in request or response.get("object") == "response"):
             return True
         items = request.get("input")
-    return isinstance(items, list) and any(
-        isinstance(item, Mapping) and str(item.get("type")).endswith(_ITEM_ENDINGS)
-        for item in items[:_LOOKED_AT]
-    )
+    shown = items[:_LOOKED_AT] if isinstance(items, list) else []
+    return any(str(item.get("type")).endswith(_ITEM_ENDINGS) for item in shown if isinstance(item, Mapping))
 
 
 def _is_swe_agent(value: JSON) -> bool:
@@ -86,13 +77,8 @@ def _is_mini(value: JSON) -> bool:
 
 
 def _is_trae(value: JSON) -> bool:
-    return _has(value, agent_steps=list) or (
-        _has(value, trajectory=dict) and "agent_steps" in value["trajectory"]
-    )
-
-
-def _is_moatless(value: JSON) -> bool:
-    return _has(value, nodes=list) and _has(_first(value["nodes"]), node_id=int)
+    run = value["trajectory"] if _has(value, trajectory=dict) else {}
+    return _has(value, agent_steps=list) or "agent_steps" in run
 
 
 def _is_openhands(value: JSON) -> bool:
@@ -101,13 +87,7 @@ def _is_openhands(value: JSON) -> bool:
         event = _first(event) if isinstance(event, list) else event
     else:
         event = _first(value)
-    return (
-        isinstance(event, Mapping) and "role" not in event and ("action" in event or "observation" in event)
-    )
-
-
-def _is_openhands_sdk(value: JSON) -> bool:
-    return _has(value, kind=str, id=str, timestamp=str, source=str)
+    return isinstance(event, Mapping) and "role" not in event and not event.keys().isdisjoint(_OF_OPENHANDS)
 
 
 def _is_claude_code(value: JSON) -> bool:
@@ -116,10 +96,6 @@ def _is_claude_code(value: JSON) -> bool:
     if value["type"] in ("user", "assistant"):
         return _has(value, sessionId=str, uuid=str)
     return any(key in value for key in ("sessionId", "leafUuid", "snapshot"))
-
-
-def _is_swe_smith_string(value: JSON) -> bool:
-    return _has(value, messages=str)
 
 
 def _is_s1k(value: JSON) -> bool:
@@ -138,15 +114,15 @@ _FORMATS: Mapping[str, Callable[[JSON], bool]] = {
     "claude-code": _is_claude_code,
     "math": _is_math,
     "mini-swe-agent": _is_mini,
-    "moatless": _is_moatless,
+    "moatless": lambda value: _has(value, nodes=list) and _has(_first(value["nodes"]), node_id=int),
     "openhands": _is_openhands,
-    "openhands-sdk": _is_openhands_sdk,
-    "pivot": _is_pivot,
+    "openhands-sdk": lambda value: _has(value, kind=str, id=str, timestamp=str, source=str),
+    "pivot": lambda value: _has(value, responses_create_params=dict, expected_action=dict),
     "responses": _is_responses,
     "s1k": _is_s1k,
-    "store": _is_store,
+    "store": lambda value: _has(value, schema_version=int, trajectory_id=str, steps=list),
     "swe-agent": _is_swe_agent,
-    "swe-smith": _is_swe_smith_string,
+    "swe-smith": lambda value: _has(value, messages=str),
     "trae": _is_trae,
 }
 FORMAT_NAMES = tuple(sorted((*_FORMATS, "anthropic", "openai")))

@@ -90,11 +90,9 @@ class _Turn:
 
     def step(self) -> Step:
         texts = [text for index in sorted(self.by_call) for text in self.by_call[index]] + self.loose
-        return Step(
-            thought=self.reply.thought.strip(),
-            actions=tuple(call.action for call in self.reply.calls),
-            observation="\n".join(text for text in texts if text),
-        )
+        actions = tuple(call.action for call in self.reply.calls)
+        observation = "\n".join(text for text in texts if text)
+        return Step(thought=self.reply.thought.strip(), actions=actions, observation=observation)
 
 
 def fold(events: Iterable[Event]) -> Folded:
@@ -127,8 +125,7 @@ def fold(events: Iterable[Event]) -> Folded:
             notes["result_without_call"] += 1
     if turns and turns[-1].problem == NO_ACTION:
         turns[-1].problem = FINAL_MESSAGE
-    unanswered = sum(not turn.problem and not turn.has_result for turn in turns[:-1])
-    if unanswered:
+    if unanswered := sum(not turn.problem and not turn.has_result for turn in turns[:-1]):
         notes["turn_without_result"] += unanswered
     notes.update(turn.problem for turn in turns if turn.problem and turn.kept)
     return Folded(
@@ -141,8 +138,7 @@ def fold(events: Iterable[Event]) -> Folded:
 
 def _answer(result: Result, turns: list[_Turn], calls: dict[str, tuple[_Turn, int]]) -> bool:
     """Add a result to the turn that it answers. Return False if there is none."""
-    known = [calls[call_id] for call_id in result.call_ids if call_id in calls]
-    if known:
+    if known := [calls[call_id] for call_id in result.call_ids if call_id in calls]:
         turn, index = known[0]
         turn.by_call.setdefault(index, []).append(result.text)
         return True
@@ -156,16 +152,13 @@ def _answer(result: Result, turns: list[_Turn], calls: dict[str, tuple[_Turn, in
     return False
 
 
-_ISSUE = tuple(
-    re.compile(pattern, re.DOTALL)
-    for pattern in (
-        r"<pr_description>\s*\n(?:Consider the following PR description:\n)?(.*)\n\s*</pr_description>",
-        r"<issue_description>\s*\n(.*)\n\s*</issue_description>",
-        r"Here's the issue text:\nISSUE:\n(.*?)\n\nINSTRUCTIONS:",
-        r"\APlease solve this issue: (.*?)\n\nYou can execute bash commands and edit files",
-        r"\A<task>\s*\n(.*)\n\s*</task>",
-        r"\APlease fix the following issue .*?\n# Problem Statement\n(.*)\n\nIMPORTANT: You should ONLY",
-    )
+_ISSUE = (
+    r"<pr_description>\s*\n(?:Consider the following PR description:\n)?(.*)\n\s*</pr_description>",
+    r"<issue_description>\s*\n(.*)\n\s*</issue_description>",
+    r"Here's the issue text:\nISSUE:\n(.*?)\n\nINSTRUCTIONS:",
+    r"\APlease solve this issue: (.*?)\n\nYou can execute bash commands and edit files",
+    r"\A<task>\s*\n(.*)\n\s*</task>",
+    r"\APlease fix the following issue .*?\n# Problem Statement\n(.*)\n\nIMPORTANT: You should ONLY",
 )
 
 
@@ -176,13 +169,13 @@ def issue_text(prompt: str) -> str:
     'It crashes.'
     """
     for pattern in _ISSUE:
-        if match := pattern.search(prompt):
+        if match := re.search(pattern, prompt, re.DOTALL):
             return match[1].strip()
     return prompt.strip()
 
 
 def record(
-    folded: Folded,
+    conversation: Folded | Iterable[Event],
     document: Document,
     ledger: FileLedger,
     *,
@@ -199,11 +192,12 @@ def record(
 ) -> Iterator[Trajectory]:
     """Make the trajectory of a conversation, count it and its turns, and yield it unless it is unusable.
 
-    Empty ids fall back: ``trajectory_id`` to ``instance_id``, that to the document's name. ``prompt``: None for the
-    folded one; it is kept in the metadata if it is more than the task. ``task``: None for the issue in the prompt.
-    ``resolved`` counts only as a bool. Raises TypeError or ValueError, before anything is counted, if
-    :func:`check_schema` does.
+    Events are folded first. Empty ids fall back: ``trajectory_id`` to ``instance_id``, that to the document's name.
+    ``prompt``: None for the folded one; it is kept in the metadata if it is more than the task. ``task``: None for the
+    issue in the prompt. ``resolved`` counts only as a bool. Raises TypeError or ValueError, before anything is counted,
+    if :func:`check_schema` does.
     """
+    folded = conversation if isinstance(conversation, Folded) else fold(conversation)
     prompt = folded.prompt if prompt is None else prompt
     task = issue_text(prompt) if task is None else task
     instance_id = instance_id or document.name
@@ -222,13 +216,12 @@ def record(
     position = position or document.position
     for what, times in folded.notes.items():
         ledger.note(what, position, times)
-    reason = None
-    if not folded.turns:
-        reason = "no_agent_turn"
-    elif not any(step.actions for step in folded.steps):
-        reason = "no_step_with_action"
-    elif not task:
-        reason = "no_task"
+    needed = {
+        "no_agent_turn": folded.turns,
+        "no_step_with_action": any(step.actions for step in folded.steps),
+        "no_task": task,
+    }
+    reason = next((why for why, found in needed.items() if not found), None)
     ledger.trajectory(position, folded.turns, folded.drops, reason)
     if reason is None:
         yield trajectory

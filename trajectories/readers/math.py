@@ -31,10 +31,7 @@ class _Solved:
 
 
 def read_s1k(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """Read the steps of R1's solution (not of its thinking), or Gemini's if there is none, with their grade.
-
-    ``solution`` is the reference: it becomes the answer.
-    """
+    """Read the steps of R1's solution, or Gemini's if there is none, and their grade; ``solution`` is the answer."""
     yield from _read(document, ledger, "s1k", _s1k)
 
 
@@ -76,19 +73,13 @@ def _trajectory(row: JSONObject, source: str, sort_out: Callable[[JSONObject], _
     solution = split_solution(solved.solution)
     # A problem is identified by its text: ids of rows mean nothing outside of their file.
     name = f"{source}-{sha256(question.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
-    metadata = {
-        "answer": solved.answer,
-        "preamble": solution.preamble,
-        "row_id": row.get("id", row.get("unique_id")),
-        **solved.metadata,
-    }
+    row_id = row.get("id", row.get("unique_id"))
+    metadata = {"answer": solved.answer, "preamble": solution.preamble, "row_id": row_id, **solved.metadata}
     return Trajectory(
         trajectory_id=name,
         instance_id=name,
         task=question.strip(),
-        steps=tuple(
-            Step(thought="", actions=(step_action(step),), observation="") for step in solution.steps
-        ),
+        steps=tuple(Step(thought="", actions=(step_action(s),), observation="") for s in solution.steps),
         source=source,
         model=solved.model,
         resolved=solved.resolved,
@@ -99,16 +90,13 @@ def _trajectory(row: JSONObject, source: str, sort_out: Callable[[JSONObject], _
 def _s1k(row: JSONObject) -> _Solved:
     solver = next((name for name in _S1K_SOLVERS if row.get(f"{name}_attempt")), "deepseek")
     kept = ("cot_type", "source_type", "metadata")
-    of_solver = {
-        "thinking": row.get(f"{solver}_thinking_trajectory"),
-        "grade_reason": row.get(f"{solver}_grade_reason"),
-    }
+    thinking, reason = row.get(f"{solver}_thinking_trajectory"), row.get(f"{solver}_grade_reason")
     return _Solved(
         solution=_text(row, f"{solver}_attempt"),
         answer=_text(row, "solution").strip(),
         model=_S1K_SOLVERS[solver],
         resolved=_GRADES.get(str(row.get(f"{solver}_grade", "")).strip().lower()),
-        metadata={**{key: row.get(key) for key in kept}, **of_solver},
+        metadata={**{key: row.get(key) for key in kept}, "thinking": thinking, "grade_reason": reason},
     )
 
 

@@ -5,22 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import bash, openai_reply, result_ids, text_of
-from trajectories.readers.events import (
-    NO_BLOCK,
-    SEVERAL_BLOCKS,
-    Event,
-    Reply,
-    Result,
-    UserMessage,
-    fold,
-    record,
-)
+from trajectories.readers.events import NO_BLOCK, SEVERAL_BLOCKS, Event, Reply, Result, UserMessage, record
 from trajectories.readers.fields import as_object, text_at
 from trajectories.readers.responses import response_reply
 from trajectories.sources.documents import Document
 from trajectories.types import JSON, JSONObject, Trajectory
-
-SOURCE = "mini-swe-agent"
 
 _BLOCK = re.compile(r"```(?:mswea_bash_command|bash)[ \t]*\n(.*?)\n?```", re.DOTALL)
 _TAG = re.compile(r"<mswea_bash_command>(.*?)</mswea_bash_command>", re.DOTALL)
@@ -36,10 +25,10 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     if info.get("mini_version"):
         metadata["mini_version"] = info["mini_version"]
     yield from record(
-        fold(events(messages)),
+        events(messages),
         document,
         ledger,
-        source=SOURCE,
+        source="mini-swe-agent",
         instance_id=run.get("instance_id"),
         model=text_at(info, "config", "model", "model_name"),
         patch=info.get("submission") or last.get("submission") or None,

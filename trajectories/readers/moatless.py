@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import anthropic_reply
-from trajectories.readers.events import Event, Result, UserMessage, fold, record
+from trajectories.readers.events import Event, Result, UserMessage, record
 from trajectories.readers.fields import path_to, value_at
 from trajectories.sources.documents import Document
 from trajectories.types import JSONObject, Trajectory
-
-SOURCE = "moatless"
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
@@ -18,18 +16,15 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     instance_id = value_at(tree, "metadata", "instance_id") or document.path.parent.name or document.name
     nodes = {node["node_id"]: node for node in tree["nodes"]}
     parents = {node.get("parent_id") for node in tree["nodes"]}
-    paths = {
-        leaf: path_to(leaf, nodes, lambda node: node.get("parent_id"))
-        for leaf in nodes
-        if leaf not in parents
-    }
-    for leaf, path in paths.items():
-        suffix = f"#node-{leaf}" if len(paths) > 1 else ""
+    leaves = [node for node in nodes if node not in parents]
+    for leaf in leaves:
+        path = path_to(leaf, nodes, lambda node: node.get("parent_id"))
+        suffix = f"#node-{leaf}" if len(leaves) > 1 else ""
         yield from record(
-            fold(event for node in path for event in _events(node)),
+            (event for node in path for event in _events(node)),
             document,
             ledger,
-            source=SOURCE,
+            source="moatless",
             instance_id=instance_id,
             trajectory_id=f"{instance_id}{suffix}",
             position=f"{document.position}{suffix}",

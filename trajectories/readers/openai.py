@@ -4,22 +4,20 @@ from collections.abc import Iterator
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import openai_events
-from trajectories.readers.events import fold, record
+from trajectories.readers.events import record
 from trajectories.readers.fields import as_object, texts_at
 from trajectories.sources.documents import Document
 from trajectories.types import Trajectory
-
-SOURCE = "openai"
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     """Read a row or a bare list of messages."""
     row = as_object(document.value, "messages")
     yield from record(
-        fold(openai_events(row["messages"])),
+        openai_events(row["messages"]),
         document,
         ledger,
-        source=SOURCE,
+        source="openai",
         instance_id=row.get("instance_id"),
         trajectory_id=row.get("trajectory_id") or row.get("traj_id"),
         model=row.get("model"),

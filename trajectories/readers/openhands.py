@@ -9,8 +9,6 @@ from trajectories.readers.fields import as_object, texts_at, value_at
 from trajectories.sources.documents import Document
 from trajectories.types import JSON, Action, JSONObject, Trajectory
 
-SOURCE = "openhands"
-
 _NO_TURN = {"system", "recall", "change_agent_state", "start", "null", "pause", "resume", "condensation"}
 # Fields that OpenHands keeps beside the arguments of an action; no tool received them.
 _BOOKKEEPING = {
@@ -33,7 +31,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
         folded,
         document,
         ledger,
-        source=SOURCE,
+        source="openhands",
         instance_id=row.get("instance_id") or _issue_id(issue),
         prompt=folded.prompt or text_of(row.get("instruction")),
         model=value_at(row, "metadata", "llm_config", "model"),
@@ -84,11 +82,9 @@ def _merged(pending: list[tuple[str | None, Reply]]) -> Iterator[Reply]:
     if pending:
         replies = [reply for _, reply in pending]
         pending.clear()
-        yield Reply(
-            thought=replies[0].thought,
-            calls=tuple(call for reply in replies for call in reply.calls),
-            problem=next((reply.problem for reply in replies if reply.problem), None),
-        )
+        calls = tuple(call for reply in replies for call in reply.calls)
+        problem = next((reply.problem for reply in replies if reply.problem), None)
+        yield Reply(thought=replies[0].thought, calls=calls, problem=problem)
 
 
 def _reply(event: JSONObject) -> Reply:

@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import openai_reply, shell_text, text_of
-from trajectories.readers.events import Call, Event, Reply, Result, UserMessage, fold, record
+from trajectories.readers.events import Call, Event, Reply, Result, UserMessage, record
 from trajectories.readers.fields import value_at
 from trajectories.sources.documents import Document
 from trajectories.types import Action, JSONObject, Trajectory
-
-SOURCE = "openhands-sdk"
 
 _OBSERVATIONS = {"ObservationEvent", "AgentErrorEvent", "UserRejectObservation"}
 _ADDED = ("security_risk", "summary")  # arguments that OpenHands asks for and no tool receives
@@ -20,13 +18,8 @@ _GENERIC_FOLDERS = {"events", "event_service"}
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     """Read a conversation: ``document.value`` is the list of its events, in the order of their files."""
     names = [part for part in document.path.parts if part not in _GENERIC_FOLDERS]
-    yield from record(
-        fold(_events(document.value)),
-        document,
-        ledger,
-        source=SOURCE,
-        instance_id=names[-1] if names else None,
-    )
+    name = names[-1] if names else None
+    yield from record(_events(document.value), document, ledger, source="openhands-sdk", instance_id=name)
 
 
 def _events(events: Sequence[JSONObject]) -> Iterator[Event]:
@@ -69,7 +62,6 @@ def _reply(actions: Sequence[JSONObject]) -> Reply:
         received = event.get("action") or {}
         action = reply.calls[0].action
         arguments = {k: v for k, v in action.arguments.items() if k not in _ADDED or k in received}
-        calls.append(
-            Call(action=Action(name=action.name, arguments=arguments), call_id=event.get("tool_call_id"))
-        )
+        action = Action(name=action.name, arguments=arguments)
+        calls.append(Call(action=action, call_id=event.get("tool_call_id")))
     return Reply(thought=thought, calls=tuple(calls))

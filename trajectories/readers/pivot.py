@@ -12,8 +12,6 @@ from trajectories.round_trip import read_extra
 from trajectories.sources.documents import Document
 from trajectories.types import JSON, JSONObject, Trajectory
 
-SOURCE = "pivot"
-
 _ID = re.compile(r"\A(?:msg|call)_(\d+)(?:_\d+)?\Z")
 
 
@@ -29,7 +27,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     if action["type"] != "function_call_batch":
         action = {"calls": [{"role": "assistant", **action}]}
     found = [*items, *action["calls"]]
-    yield from read_items(found, row, document, ledger, source=SOURCE, model=text_at(params, "model"))
+    yield from read_items(found, row, document, ledger, source="pivot", model=text_at(params, "model"))
 
 
 def same_trajectory(document: Document) -> str:
@@ -46,11 +44,7 @@ def step_index(document: Document) -> int:
 
 
 def _own(
-    row: JSONObject,
-    items: Sequence[JSONObject],
-    extra: JSONObject,
-    document: Document,
-    ledger: FileLedger,
+    row: JSONObject, items: Sequence[JSONObject], extra: JSONObject, document: Document, ledger: FileLedger
 ) -> Iterator[Trajectory]:
     """Read the trajectory up to the row's step, and the later steps that have no row."""
     action = row["expected_action"]

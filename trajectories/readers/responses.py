@@ -4,28 +4,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import make_reply, text_of
-from trajectories.readers.events import Event, Reply, Result, UserMessage, fold, record
+from trajectories.readers.events import Event, Reply, Result, UserMessage, record
 from trajectories.readers.fields import as_object, text_at
 from trajectories.sources.documents import Document
 from trajectories.types import JSON, JSONObject, Trajectory
-
-SOURCE = "responses"
 
 _BOOKKEEPING = {"type", "id", "call_id", "status", "output", "outputs", "results", "agent", "created_by"}
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """Read a request, a response, both (``{request, response}``), or the bare list of items.
-
-    NeMo Gym's rollouts have the request under ``responses_create_params``.
-    """
+    """Read a request (NeMo Gym's: ``responses_create_params``), a response, both, or the bare list of items."""
     row = as_object(document.value, "input")
     request = row.get("request") or row.get("responses_create_params") or row
     response = row.get("response") or row
     items = [*input_items(request.get("input")), *(response.get("output") or [])]
     model = text_at(request, "model")
     model = text_at(response, "model") if model is None else model
-    yield from read_items(items, row, document, ledger, source=SOURCE, model=model)
+    yield from read_items(items, row, document, ledger, source="responses", model=model)
 
 
 def read_items(
@@ -41,7 +36,7 @@ def read_items(
     if unknown := sum(not _is_known(item) for item in items):
         ledger.note("item_not_understood", document.position, unknown)
     yield from record(
-        fold(events(items)),
+        events(items),
         document,
         ledger,
         source=source,
@@ -89,20 +84,14 @@ def _is_call(item: JSONObject) -> bool:
 
 
 def _is_made(item: JSONObject) -> bool:
-    return (
-        _is_call(item)
-        or _kind(item) in ("reasoning", "compaction")
-        or (_kind(item) == "message" and item.get("role") == "assistant")
-    )
+    if _kind(item) == "message":
+        return bool(item.get("role") == "assistant")
+    return _is_call(item) or _kind(item) in ("reasoning", "compaction")
 
 
 def _is_known(item: JSONObject) -> bool:
-    return (
-        item.get("object") == "response"
-        or _is_made(item)
-        or _kind(item) == "message"
-        or _kind(item).endswith("_output")
-    )
+    kind = _kind(item)
+    return item.get("object") == "response" or _is_made(item) or kind == "message" or kind.endswith("_output")
 
 
 def _answer(item: JSONObject) -> Iterator[Event]:

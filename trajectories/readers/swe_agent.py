@@ -10,8 +10,6 @@ from trajectories.readers.swe_smith import events, submitted_diff
 from trajectories.sources.documents import Document
 from trajectories.types import JSON, JSONObject, Trajectory
 
-SOURCE = "swe-agent"
-
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     """Read one trajectory; of a retry agent, one for each of its attempts."""
@@ -39,7 +37,7 @@ def _read_run(
         folded,
         document,
         ledger,
-        source=SOURCE,
+        source="swe-agent",
         instance_id=instance_id,
         trajectory_id=f"{instance_id}{suffix}",
         task=None if task is None else task.strip(),

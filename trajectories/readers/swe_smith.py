@@ -11,7 +11,6 @@ from trajectories.readers.fields import texts_at
 from trajectories.sources.documents import Document
 from trajectories.types import JSONObject, Step, Trajectory
 
-SOURCE = "swe-smith"
 EXIT_MARKER = "exit_marker"  # the scaffold's words, not the agent's
 MADE_UP_SUBMIT = "made_up_submit"
 
@@ -38,7 +37,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
         folded,
         document,
         ledger,
-        source=SOURCE,
+        source="swe-smith",
         instance_id=row.get("instance_id"),
         trajectory_id=row.get("traj_id"),
         model=row.get("model"),

@@ -5,12 +5,10 @@ from collections.abc import Iterator, Mapping
 
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat import make_reply, text_of
-from trajectories.readers.events import Event, Result, fold, record
+from trajectories.readers.events import Event, Result, record
 from trajectories.readers.fields import value_at
 from trajectories.sources.documents import Document
 from trajectories.types import JSON, JSONObject, Trajectory
-
-SOURCE = "trae"
 
 _WORKTREE = re.compile(r"/worktrees/([^/\s]+)/[^/\s]+")
 
@@ -28,10 +26,10 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     if repo:
         metadata["repo"] = repo
     yield from record(
-        fold(event for step in replied for event in _events(step)),
+        (event for step in replied for event in _events(step)),
         document,
         ledger,
-        source=SOURCE,
+        source="trae",
         instance_id=instance_id,
         trajectory_id=trajectory_id,
         prompt=row.get("task") or run.get("task") or "",
@@ -48,10 +46,8 @@ def _events(step: JSONObject) -> Iterator[Event]:
     """
     reply = step["llm_response"]
     calls = reply.get("tool_calls") or []
-    yield make_reply(
-        text_of(reply.get("content")),
-        ((call.get("name"), call.get("arguments"), call.get("call_id")) for call in calls),
-    )
+    listed = ((call.get("name"), call.get("arguments"), call.get("call_id")) for call in calls)
+    yield make_reply(text_of(reply.get("content")), listed)
     for result in step.get("tool_results") or []:
         # As TRAE's clients send it: the output, then the error.
         text = "\n".join(part for part in (result.get("result"), result.get("error")) if part).strip()

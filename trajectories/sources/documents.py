@@ -68,6 +68,9 @@ class Failure:
         return f"{where}: {self.detail}" if self.detail else where
 
 
+Item = Document | Failure
+
+
 def strip_endings(name: str) -> str:
     """Return a file's name without its endings.
 
@@ -131,7 +134,7 @@ def is_hub_name(path: Path) -> bool:
 
 def read_documents(
     path: Path, *, limit: int = DEFAULT_LIMIT, on_bytes: Callable[[int], None] = lambda position: None
-) -> Iterator[Document | Failure]:
+) -> Iterator[Item]:
     """Stream the documents of a file, the members of an archive, or the rows of a table.
 
     gzip, xz, bzip2, tar, zip and Parquet are detected from their first bytes. An unreadable part becomes a Failure,
@@ -153,7 +156,7 @@ def read_documents(
         yield Failure(reason="unreadable", detail=error.strerror or str(error), origin=name)
 
 
-def _read_file(raw: IO[bytes], name: str, limit: int) -> Iterator[Document | Failure]:
+def _read_file(raw: IO[bytes], name: str, limit: int) -> Iterator[Item]:
     stream = _decompressed(raw)
     head = stream.read(512)
     stream.seek(0)
@@ -167,7 +170,7 @@ def _read_file(raw: IO[bytes], name: str, limit: int) -> Iterator[Document | Fai
         yield from _read_stream(stream, name, limit)
 
 
-def _read_rows(rows: Iterator[TableRow], name: str, limit: int) -> Iterator[Document | Failure]:
+def _read_rows(rows: Iterator[TableRow], name: str, limit: int) -> Iterator[Item]:
     """Read the rows of a table, each split of a data set as its own origin."""
     origin, found = name, False
     try:
@@ -198,7 +201,7 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
     return raw
 
 
-def _read_members(members: Iterator[Member], name: str, limit: int) -> Iterator[Document | Failure]:
+def _read_members(members: Iterator[Member], name: str, limit: int) -> Iterator[Item]:
     found = False
     for member in members:
         origin = f"{name}!{member.path}"
@@ -223,7 +226,7 @@ def _read_members(members: Iterator[Member], name: str, limit: int) -> Iterator[
         yield Failure(reason="empty", origin=name)
 
 
-def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterator[Document | Failure]:
+def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterator[Item]:
     # A member of a stream cannot be rewound, so its name determines its compression.
     if base.endswith(_ARCHIVE_ENDINGS) or base.endswith(tuple(f".tar{e}" for e in _COMPRESSION_ENDINGS)):
         yield Failure(reason="nested_archive", detail="unpack the outer one first", origin=origin)
@@ -237,7 +240,7 @@ def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterato
         yield from _read_stream(body, origin, limit)
 
 
-def _read_stream(stream: IO[bytes], origin: str, limit: int) -> Iterator[Document | Failure]:
+def _read_stream(stream: IO[bytes], origin: str, limit: int) -> Iterator[Item]:
     """Read JSON Lines if the ending says so or the first line is a whole JSON value; else one document."""
     first = stream.readline(limit + 1)
     if first.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -268,9 +271,7 @@ def _ending(origin: str) -> str:
     return path.with_suffix("").suffix if path.suffix in _COMPRESSION_ENDINGS else path.suffix
 
 
-def _read_lines(
-    first: bytes, stream: IO[bytes], origin: str, limit: int, number: int
-) -> Iterator[Document | Failure]:
+def _read_lines(first: bytes, stream: IO[bytes], origin: str, limit: int, number: int) -> Iterator[Item]:
     """Read lines. ``first`` is a line already read, or empty. A line over the limit is skipped in pieces."""
     found = number > 1
     line = first or stream.readline(limit + 1)

@@ -34,12 +34,8 @@ def _step(number: int, step: Step) -> JSONObject:
     row: dict[str, JSON] = {"step_id": number, "source": "agent", "message": step.thought}
     if step.actions:
         row["tool_calls"] = [
-            {
-                "tool_call_id": f"call_{number}_{position}",
-                "function_name": action.name,
-                "arguments": dict(action.arguments),
-            }
-            for position, action in enumerate(step.actions, 1)
+            {"tool_call_id": f"call_{number}_{at}", "function_name": a.name, "arguments": dict(a.arguments)}
+            for at, a in enumerate(step.actions, 1)
         ]
     if step.observation:
         # Our record has one observation a turn: it answers the last call.

@@ -12,10 +12,7 @@ from trajectories.store import context_mark
 from trajectories.types import JSON, Action, JSONObject, Step, Trajectory
 from trajectories.writers.tools import tools_of
 
-AGENT = {
-    "type": "responses_api_agents",
-    "name": "single_step_tool_use_with_argument_comparison_agent",
-}
+AGENT = {"type": "responses_api_agents", "name": "single_step_tool_use_with_argument_comparison_agent"}
 
 
 def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[JSONObject]:
@@ -35,12 +32,8 @@ def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[JSONObject
     history: list[JSONObject] = [{"type": "message", "role": "user", "content": trajectory.task}]
     for index, step in enumerate(trajectory.steps):
         if step.actions and step.target:
-            own: dict[str, JSON] = {
-                "step_index": index,
-                "steps": len(trajectory.steps),
-                "thought": step.thought,
-                "observation": step.observation,
-            }
+            own: dict[str, JSON] = {"step_index": index, "steps": len(trajectory.steps)}
+            own |= {"thought": step.thought, "observation": step.observation}
             if context_only := [at for at, s in enumerate(trajectory.steps[:index]) if not s.target]:
                 own["context_only"] = context_only
             if index == targets[-1]:

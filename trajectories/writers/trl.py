@@ -30,14 +30,10 @@ def _messages(index: int, step: Step) -> Iterator[JSONObject]:
         if step.observation:
             yield {"role": "user", "content": step.observation}
         return
-    calls: list[dict[str, JSON]] = [
-        {
-            "id": f"call_{index}_{position}",
-            "type": "function",
-            "function": {"name": action.name, "arguments": json.dumps(dict(action.arguments))},
-        }
-        for position, action in enumerate(step.actions)
-    ]
+    calls: list[dict[str, JSON]] = []
+    for position, action in enumerate(step.actions):
+        called = {"name": action.name, "arguments": json.dumps(dict(action.arguments))}
+        calls.append({"id": f"call_{index}_{position}", "type": "function", "function": called})
     yield {"role": "assistant", "content": step.thought, "tool_calls": calls}
     for position, call in enumerate(calls, 1):
         # Our record has one observation a turn: it answers the last call.

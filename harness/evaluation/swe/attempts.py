@@ -124,5 +124,5 @@ def _expert(action_format: ActionFormat, scaffold: Scaffold) -> Policy:
             exit_code=2,
         )
     return ScriptedPolicy.from_trajectories(
-        read_trajectories(expert_path()), action_format=action_format, settings=scaffold.prompt, name=EXPERT
+        read_trajectories(expert_path()), action_format=action_format, settings=scaffold, name=EXPERT
     )
