@@ -54,15 +54,10 @@ def _parser() -> argparse.ArgumentParser:
         "--to", default="store", choices=(*WRITERS, PROMPTS), help="output format (default: %(default)s)"
     )
     parser.add_argument(
-        "--recipe",
-        metavar="NAME",
-        help=f"prompts and action format for {PROMPTS}, --sample and --validate",
+        "--recipe", metavar="NAME", help=f"prompts and action format for {PROMPTS}, --sample and --validate"
     )
     parser.add_argument(
-        "--format",
-        default="auto",
-        choices=("auto", *FORMAT_NAMES),
-        help="default: detected from content",
+        "--format", default="auto", choices=("auto", *FORMAT_NAMES), help="default: detected from content"
     )
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="default: ledger.json beside --out")
     parser.add_argument(

@@ -11,14 +11,7 @@ from harness.config.evaluation import PREDICTIONS, EvaluationRecipe
 from harness.console import Console
 from harness.evaluation.executors import MakeEvaluator, make_execute
 from harness.evaluation.folder import EvaluationFolder
-from harness.evaluation.items import (
-    AttemptResult,
-    Candidate,
-    EvalItem,
-    Evaluator,
-    TaskT,
-    VerdictT,
-)
+from harness.evaluation.items import AttemptResult, Candidate, EvalItem, Evaluator, TaskT, VerdictT
 from harness.evaluation.records import (
     FAILURES,
     AttemptRecord,

@@ -36,11 +36,7 @@ _LABELS = {CONTROL: "SFT for the same time", "sft": "SFT", "srl": "SRL", "rlvr":
 
 
 def render_report(
-    report: RunReport,
-    *,
-    config: str,
-    groups: Sequence[GroupExample],
-    examples: Sequence[ValidationExample],
+    report: RunReport, *, config: str, groups: Sequence[GroupExample], examples: Sequence[ValidationExample]
 ) -> str:
     """Return the page of one run."""
     small = [(title, charts.small_chart(report, curve, share)) for curve, title, share in _SMALL_CHARTS]

@@ -95,11 +95,7 @@ def _score(rewards: WeightedRewards, written: Sequence[tuple[StepExample, str]])
 
 
 def _line(
-    policy: str,
-    example: StepExample,
-    action: str,
-    rewards: Mapping[str, float | None],
-    reward: float | None,
+    policy: str, example: StepExample, action: str, rewards: Mapping[str, float | None], reward: float | None
 ) -> BaselineLine:
     return BaselineLine(
         policy=policy,

@@ -41,11 +41,7 @@ def build_math_report(
         "total_instances": len(ids),
         "first_answer": first,
         **core_report(
-            ids,
-            records,
-            source=first,
-            buckets=(*BUCKETS.values(), "policy_failure"),
-            model_name=model_name,
+            ids, records, source=first, buckets=(*BUCKETS.values(), "policy_failure"), model_name=model_name
         ),
     }
     if samples:
