@@ -16,9 +16,13 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 class UserError(Exception):
     """An error that the user can fix; the message says what is wrong, where, and what to do."""
 
-    def __init__(self, message: str, *, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # 1: the work failed; 2: wrong usage of the command
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """Wrong usage of a command: its arguments, its recipe, or what they name."""
+
+    exit_code = 2
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser, *, example: str) -> None:
@@ -45,9 +49,7 @@ def resumed_run(options: argparse.Namespace) -> Path | None:
     if not options.resume:
         return None
     if options.recipe or options.overrides or options.dry_run:
-        raise UserError(
-            "--resume continues a run with its own recipe: it takes no recipe and no overrides", exit_code=2
-        )
+        raise UsageError("--resume continues a run with its own recipe: it takes no recipe and no overrides")
     return Path(options.resume)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.config.load import make_recipe
 from harness.config.tables import Recipe, Table
 from harness.jsonl import append_rows, read_objects
@@ -90,7 +90,7 @@ class RunFolder:
     def saved_table(self) -> JSON:
         """Read the recipe of an existing run without validating it. Raises UserError."""
         if not self.config.exists():
-            raise UserError(f"{self.path}: no run to resume here (config.yaml is missing)", exit_code=2)
+            raise UsageError(f"{self.path}: no run to resume here (config.yaml is missing)")
         return yaml.safe_load(self.config.read_text(encoding="utf-8"))
 
     def write_yaml(self, path: Path, table: Mapping[str, object]) -> None:

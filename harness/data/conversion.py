@@ -15,7 +15,7 @@ from rich.table import Table
 
 from environments.math.answers import last_box
 from environments.math.verifier import MathVerifier
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.config.load import load_recipe
 from harness.console import table_console
 from harness.data.card import Card, card_path
@@ -46,7 +46,7 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
     try:
         files = find_files(options.paths, exclude=(out, ledger_path, card_path(out)))
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: {error.strerror}", exit_code=2) from error
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
     if not files:
         raise UserError(f"no files in {', '.join(map(str, options.paths))}")
     writer = _writer(options.to, recipe)
@@ -80,19 +80,19 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
 
 def _check_targets(written: Sequence[Path], force: bool) -> None:
     if len({path.absolute() for path in written}) < len(written):
-        raise UserError(f"two of these are the same file: {', '.join(map(str, written))}", exit_code=2)
+        raise UsageError(f"two of these are the same file: {', '.join(map(str, written))}")
     for path in written:
         if path.is_dir():
-            raise UserError(f"{path} is a folder; name a file", exit_code=2)
+            raise UsageError(f"{path} is a folder; name a file")
         if path.exists() and not force:
-            raise UserError(f"{path} exists; overwrite it with --force, or choose another name", exit_code=2)
+            raise UsageError(f"{path} exists; overwrite it with --force, or choose another name")
 
 
 def _writer(name: str, recipe: str | None) -> Writer:
     """Return the writer of an output format. Raises UserError."""
     if name != PROMPTS:
         if recipe is not None:
-            raise UserError(f"--recipe is for --to {PROMPTS}; {name} has no prompts", exit_code=2)
+            raise UsageError(f"--recipe is for --to {PROMPTS}; {name} has no prompts")
         return WRITERS[name]
     return prompt_completion(load_recipe(recipe or "demo"))
 

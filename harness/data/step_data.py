@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.config.tables import Recipe
 from harness.data.selection import SelectionRow, select_by_profile
 from harness.data.split import evenly, split_groups
@@ -103,9 +103,9 @@ def load_step_data(recipe: Recipe) -> StepData:
 def _existing_path(recipe: Recipe) -> Path:
     path = data_path(recipe)
     if path.is_dir():
-        raise UserError(f"data.path: {path} is a folder; give the file of it", exit_code=2)
+        raise UsageError(f"data.path: {path} is a folder; give the file of it")
     if not path.is_file():
-        raise UserError(f"data.path: no file {path}; make one with `python -m harness.convert`", exit_code=2)
+        raise UsageError(f"data.path: no file {path}; make one with `python -m harness.convert`")
     return path
 
 
@@ -157,7 +157,7 @@ def make_format(recipe: Recipe) -> ActionFormat:
     try:
         return get_format(recipe.actions.format, recipe.actions.tools)
     except PluginError as error:
-        raise UserError(f"actions: {error}", exit_code=2) from error
+        raise UsageError(f"actions: {error}") from error
 
 
 def prompt_digest(data: StepData) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.summary import print_comparison, print_report
 from harness.statistics.binomial import compare
@@ -41,7 +41,7 @@ def compare_evaluations(runs: Sequence[Path]) -> dict[str, JSON]:
     """
     reports = {str(run): read_report(run) for run in runs}
     if len(reports) < len(runs):
-        raise UserError("the same run is named twice", exit_code=2)
+        raise UsageError("the same run is named twice")
     for name, report in reports.items():
         if "resolved_ids" not in report:
             raise UserError(f"{name}: verified no predictions, only the sanity check: nothing to compare")
@@ -67,12 +67,11 @@ def _resolved(report: dict[str, JSON]) -> dict[str, bool]:
 def report_evaluations(runs: Sequence[Path], out: Path | None = None) -> None:
     """Print the report of one evaluation again, or write and print a comparison of several. Raises UserError."""
     if others := [run for run in runs if not is_evaluation(run)]:
-        raise UserError(f"{others[0]} is no evaluation: compare evaluations with evaluations", exit_code=2)
+        raise UsageError(f"{others[0]} is no evaluation: compare evaluations with evaluations")
     if len(runs) == 1:
         if out is not None:
-            raise UserError(
-                "--out: an evaluation's report stays in its folder; --out is for runs and comparisons",
-                exit_code=2,
+            raise UsageError(
+                "--out: an evaluation's report stays in its folder; --out is for runs and comparisons"
             )
         print_report(read_report(runs[0]), EvaluationFolder(runs[0]).report)
         return

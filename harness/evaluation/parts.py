@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from srl_agent.models.packaged import ModelError
 from srl_agent.policies import PolicyError
 
@@ -16,4 +16,4 @@ def as_user_errors() -> Iterator[None]:
     except (PolicyError, ModelError) as error:
         raise UserError(f"policy: {error}") from error
     except ValueError as error:
-        raise UserError(str(error), exit_code=2) from error
+        raise UsageError(str(error)) from error

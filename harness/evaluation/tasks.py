@@ -15,7 +15,7 @@ from environments.swe.tasks import (
     load_tasks,
     select_tasks,
 )
-from harness.cli import UserError
+from harness.cli import UsageError
 from harness.config.evaluation import TrainedTable
 from harness.config.tables import TasksTable
 from harness.data.contamination_gate import check_evaluation
@@ -44,13 +44,13 @@ def load_swe_tasks(table: TasksTable) -> tuple[SWETask, ...]:
 def math_tasks(table: TasksTable) -> tuple[MathTask, ...]:
     """Load the problems that pass the table's filters. Raises UserError."""
     if table.repos or table.columns_from:
-        raise UserError("tasks.repos and tasks.columns_from are for the domain swe", exit_code=2)
+        raise UsageError("tasks.repos and tasks.columns_from are for the domain swe")
     source = str(problems_path()) if table.source == "demo" else table.source
     try:
         tasks = load_math_tasks(source, split=table.split, path=table.path)
         return select_tasks(tasks, ids=table.ids, regex=table.regex, span=table.slice)
     except (MathTaskError, TaskError) as error:
-        raise UserError(str(error), exit_code=2) from error
+        raise UsageError(str(error)) from error
 
 
 def evaluation_set(source: str) -> Sequence[SWETask | Reference | MathTask]:
@@ -67,7 +67,7 @@ def evaluation_set(source: str) -> Sequence[SWETask | Reference | MathTask]:
             return load_references(source)
         return load_math_tasks(source)
     except (TaskError, MathTaskError) as error:
-        raise UserError(str(error), exit_code=2) from error
+        raise UsageError(str(error)) from error
 
 
 def _has_issues(source: str) -> bool:
@@ -90,5 +90,5 @@ def check_tasks(tasks: Sequence[SWETask] | Sequence[MathTask], table: TrainedTab
     files = [Path(name).expanduser() for name in table.train]
     for file in files:
         if not file.is_file():
-            raise UserError(f"contamination.train: no file {file}", exit_code=2)
+            raise UsageError(f"contamination.train: no file {file}")
     return {**table.model_dump(mode="json"), **check_evaluation(tasks, files, table).as_table()}

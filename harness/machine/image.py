@@ -6,7 +6,7 @@ from pathlib import Path
 from environments.failures import EnvironmentFailure
 from environments.images.base import base_image
 from environments.images.checkout import BuildError, image_from_checkout
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.console import Console
 
 
@@ -16,7 +16,7 @@ def build_image(checkout: Path, commit: str, *, image: str, base: str | None, se
     ``base`` is the image to start from, None our own; ``setup`` are commands that run in it, trusted.
     """
     if not checkout.is_dir():
-        raise UserError(f"{checkout}: no such folder", exit_code=2)
+        raise UsageError(f"{checkout}: no such folder")
     log = Console().info
     try:
         base = base or base_image(log)

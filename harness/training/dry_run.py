@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from harness.cli import UserError
+from harness.cli import UsageError
 from harness.config.tables import Recipe
 from harness.data.contamination_gate import summary
 from harness.run_folder import RunFolder
@@ -24,7 +24,7 @@ def dry_run(recipe: Recipe, folder: RunFolder) -> None:
     try:
         model = check_model(recipe.model.name)
     except ModelError as error:
-        raise UserError(f"model.name: {error}", exit_code=2) from error
+        raise UsageError(f"model.name: {error}") from error
     if recipe.study:
         check_study(recipe, folder.path)
     print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 import yaml
 
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.config.tables import GrpoTable, Recipe
 from harness.console import Console
 from harness.data.scoring import format_error, make_rewards, score_examples
@@ -47,7 +47,7 @@ def resume(folder: RunFolder) -> None:
     """Resume an interrupted profile. Raises UserError."""
     known = json.loads(folder.manifest.read_text(encoding="utf-8")) if folder.manifest.exists() else {}
     if "profile" not in known:
-        raise UserError(f"{folder.path}: no profile to resume here", exit_code=2)
+        raise UsageError(f"{folder.path}: no profile to resume here")
     profile(folder.recipe(), folder, known["profile"]["stage"], known["profile"]["adapter"])
 
 
@@ -90,7 +90,7 @@ def _work(recipe: Recipe, stage: ProfiledStage) -> _Work:
 
 def _task_work(tasks: VerifiedTasks | None) -> _Work:
     if tasks is None:
-        raise UserError("--stage rlvr: the recipe has no table `outcomes`", exit_code=2)
+        raise UsageError("--stage rlvr: the recipe has no table `outcomes`")
 
     def score(keys: Sequence[Key], texts: Sequence[str]) -> list[float | None]:
         return [grade.reward for grade in tasks.grade([name for name, _ in keys], texts)]

@@ -15,7 +15,7 @@ from datasets.utils import logging as datasets_logging
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.config.stages import CONTROL, RL, Stage
 from harness.config.tables import Recipe
 from harness.console import Console
@@ -69,16 +69,15 @@ def train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> None:
 def _check_vllm(recipe: Recipe) -> None:
     for stage in recipe.stages:
         if getattr(recipe, stage).trl.get("use_vllm") and not torch.cuda.is_available():
-            raise UserError(
+            raise UsageError(
                 f"{stage}.trl.use_vllm: weights are handed to vLLM by CUDA, which this machine lacks; train with "
-                f"{stage}.trl.use_vllm=false, or on a machine with a GPU",
-                exit_code=2,
+                f"{stage}.trl.use_vllm=false, or on a machine with a GPU"
             )
 
 
 def _check_same_data(run: RunFolder, data: StepData) -> None:
     if not run.manifest.exists():
-        raise UserError(f"{run.manifest} is missing: this run cannot be resumed", exit_code=2)
+        raise UsageError(f"{run.manifest} is missing: this run cannot be resumed")
     known = json.loads(run.manifest.read_text(encoding="utf-8"))
     if known["data"]["digest"] != data.digest:
         raise UserError(f"{data.path} has changed since the run started: it cannot be resumed on other data")

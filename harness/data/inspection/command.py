@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from harness.cli import UserError, positive
+from harness.cli import UsageError, UserError, positive
 from harness.console import table_console
 from srl_agent.formats import ActionFormat
 from srl_agent.steps import StepSettings
@@ -41,15 +41,14 @@ def is_asked_for(options: argparse.Namespace) -> bool:
 def store_named(options: argparse.Namespace) -> Path:
     """Return the store to inspect. Raises UserError."""
     if not is_asked_for(options):
-        raise UserError(
-            "--out is missing: the store to write (or inspect a store with --stats, --sample, --validate)",
-            exit_code=2,
+        raise UsageError(
+            "--out is missing: the store to write (or inspect a store with --stats, --sample, --validate)"
         )
     if options.force or options.ledger or options.format != "auto":
-        raise UserError("--force, --ledger and --format are for a conversion: --out is missing", exit_code=2)
+        raise UsageError("--force, --ledger and --format are for a conversion: --out is missing")
     if len(options.paths) > 1 or not options.paths[0].is_file():
         named = ", ".join(map(str, options.paths))
-        raise UserError(f"{named}: inspection takes exactly one store file (--out writes one)", exit_code=2)
+        raise UsageError(f"{named}: inspection takes exactly one store file (--out writes one)")
     path: Path = options.paths[0]
     return path
 
@@ -57,13 +56,11 @@ def store_named(options: argparse.Namespace) -> Path:
 def check_options(options: argparse.Namespace) -> None:
     """Raise UserError for an option that would have no effect."""
     if options.tokenizer and not options.stats:
-        raise UserError("--tokenizer is for --stats", exit_code=2)
+        raise UsageError("--tokenizer is for --stats")
     if is_asked_for(options) and options.to != "store":
-        raise UserError(
-            f"--stats, --sample and --validate inspect a store, not {options.to} rows", exit_code=2
-        )
+        raise UsageError(f"--stats, --sample and --validate inspect a store, not {options.to} rows")
     if options.stats and options.recipe and not (options.sample or options.validate):
-        raise UserError("--recipe is for --sample and --validate; --stats takes none", exit_code=2)
+        raise UsageError("--recipe is for --sample and --validate; --stats takes none")
 
 
 def inspect(options: argparse.Namespace, store: Path) -> int:
@@ -110,7 +107,7 @@ def _token_counter(name: str) -> Callable[[Sequence[str]], Sequence[int]]:
     try:
         tokenizer = load_tokenizer(resolve_model(name))
     except (ModelError, OSError) as error:
-        raise UserError(f"--tokenizer {name}: {' '.join(str(error).split())[:200]}", exit_code=2) from error
+        raise UsageError(f"--tokenizer {name}: {' '.join(str(error).split())[:200]}") from error
 
     def count(texts: Sequence[str]) -> list[int]:
         # Tokenizers refuse lone surrogates.

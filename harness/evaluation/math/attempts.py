@@ -7,7 +7,7 @@ from typing import Literal
 
 from environments.math.tasks import MathTask
 from environments.math.verifier import MathVerdict, MathVerifier
-from harness.cli import UserError
+from harness.cli import UsageError
 from harness.config.evaluation import EvaluationRecipe
 from harness.evaluation.items import Candidate, EvalItem
 from harness.evaluation.parts import as_user_errors
@@ -91,7 +91,7 @@ def make_evaluator(recipe: EvaluationRecipe) -> MathEvaluator:
         scaffold = load_scaffold(name, recipe.scaffold.settings, action_format=get_format("math-step"))
         policy = make_policy(recipe.policy.name, recipe.policy.settings)
     if not isinstance(scaffold, MathScaffold):
-        raise UserError(f"domain math: the scaffold is math, not {name} (scaffold.name=math)", exit_code=2)
+        raise UsageError(f"domain math: the scaffold is math, not {name} (scaffold.name=math)")
     return MathEvaluator(
         policy=policy,
         scaffold=scaffold,

@@ -9,7 +9,7 @@ from environments.failures import EnvironmentFailure
 from environments.sandbox.engine import connect
 from environments.swe.grading import Verdict
 from environments.swe.tasks import SWETask, TaskError
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.config.evaluation import GOLD, NOOP, PREDICTIONS, EvaluationRecipe, Source
 from harness.console import Console
 from harness.demo import expert_path
@@ -112,7 +112,7 @@ def make_swe_job(recipe: EvaluationRecipe) -> SWEJob:
             predictions = read_predictions(Path(recipe.predictions), [task.instance_id for task in tasks])
         tasks = filtered(tasks, recipe.tasks)
     except TaskError as error:
-        raise UserError(str(error), exit_code=2) from error
+        raise UsageError(str(error)) from error
     return SWEJob(
         recipe=recipe,
         tasks=tasks,

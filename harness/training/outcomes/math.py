@@ -6,7 +6,7 @@ from pathlib import Path
 
 from environments.math.tasks import MathTask, MathTaskError, load_math_tasks
 from environments.math.verifier import MathVerifier, extract_answer
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.config.tables import OutcomesTable
 from harness.console import Console
 from harness.data.split import split_groups
@@ -71,7 +71,7 @@ def _of_file(table: OutcomesTable, *, seed: int) -> tuple[list[MathTask], list[M
             [task.problem for task in tasks], by="instance", fraction=table.validation_fraction, seed=seed
         )
     except (MathTaskError, ValueError) as error:
-        raise UserError(f"outcomes: {error}", exit_code=2) from error
+        raise UsageError(f"outcomes: {error}") from error
     return [tasks[i] for i in split.train], [tasks[i] for i in split.validation]
 
 
