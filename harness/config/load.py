@@ -46,6 +46,11 @@ def read_recipe(
     return table, str(path)
 
 
+def as_yaml(table: Table) -> str:
+    """Return a recipe as YAML, its keys in order."""
+    return str(yaml.safe_dump(table.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
 def make_recipe(table: Mapping[str, object], where: str) -> Recipe:
     """Validate a training recipe. Raises UserError."""
     return validate(Recipe, table, where)

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-import yaml
-
 from harness.cli import UsageError
+from harness.config.load import as_yaml
 from harness.config.tables import Recipe
 from harness.data.contamination_gate import summary
 from harness.run_folder import RunFolder
@@ -27,7 +26,7 @@ def dry_run(recipe: Recipe, folder: RunFolder) -> None:
         raise UsageError(f"model.name: {error}") from error
     if recipe.study:
         check_study(recipe, folder.path)
-    print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+    print(as_yaml(recipe), end="")
     print(f"# model: {model}")
     for line in _findings(inputs):
         print(f"# {line}")

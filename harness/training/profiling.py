@@ -1,6 +1,5 @@
 """Profile a model on the training steps or tasks: sample several completions of each and store what they score."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import yaml
 
 from harness.cli import UsageError, UserError
+from harness.config.load import as_yaml
 from harness.config.tables import GrpoTable, Recipe
 from harness.console import Console
 from harness.data.scoring import format_error, make_rewards, score_examples
@@ -45,10 +44,10 @@ class _Work:
 
 def resume(folder: RunFolder) -> None:
     """Resume an interrupted profile. Raises UserError."""
-    known = json.loads(folder.manifest.read_text(encoding="utf-8")) if folder.manifest.exists() else {}
-    if "profile" not in known:
+    known = folder.read_manifest().get("profile")
+    if known is None:
         raise UsageError(f"{folder.path}: no profile to resume here")
-    profile(folder.recipe(), folder, known["profile"]["stage"], known["profile"]["adapter"])
+    profile(folder.recipe(), folder, known["stage"], known["adapter"])
 
 
 def _settings(recipe: Recipe, stage: ProfiledStage) -> tuple[int, float, int, int]:
@@ -64,7 +63,7 @@ def _settings(recipe: Recipe, stage: ProfiledStage) -> tuple[int, float, int, in
 def dry_run(recipe: Recipe, stage: ProfiledStage) -> None:
     """Print the resolved recipe and how much there is to sample. Raises UserError."""
     work = _work(recipe, stage)
-    print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+    print(as_yaml(recipe), end="")
     print(f"# {_cost(recipe, stage, len(work.keys))}")
     print("# nothing was sampled: this was a dry run")
 

@@ -1,6 +1,5 @@
 """Run a recipe from its checks to its report."""
 
-import json
 import logging
 import time
 import warnings
@@ -78,8 +77,7 @@ def _check_vllm(recipe: Recipe) -> None:
 def _check_same_data(run: RunFolder, data: StepData) -> None:
     if not run.manifest.exists():
         raise UsageError(f"{run.manifest} is missing: this run cannot be resumed")
-    known = json.loads(run.manifest.read_text(encoding="utf-8"))
-    if known["data"]["digest"] != data.digest:
+    if run.read_manifest()["data"]["digest"] != data.digest:
         raise UserError(f"{data.path} has changed since the run started: it cannot be resumed on other data")
 
 
@@ -110,8 +108,7 @@ def _manifest(run: RunFolder, inputs: Inputs, console: Console, resume: bool) ->
 
 def _begin_manifest(run: RunFolder, inputs: Inputs, resume: bool) -> None:
     if resume:
-        known = json.loads(run.manifest.read_text(encoding="utf-8"))
-        run.update_manifest(status="running", resumed=[*known.get("resumed", []), now()])
+        run.update_manifest(status="running", resumed=[*run.read_manifest().get("resumed", []), now()])
         return
     recipe, data = inputs.recipe, inputs.data
     run.update_manifest(
@@ -138,8 +135,7 @@ def _begin_manifest(run: RunFolder, inputs: Inputs, resume: bool) -> None:
 
 def _wall_seconds(run: RunFolder, started: float) -> float:
     """Return seconds worked, over all sittings except those that ended in a kill."""
-    before = json.loads(run.manifest.read_text(encoding="utf-8")).get("wall_seconds") or 0.0
-    return round(float(before) + time.monotonic() - started, 1)
+    return round(float(run.read_manifest().get("wall_seconds") or 0.0) + time.monotonic() - started, 1)
 
 
 def _run_stages(

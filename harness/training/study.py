@@ -1,6 +1,5 @@
 """Run every arm of a recipe with every seed, each in its own folder, and compare them."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -8,10 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from harness.cli import UserError
-from harness.config.load import make_recipe, set_key
+from harness.config.load import as_yaml, make_recipe, set_key
 from harness.config.tables import Recipe
 from harness.console import Console
 from harness.reporting.read import read_run
@@ -69,7 +66,7 @@ def run_study(recipe: Recipe, folder: RunFolder, *, resume: bool) -> None:
 def _run_study(recipe: Recipe, folder: RunFolder, console: Console) -> StudyReport:
     assert recipe.study is not None
     runs = plan_study(recipe, folder.path)
-    left = [run for run in runs if not _is_finished(run)]
+    left = [run for run in runs if run.folder.read_manifest().get("status") != "finished"]
     console.info(
         f"study: {folder.path}; {len(left)} of {len(runs)} runs to do, {recipe.study.parallel} at once"
     )
@@ -94,11 +91,6 @@ def _last_line(log: Path) -> str:
     return next((line for line in reversed(lines) if line.strip()), "")
 
 
-def _is_finished(run: StudyRun) -> bool:
-    manifest = run.folder.manifest
-    return manifest.exists() and json.loads(manifest.read_text(encoding="utf-8")).get("status") == "finished"
-
-
 def _do(run: StudyRun, command: Sequence[str], console: Console) -> int:
     """Run one arm with one seed in its own process, output in log.txt; return its exit code."""
     name = run.folder.path.name
@@ -107,7 +99,7 @@ def _do(run: StudyRun, command: Sequence[str], console: Console) -> int:
     else:
         path = run.folder.path.parent / f"{name}.yaml"
         with atomic_write(path) as out:
-            yaml.safe_dump(run.recipe.model_dump(mode="json"), out, sort_keys=False, allow_unicode=True)
+            out.write(as_yaml(run.recipe))
         words = [str(path)]
     console.info(f"{name}: started")
     run.folder.path.mkdir(parents=True, exist_ok=True)
