@@ -6,7 +6,7 @@ Most steps teach GRPO nothing at first: all completions score the same. A profil
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, pvariance
 from typing import TypedDict, TypeVar
@@ -63,9 +63,6 @@ class SelectionRow:
     reason: str
     mean: float | None
     variance: float | None
-
-    def as_row(self) -> dict[str, JSON]:
-        return asdict(self)
 
 
 def read_profile(path: Path) -> dict[Key, Profile]:

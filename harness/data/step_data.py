@@ -43,12 +43,8 @@ class StepData:
 
     def example(self, ref: StepRef) -> StepExample:
         """Render one step."""
-        return render_example(
-            self.trajectory(ref.trajectory),
-            ref.step,
-            settings=self.settings,
-            action_format=self.action_format,
-        )
+        trajectory = self.trajectory(ref.trajectory)
+        return render_example(trajectory, ref.step, settings=self.settings, action_format=self.action_format)
 
     def count_trajectories(self, refs: Sequence[StepRef]) -> int:
         return len({ref.trajectory for ref in refs})
@@ -76,10 +72,8 @@ def load_step_data(recipe: Recipe) -> StepData:
             raise UserError(f"no {side} step is left ({causes or 'trajectories too short'})")
         if side == "train" and recipe.data.select is not None:
             keys = [(entries[ref.trajectory].trajectory_id, ref.step) for ref in refs]
-            refs, reasons, selection = select_by_profile(
-                refs, keys, recipe.data.select, what="training steps"
-            )
-            left_out[side] += reasons
+            refs, why, selection = select_by_profile(refs, keys, recipe.data.select, what="training steps")
+            left_out[side] += why
         chosen[side] = tuple(evenly(refs, limit))
         if len(chosen[side]) < len(refs):
             left_out[side][f"over data.{side}_steps"] = len(refs) - len(chosen[side])
@@ -128,10 +122,8 @@ def _split(recipe: Recipe, path: Path, entries: Sequence[Entry]) -> dict[str, tu
         )
     except ValueError as error:
         raise UserError(f"data: {error}") from error
-    return {
-        "train": tuple(wanted[i] for i in split.train),
-        "validation": tuple(wanted[i] for i in split.validation),
-    }
+    sides = {"train": split.train, "validation": split.validation}
+    return {side: tuple(wanted[i] for i in positions) for side, positions in sides.items()}
 
 
 def _read(path: Path, entries: Sequence[Entry], position: int) -> Trajectory:

@@ -12,14 +12,7 @@ from harness.console import Console
 from harness.evaluation.executors import MakeEvaluator, make_execute
 from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.items import AttemptResult, Candidate, EvalItem, Evaluator, TaskT, VerdictT
-from harness.evaluation.records import (
-    FAILURES,
-    AttemptRecord,
-    Bucket,
-    Prediction,
-    RolloutRecord,
-    read_records,
-)
+from harness.evaluation.records import FAILURES, AttemptRecord, Prediction, RolloutRecord, read_records
 from harness.jsonl import drop_torn_line
 from trajectories import Trajectory
 from trajectories.types import JSON
@@ -131,7 +124,7 @@ class Progress:
         self._total = total
         self._say = say
         self._started = time.monotonic()
-        self._buckets: Counter[Bucket] = Counter()
+        self._buckets: Counter[str] = Counter()
 
     def __call__(self, done: AttemptResult[TaskT, VerdictT]) -> None:
         buckets = [record.bucket for record in done.records]

@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -167,11 +168,8 @@ def check_docker() -> Iterator[Check]:
     import docker
 
     try:
-        client = docker.from_env(timeout=5)
-        try:
+        with closing(docker.from_env(timeout=5)) as client:
             version = client.version()
-        finally:
-            client.close()
     except (docker.errors.DockerException, OSError) as error:
         at = os.environ.get("DOCKER_HOST", "the default socket")
         found = f"no engine answers at {at}: {_first_line(error)}"

@@ -1,7 +1,7 @@
 """Render a report as one self-contained page. Completions are hostile text: everything is escaped."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,14 +10,7 @@ from markupsafe import Markup
 from harness.config.stages import BASE, CONTROL, RL
 from harness.reporting import charts
 from harness.reporting.examples import GroupExample, ValidationExample
-from harness.reporting.schema import (
-    BestBaseline,
-    ComparisonReport,
-    Conclusive,
-    CurveName,
-    RunReport,
-    StageFigures,
-)
+from harness.reporting.schema import BestBaseline, ComparisonReport, Conclusive, CurveName, RunReport
 from harness.statistics.binomial import p_words
 from harness.statistics.bootstrap import NO_INTERVAL, Conclusion, IntervalJson
 
@@ -60,10 +53,10 @@ def render_report(
 def render_comparison(comparison: ComparisonReport) -> str:
     """Return the page of several runs side by side."""
     reports = comparison["runs"]
-    trained = {label: _trained(report) for label, report in reports.items()}
-    kinds = list(
-        dict.fromkeys(kind for figures in trained.values() if figures for kind in figures["by_kind"])
-    )
+    trained = {
+        label: report["stages"].get(report["trained_stage"] or "") for label, report in reports.items()
+    }
+    kinds = list(dict.fromkeys(kind for found in trained.values() if found for kind in found["by_kind"]))
     return _render(
         "comparison.html",
         comparison=comparison,
@@ -136,7 +129,7 @@ def headline(report: RunReport) -> str:
         f"Held-out step reward ({report['trained_on']}, {count}): base {number(_reward(report, BASE))}, "
         f"{stage_label(trained)} {number(_reward(report, trained))}.",
         f"{stage_label(trained)} − base: {shown}.",
-        *(_beside(report, *pair) for pair in _pairs_of_trained(report)),
+        *_beside_earlier(report),
         _beside_baseline(report, trained),
         _without_control(report, trained),
     ]
@@ -148,10 +141,12 @@ def _reward(report: RunReport, stage: str) -> float | None:
     return reward["mean"] if reward else None
 
 
-def _pairs_of_trained(report: RunReport) -> list[tuple[str, str]]:
-    """Return the trained stage against the one that it started from, and against its control."""
-    trained = report["trained_stage"]
-    return [(d["from"], d["to"]) for d in report["differences"] if d["to"] == trained and d["from"] != BASE]
+def _beside_earlier(report: RunReport) -> Iterator[str]:
+    """Compare the trained stage with the one that it started from, and with its control."""
+    for found in report["differences"]:
+        before, after = found["from"], found["to"]
+        if after == report["trained_stage"] and before != BASE and found["mean"] is not None:
+            yield f"{stage_label(after)} − {stage_label(before)}: {_difference(found)}."
 
 
 def _without_control(report: RunReport, trained: str) -> str:
@@ -159,13 +154,6 @@ def _without_control(report: RunReport, trained: str) -> str:
     if trained not in RL or "sft" not in report["stages"] or CONTROL in report["stages"]:
         return ""
     return f"Not measured in this run: {stage_label(CONTROL)} (add the stage {CONTROL})."
-
-
-def _beside(report: RunReport, before: str, after: str) -> str:
-    found = next(d for d in report["differences"] if (d["from"], d["to"]) == (before, after))
-    if found["mean"] is None:
-        return ""
-    return f"{stage_label(after)} − {stage_label(before)}: {_difference(found)}."
 
 
 def _beside_baseline(report: RunReport, trained: str) -> str:
@@ -183,9 +171,8 @@ def _beside_baseline(report: RunReport, trained: str) -> str:
 
 
 def _difference(found: Conclusive) -> str:
-    ends = "no interval" if found["low"] is None else f"{signed(found['low'])} to {signed(found['high'])}"
     said = CONCLUSIONS[found["verdict"]] if found["verdict"] else "nothing in common"
-    return f"{signed(found['mean'])} ({ends}; {said})"
+    return f"{signed(found['mean'])} ({span(found, True)}; {said})"
 
 
 def _best_baseline(report: RunReport) -> BestBaseline | None:
@@ -201,10 +188,11 @@ def accuracy_headline(report: RunReport) -> str:
     accuracy = report["accuracy"]
     if accuracy is None:
         return ""
+    stages = accuracy["stages"]
     shares = ", ".join(
-        f"{stage} {percent(one['mean'])} ({_ends(one)})" for stage, one in accuracy["stages"].items()
+        f"{name} {percent(one['mean'])} ({_ends(one, percent)})" for name, one in stages.items()
     )
-    count = max(one["n"] for one in accuracy["stages"].values())
+    count = max(one["n"] for one in stages.values())
     sentence = f"Held-out accuracy, {count} tasks (95 % interval): {shares}."
     for pair in accuracy["differences"][-1:]:
         if pair["mean"] is not None and pair["p_value"] is not None:
@@ -213,16 +201,6 @@ def accuracy_headline(report: RunReport) -> str:
                 f"(exact McNemar test, {p_words(pair['p_value'])}): {pair['verdict']}."
             )
     return sentence
-
-
-def _ends(interval: IntervalJson) -> str:
-    if interval["low"] is None:
-        return "no interval"
-    return f"{percent(interval['low'])} to {percent(interval['high'])}"
-
-
-def _trained(report: RunReport) -> StageFigures | None:
-    return report["stages"].get(report["trained_stage"] or "")
 
 
 def _render(template: str, **values: object) -> str:
@@ -263,9 +241,12 @@ def percent(value: float | None) -> str:
 
 def span(interval: IntervalJson | None, with_sign: bool = False) -> str:
     """Format the two ends of an interval."""
+    return _ends(interval, signed if with_sign else number)
+
+
+def _ends(interval: IntervalJson | None, show: Callable[[float | None], str]) -> str:
     if interval is None or interval["low"] is None:
         return "no interval"
-    show = signed if with_sign else number
     return f"{show(interval['low'])} to {show(interval['high'])}"
 
 
@@ -279,6 +260,6 @@ def _wall_time(value: float | None) -> str:
         return "–"
     minutes, seconds = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    )
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

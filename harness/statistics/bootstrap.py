@@ -1,7 +1,7 @@
 """Means with confidence intervals. Steps of one trajectory are correlated, so whole trajectories are resampled."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal, TypedDict
@@ -83,10 +83,8 @@ def cluster_bootstrap(
     if not counts:
         raise ValueError(f"no judged value to take a mean of ({unjudged} unjudged)")
     low, high = _expanded_percentiles(sums, counts, resamples, confidence, seed)
-    steps = sum(counts)
-    return Interval(
-        mean=math.fsum(sums) / steps, low=low, high=high, n=len(counts), steps=steps, unjudged=unjudged
-    )
+    mean = math.fsum(sums) / sum(counts)
+    return Interval(mean=mean, low=low, high=high, n=len(counts), steps=sum(counts), unjudged=unjudged)
 
 
 def paired_difference(
@@ -139,14 +137,8 @@ def ratio_bootstrap(
     if math.fsum(below) <= 0:
         return None
     low, high = _expanded_percentiles(above, below, resamples, confidence, seed)
-    return Interval(
-        mean=math.fsum(above) / math.fsum(below),
-        low=low,
-        high=high,
-        n=len(clusters),
-        steps=sum(map(len, clusters)),
-        unjudged=0,
-    )
+    mean, steps = math.fsum(above) / math.fsum(below), sum(map(len, clusters))
+    return Interval(mean=mean, low=low, high=high, n=len(clusters), steps=steps, unjudged=0)
 
 
 def two_way_interval(
@@ -180,9 +172,8 @@ def two_way_interval(
         degrees = max(1, int(variance**2 / weights)) if weights else _NORMAL_FROM
         half = _student_t_quantile(confidence, degrees) * math.sqrt(variance)
         low, high = mean - half, mean + half
-    return Interval(
-        mean=mean, low=low, high=high, n=trajectories, steps=len(judged), unjudged=len(values) - len(judged)
-    )
+    steps, unjudged = len(judged), len(values) - len(judged)
+    return Interval(mean=mean, low=low, high=high, n=trajectories, steps=steps, unjudged=unjudged)
 
 
 def _clustered_variance(
@@ -221,21 +212,15 @@ def two_level_bootstrap(
     n = len(shares_N)
     if n == 1:
         return Interval(mean=float(shares_N[0]), low=None, high=None, n=1, steps=k, unjudged=0)
-    generator = np.random.default_rng(seed)
-    chunk = max(1, _DRAWS_AT_ONCE // n)
-    means: list[np.ndarray] = []
-    for start in range(0, resamples, chunk):
-        drawn_RN = shares_N[generator.integers(0, n, size=(min(chunk, resamples - start), n))]
-        means.append(generator.binomial(k, drawn_RN).mean(axis=1) / k)
+    resampled = _resampled(n, resamples, seed)
+    means = [draw.binomial(k, shares_N[draws_RN]).mean(axis=1) / k for draw, draws_RN in resampled]
     low, high = _expanded_quantiles(np.concatenate(means), n, confidence)
     return Interval(mean=float(shares_N.mean()), low=low, high=high, n=n, steps=n * k, unjudged=0)
 
 
 def _check(confidence: float, resamples: int) -> None:
     if not 0 < confidence < 1 or resamples < 1:
-        raise ValueError(
-            f"confidence {confidence} must lie between 0 and 1 and resamples {resamples} above 0"
-        )
+        raise ValueError(f"confidence {confidence} must lie between 0 and 1, resamples {resamples} above 0")
 
 
 def conclusion(difference: Interval) -> Conclusion:
@@ -254,16 +239,21 @@ def _expanded_percentiles(
     if n == 1:
         return None, None
     sums_N, counts_N = np.array(sums), np.array(counts, dtype=np.float64)
-    generator = np.random.default_rng(seed)
-    chunk = max(1, _DRAWS_AT_ONCE // n)
     means: list[np.ndarray] = []
-    for start in range(0, resamples, chunk):
-        draws_RN = generator.integers(0, n, size=(min(chunk, resamples - start), n))
+    for _, draws_RN in _resampled(n, resamples, seed):
         drawn_R = counts_N[draws_RN].sum(axis=1)
         if drawn_R.min() <= 0:
             return None, None
         means.append(sums_N[draws_RN].sum(axis=1) / drawn_R)
     return _expanded_quantiles(np.concatenate(means), n, confidence)
+
+
+def _resampled(n: int, resamples: int, seed: int) -> Iterator[tuple[np.random.Generator, np.ndarray]]:
+    """Yield the drawn indices of the resamples, as many at a time as memory allows, and what draws them."""
+    generator = np.random.default_rng(seed)
+    chunk = max(1, _DRAWS_AT_ONCE // n)
+    for start in range(0, resamples, chunk):
+        yield generator, generator.integers(0, n, size=(min(chunk, resamples - start), n))
 
 
 def _expanded_quantiles(means_R: np.ndarray, n: int, confidence: float) -> tuple[float, float]:

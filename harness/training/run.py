@@ -170,7 +170,7 @@ def _say_inputs(inputs: Inputs, run: RunFolder, console: Console) -> None:
     for side, refs in (("training", data.train), ("held out", data.validation)):
         console.info(f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories")
     if selection := [*data.selection, *(tasks.split.selection if tasks else ())]:
-        run.write_rows(run.path / "selection.jsonl", [choice.as_row() for choice in selection])
+        run.write_rows(run.path / "selection.jsonl", map(asdict, selection))
         kept = sum(choice.kept for choice in selection)
         console.info(f"selected by profile: {kept} of {len(selection)}, see selection.jsonl")
     if tasks:

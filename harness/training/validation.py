@@ -1,4 +1,4 @@
-"""EvaluatedTask-out metrics: step reward of completions, accuracy of greedy answers; the same code for every stage."""
+"""Held-out metrics: step reward of completions, accuracy of greedy answers; the same code for every stage."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from environments.failures import EnvironmentFailure
@@ -17,13 +17,7 @@ from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.items import AttemptResult, Candidate, EvalItem
 from harness.evaluation.records import Prediction, RolloutRecord, read_records
 from harness.evaluation.swe.calls import expert_first_calls
-from harness.evaluation.swe.evaluator import (
-    PatchRecord,
-    SWEEvaluator,
-    make_evaluator,
-    verdict_from,
-    verdict_row,
-)
+from harness.evaluation.swe.evaluator import PatchRecord, SWEEvaluator, make_evaluator, verdict_from
 from harness.evaluation.swe.images import provide_images
 from harness.evaluation.swe.predictions import read_predictions
 from harness.evaluation.swe.report import build_report
@@ -88,7 +82,7 @@ class SWEJob:
 
     def save_verdicts(self, result: AttemptResult[SWETask, Verdict], folder: EvaluationFolder) -> None:
         new = [verdict for verdict in result.verdicts if verdict and self.evaluator.remember(verdict)]
-        folder.append(folder.verdicts, map(verdict_row, new))
+        folder.append(folder.verdicts, map(asdict, new))
 
     def report(self, folder: EvaluationFolder) -> dict[str, JSON]:
         expert = read_trajectories(expert_path()) if self.recipe.tasks.source == "demo" else ()

@@ -1,7 +1,7 @@
 """Predictions in SWE-bench's shape: read anyone's file, check it against the tasks."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from harness.cli import UsageError
@@ -32,22 +32,17 @@ def read_predictions(path: Path, instance_ids: Collection[str]) -> dict[str, Pre
     return found
 
 
-def _prediction_rows(path: Path) -> Iterable[tuple[str, JSON]]:
+def _prediction_rows(path: Path) -> Iterator[tuple[str, JSON]]:
     try:
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".jsonl":
-            for number, line in enumerate(text.split("\n"), 1):
-                if line.strip():
-                    try:
-                        yield f"{path}:{number}", json.loads(line)
-                    except ValueError as error:
-                        raise UsageError(f"{path}:{number}: not JSON: {error}") from error
-            return
-        value = json.loads(text)
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8: {error}") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: not JSON: {error}") from error
+    if path.suffix == ".jsonl":
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                yield f"{path}:{number}", _parsed(line, f"{path}:{number}")
+        return
+    value = _parsed(text, str(path))
     if isinstance(value, dict):
         for name, row in value.items():
             if isinstance(row, dict):
@@ -57,6 +52,13 @@ def _prediction_rows(path: Path) -> Iterable[tuple[str, JSON]]:
         yield from ((f"{path}: entry {number}", row) for number, row in enumerate(value, 1))
     else:
         raise UsageError(f"{path}: a list of predictions or an object by instance, not {value!r:.40}")
+
+
+def _parsed(text: str, where: str) -> JSON:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{where}: not JSON: {error}") from error
 
 
 def _prediction(row: JSON, where: str) -> Prediction:

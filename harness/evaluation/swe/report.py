@@ -24,14 +24,7 @@ from trajectories import Action
 from trajectories.store import from_json
 from trajectories.types import JSON
 
-_BUCKETS: tuple[Bucket, ...] = (
-    "resolved",
-    "unresolved",
-    "empty_patch",
-    "error",
-    "infra_failure",
-    "policy_failure",
-)
+_BUCKETS: tuple[Bucket, ...] = ("resolved", "unresolved", "empty_patch", "error", *FAILURES.values())
 
 Records = Mapping[Key, PatchRecord]
 

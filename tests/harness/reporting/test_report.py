@@ -604,7 +604,7 @@ def test_the_page_and_the_terminal_show_the_accuracy(
     figures = json.loads((verified / "report.json").read_text(encoding="utf-8"))
     sentence = report_html.accuracy_headline(figures)
     assert sentence.startswith(
-        "EvaluatedTask-out accuracy, 40 tasks (95 % interval): base 20.0 % (10.5 % to 34.8 %), sft 35.0 %"
+        "Held-out accuracy, 40 tasks (95 % interval): base 20.0 % (10.5 % to 34.8 %), sft 35.0 %"
     )
     assert sentence.endswith("srl minus base +30.0 points (exact McNemar test, p < 0.001): above.")
     assert sentence in told
@@ -635,7 +635,7 @@ def test_a_run_that_measures_no_steps(verified: Path, capsys: pytest.CaptureFixt
     assert figures["accuracy"]["stages"]["srl"]["successes"] == 18
     assert figures["difference"] is None
     told = capsys.readouterr().out
-    assert "EvaluatedTask-out step reward: not measured in this run." in told
+    assert "Held-out step reward: not measured in this run." in told
     assert "srl 45.0 %" in told
 
 
