@@ -4,7 +4,8 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +24,16 @@ class UsageError(UserError):
     """Wrong usage of a command: its arguments, its recipe, or what they name."""
 
     exit_code = 2
+
+
+@contextmanager
+def user_errors(*errors: type[Exception], about: str = "", usage: bool = False) -> Iterator[None]:
+    """Raise UserError (``usage``: UsageError) with the message of these exceptions, after ``about: ``."""
+    try:
+        yield
+    except errors as error:
+        kind = UsageError if usage else UserError
+        raise kind(f"{about}: {error}" if about else str(error)) from error
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser, *, example: str) -> None:

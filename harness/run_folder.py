@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from harness.cli import UsageError, UserError
-from harness.config.load import as_yaml, make_recipe
+from harness.config.load import as_yaml, validate
 from harness.config.tables import Recipe, Table
 from harness.jsonl import append_rows, read_objects
 from trajectories.store import atomic_write
@@ -63,7 +63,7 @@ class RunFolder:
 
     def recipe(self) -> Recipe:
         """Read the recipe of an existing training run. Raises UserError."""
-        return make_recipe(self.saved_table(), str(self.config))
+        return validate(Recipe, self.saved_table(), str(self.config))
 
     def saved_table(self) -> JSON:
         """Read the recipe of an existing run without validating it. Raises UserError."""

@@ -25,7 +25,7 @@ def shipped_recipes(command: str = "train") -> dict[str, Path]:
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Load a training recipe by its shipped name or path, with ``dotted.key=value`` overrides. Raises UserError."""
-    return make_recipe(*read_recipe(name, overrides, shipped_recipes()))
+    return validate(Recipe, *read_recipe(name, overrides, shipped_recipes()))
 
 
 def read_recipe(
@@ -49,11 +49,6 @@ def read_recipe(
 def as_yaml(table: Table) -> str:
     """Return a recipe as YAML, its keys in order."""
     return str(yaml.safe_dump(table.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-
-
-def make_recipe(table: Mapping[str, object], where: str) -> Recipe:
-    """Validate a training recipe. Raises UserError."""
-    return validate(Recipe, table, where)
 
 
 T = TypeVar("T", bound=Table)

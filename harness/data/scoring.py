@@ -20,9 +20,8 @@ def make_rewards(recipe: Recipe, action_format: ActionFormat) -> WeightedRewards
         if table.name in functions:
             raise UsageError(f"rewards: duplicate reward {table.name}")
         functions[table.name] = _make_reward(table, action_format)
-    return WeightedRewards(
-        functions=functions, weights={table.name: table.weight for table in recipe.rewards}
-    )
+    weights = {table.name: table.weight for table in recipe.rewards}
+    return WeightedRewards(functions=functions, weights=weights)
 
 
 def _make_reward(table: RewardTable, action_format: ActionFormat) -> Reward:

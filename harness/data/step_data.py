@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 
-from harness.cli import UsageError, UserError
+from harness.cli import UsageError, UserError, user_errors
 from harness.config.tables import Recipe
 from harness.data.selection import SelectionRow, select_by_profile
 from harness.data.split import evenly, split_groups
@@ -111,7 +111,7 @@ def _split(recipe: Recipe, path: Path, entries: Sequence[Entry]) -> dict[str, tu
     if not wanted:
         raise UserError(f"data.resolved_only: none of the {len(entries)} trajectories in {path} is resolved")
     by = recipe.data.split_by
-    try:
+    with user_errors(ValueError, about="data"):
         split = split_groups(
             [entries[i].repository if by == "repository" else entries[i].instance_id for i in wanted],
             by=by,
@@ -120,8 +120,6 @@ def _split(recipe: Recipe, path: Path, entries: Sequence[Entry]) -> dict[str, tu
             held_out=recipe.data.held_out,
             seed=recipe.split_seed,
         )
-    except ValueError as error:
-        raise UserError(f"data: {error}") from error
     sides = {"train": split.train, "validation": split.validation}
     return {side: tuple(wanted[i] for i in positions) for side, positions in sides.items()}
 
@@ -146,10 +144,8 @@ def data_path(recipe: Recipe) -> Path:
 
 def make_format(recipe: Recipe) -> ActionFormat:
     """Return the recipe's action format. Raises UserError."""
-    try:
+    with user_errors(PluginError, about="actions", usage=True):
         return get_format(recipe.actions.format, recipe.actions.tools)
-    except PluginError as error:
-        raise UsageError(f"actions: {error}") from error
 
 
 def prompt_digest(data: StepData) -> str:

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 
-from harness.cli import UsageError, UserError
+from harness.cli import UsageError, UserError, user_errors
 from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.summary import print_comparison, print_report
+from harness.jsonl import write_json
 from harness.statistics.binomial import compare
-from trajectories.store import atomic_write
 from trajectories.types import JSON
 
 # Buckets that say something of an answer.
@@ -47,10 +47,8 @@ def compare_evaluations(runs: Sequence[Path]) -> dict[str, JSON]:
             raise UserError(f"{name}: verified no predictions, only the sanity check: nothing to compare")
     differences = []
     for first, second in combinations(reports, 2):
-        try:
+        with user_errors(ValueError, about=f"{first} and {second}"):
             found = compare(_resolved(reports[first]), _resolved(reports[second]))
-        except ValueError as error:
-            raise UserError(f"{first} and {second}: {error}") from error
         differences.append({"first": first, "second": second, **asdict(found)})
     rates = {
         name: {"model_name_or_path": report["model_name_or_path"], **report["resolved_rate"]}
@@ -77,6 +75,5 @@ def report_evaluations(runs: Sequence[Path], out: Path | None = None) -> None:
         return
     comparison = compare_evaluations(runs)
     path = (out or runs[0].resolve().parent / "comparison") / "report.json"
-    with atomic_write(path) as file:
-        file.write(json.dumps(comparison, indent=2) + "\n")
+    write_json(path, comparison)
     print_comparison(comparison, path)

@@ -61,17 +61,14 @@ def _print_calls(console: Console, report: Mapping[str, JSON]) -> None:
     if "calls" not in report:
         return
     calls, ends = report["calls"], report["rollout_status"]
-    console.print(
-        "attempts: " + ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in ends.items())
-    )
+    ended = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in ends.items())
+    console.print(f"attempts: {ended}")
     named = {"executed without an error": calls["executed_without_error"], "malformed": calls["malformed"]}
     shares = ", ".join(f"{name} {_share(rate)}" for name, rate in named.items() if rate)
     console.print(f"calls: {calls['steps']}; {shares}" if shares else "calls: none", soft_wrap=True)
     if first := calls["first_call"]:
-        reward, exact = first["structured"], _share(first["exact"])
-        console.print(
-            f"first call against the expert's: structured reward {reward:.3f}, equal {exact}", soft_wrap=True
-        )
+        shares = f"structured reward {first['structured']:.3f}, equal {_share(first['exact'])}"
+        console.print(f"first call against the expert's: {shares}", soft_wrap=True)
 
 
 def _share(rate: Mapping[str, JSON]) -> str:

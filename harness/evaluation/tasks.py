@@ -15,7 +15,7 @@ from environments.swe.tasks import (
     load_tasks,
     select_tasks,
 )
-from harness.cli import UsageError
+from harness.cli import UsageError, user_errors
 from harness.config.evaluation import TrainedTable
 from harness.config.tables import TasksTable
 from harness.data.contamination_gate import check_evaluation
@@ -46,11 +46,9 @@ def math_tasks(table: TasksTable) -> tuple[MathTask, ...]:
     if table.repos or table.columns_from:
         raise UsageError("tasks.repos and tasks.columns_from are for the domain swe")
     source = str(problems_path()) if table.source == "demo" else table.source
-    try:
+    with user_errors(MathTaskError, TaskError, usage=True):
         tasks = load_math_tasks(source, split=table.split, path=table.path)
         return select_tasks(tasks, ids=table.ids, regex=table.regex, span=table.slice)
-    except (MathTaskError, TaskError) as error:
-        raise UsageError(str(error)) from error
 
 
 def evaluation_set(source: str) -> Sequence[SWETask | Reference | MathTask]:
@@ -58,7 +56,7 @@ def evaluation_set(source: str) -> Sequence[SWETask | Reference | MathTask]:
 
     The first row of a file, or of a table on the hub, says which of the two they are.
     """
-    try:
+    with user_errors(TaskError, MathTaskError, usage=True):
         if source == "demo":
             return demo_instances()
         if source == "math-demo":
@@ -66,8 +64,6 @@ def evaluation_set(source: str) -> Sequence[SWETask | Reference | MathTask]:
         if source in HUB_NAMES or (source not in BENCHMARKS and _has_issues(source)):
             return load_references(source)
         return load_math_tasks(source)
-    except (TaskError, MathTaskError) as error:
-        raise UsageError(str(error)) from error
 
 
 def _has_issues(source: str) -> bool:

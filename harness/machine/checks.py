@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from harness.cli import UserError
+from harness.cli import user_errors
 
 Status = Literal["ok", "warning", "missing"]
 DISTRIBUTION = "srl-agent"
@@ -232,7 +232,5 @@ def remove_dead_containers() -> list[str]:
     from environments.failures import EnvironmentFailure
     from environments.sandbox.engine import remove_leftovers
 
-    try:
+    with user_errors(EnvironmentFailure):
         return list(remove_leftovers())
-    except EnvironmentFailure as error:
-        raise UserError(str(error)) from error

@@ -53,9 +53,7 @@ def render_report(
 def render_comparison(comparison: ComparisonReport) -> str:
     """Return the page of several runs side by side."""
     reports = comparison["runs"]
-    trained = {
-        label: report["stages"].get(report["trained_stage"] or "") for label, report in reports.items()
-    }
+    trained = {label: one["stages"].get(one["trained_stage"] or "") for label, one in reports.items()}
     kinds = list(dict.fromkeys(kind for found in trained.values() if found for kind in found["by_kind"]))
     return _render(
         "comparison.html",
@@ -189,11 +187,9 @@ def accuracy_headline(report: RunReport) -> str:
     if accuracy is None:
         return ""
     stages = accuracy["stages"]
-    shares = ", ".join(
-        f"{name} {percent(one['mean'])} ({_ends(one, percent)})" for name, one in stages.items()
-    )
+    means = (f"{name} {percent(one['mean'])} ({_ends(one, percent)})" for name, one in stages.items())
     count = max(one["n"] for one in stages.values())
-    sentence = f"Held-out accuracy, {count} tasks (95 % interval): {shares}."
+    sentence = f"Held-out accuracy, {count} tasks (95 % interval): {', '.join(means)}."
     for pair in accuracy["differences"][-1:]:
         if pair["mean"] is not None and pair["p_value"] is not None:
             sentence += (

@@ -223,6 +223,7 @@ def _sampling(steps: Mapping[int, Iterable[SampledGroup]]) -> schema.SamplingFig
     reasons = Counter(group.reason for group in groups if group.reason is not None)
     kept = len(groups) - sum(reasons.values())
     recorded = [(group.clipped, group.completions) for group in groups if group.clipped is not None]
+    cut = sum(cut for cut, _ in recorded)
     return {
         "groups": len(groups),
         "kept": kept,
@@ -230,9 +231,7 @@ def _sampling(steps: Mapping[int, Iterable[SampledGroup]]) -> schema.SamplingFig
         "dropped": dict(reasons.most_common()),
         "completions": completions,
         "format_failure_rate": sum(g.format_failures for g in groups) / completions if completions else None,
-        "clipped_fraction": sum(cut for cut, _ in recorded) / sum(n for _, n in recorded)
-        if recorded
-        else None,
+        "clipped_fraction": cut / sum(n for _, n in recorded) if recorded else None,
         "unjudged": sum(group.unjudged for group in groups),
     }
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from harness.cli import UserError
+from harness.cli import UserError, user_errors
 from harness.config.stages import RL
 from harness.jsonl import JsonLine, read_objects
 from harness.reporting import data
@@ -223,10 +223,8 @@ def _read_config(path: Path, warnings: list[str]) -> str:
 
 
 def _read_object(path: Path) -> dict[str, JSON]:
-    try:
+    with user_errors(ValueError, about=f"{path}: not JSON"):
         value = json.loads(path.read_bytes(), parse_constant=lambda _: None)  # NaN, Infinity
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: not a JSON object but {type(value).__name__}")
     return value

@@ -1,6 +1,5 @@
 """Write and print the reports of training runs."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.console import table_console
+from harness.jsonl import write_json
 from harness.reporting import html
 from harness.reporting.comparison import comparison_numbers
 from harness.reporting.examples import group_examples, validation_examples
@@ -59,10 +59,9 @@ def report_runs(run_dirs: Sequence[Path], out: Path | None = None) -> ReportPath
 
 def _write(report: RunReport | ComparisonReport, page: str, folder: Path) -> ReportPaths:
     paths = ReportPaths(json=folder / "report.json", html=folder / "report.html")
-    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    for path, content in ((paths.json, text), (paths.html, page)):
-        with atomic_write(path) as file:
-            file.write(content)
+    write_json(paths.json, report)
+    with atomic_write(paths.html) as file:
+        file.write(page)
     return paths
 
 

@@ -10,6 +10,21 @@ from harness.config.tables import SwitchTable
 from harness.training.context import SELECTABLE, StageContext
 from harness.training.control import last_train_seconds
 
+_SHOWN = {
+    "eval_step_reward": "held-out reward",
+    "eval_format_rate": "format",
+    "eval_accuracy": "accuracy",
+    "loss": "loss",
+    "reward": "reward",
+    "sampling/kept_fraction": "kept",
+    "sampling/format_failure_rate": "bad format",
+}
+
+
+def shown(metrics: Mapping[str, float]) -> list[str]:
+    """Return the metrics that a line for a person has, formatted."""
+    return [f"{label} {metrics[key]:.3f}" for key, label in _SHOWN.items() if metrics.get(key) is not None]
+
 
 def plateau_reached(history: Sequence[Mapping[str, float]], metric: str, switch: SwitchTable) -> bool:
     """Return whether the last ``patience`` evaluations brought no new best value of the metric.
@@ -77,16 +92,7 @@ class RunCallback(TrainerCallback):
         self._context.console.info(f"{done}  {self._line(logs, state)}")
 
     def _line(self, logs: Mapping[str, float], state: TrainerState) -> str:
-        shown = {
-            "eval_step_reward": "held-out reward",
-            "eval_format_rate": "format",
-            "eval_accuracy": "accuracy",
-            "loss": "loss",
-            "reward": "reward",
-            "sampling/kept_fraction": "kept",
-            "sampling/format_failure_rate": "bad format",
-        }
-        parts = [f"{label} {logs[key]:.3f}" for key, label in shown.items() if logs.get(key) is not None]
+        parts = shown(logs)
         done = state.global_step - self._first_step
         if done and not SELECTABLE & logs.keys():
             left = (time.monotonic() - self._started) / done * (state.max_steps - state.global_step)
@@ -96,4 +102,6 @@ class RunCallback(TrainerCallback):
 
 def _finite(logs: Mapping[str, float]) -> dict[str, float | None]:
     """Replace what JSON lacks, NaN and infinities, by null."""
-    return {key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in logs.items()}
+    return {
+        key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in logs.items()
+    }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from harness.cli import UsageError
+from harness.cli import user_errors
 from harness.config.load import as_yaml
 from harness.config.tables import Recipe
 from harness.data.contamination_gate import summary
@@ -20,10 +20,8 @@ def dry_run(recipe: Recipe, folder: RunFolder) -> None:
     """Print the resolved recipe and what a run would train on. Raises UserError for what a run would refuse."""
     all_arguments(recipe, folder)
     inputs = load_inputs(recipe)
-    try:
+    with user_errors(ModelError, about="model.name", usage=True):
         model = check_model(recipe.model.name)
-    except ModelError as error:
-        raise UsageError(f"model.name: {error}") from error
     if recipe.study:
         check_study(recipe, folder.path)
     print(as_yaml(recipe), end="")

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from harness.cli import UsageError, UserError
+from harness.cli import UsageError, user_errors
 from harness.config.load import as_yaml
 from harness.config.tables import GrpoTable, Recipe
 from harness.console import Console
@@ -126,9 +126,8 @@ def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: st
     drop_torn_line(path)
     done = read_profile(path) if path.exists() else {}
     left = [key for key in work.keys if key not in done]
-    console.info(
-        f"profile: {folder.path}; {_cost(recipe, stage, len(work.keys))}; {len(left)} left to sample"
-    )
+    cost = _cost(recipe, stage, len(work.keys))
+    console.info(f"profile: {folder.path}; {cost}; {len(left)} left to sample")
     _begin(recipe, folder, stage, adapter)
     with closing(work.tasks) if work.tasks else nullcontext():
         if work.tasks:
@@ -142,10 +141,8 @@ def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: st
         f"without, {found['unjudged']} unjudged; mean reward {_number(found['mean'])}, "
         f"broken format {_number(found['format_failure_rate'])}"
     )
-    table = "data" if stage == "srl" else "outcomes"
-    print(
-        f"profile: {path}; train on the pivots: {table}.select.profile={path} {table}.select.min_variance=0.001"
-    )
+    select = "data.select" if stage == "srl" else "outcomes.select"
+    print(f"profile: {path}; train on the pivots: {select}.profile={path} {select}.min_variance=0.001")
 
 
 def _number(value: float | None) -> str:
@@ -178,14 +175,11 @@ def _sample(
     if not left:
         return
     group, temperature, longest, at_once = _settings(recipe, stage)
-    try:
+    with user_errors(ModelError):
         name = resolve_model(recipe.model.name, console.info)
         tokenizer = load_tokenizer(name)
-        model = load_policy(
-            name, dtype=recipe.model.dtype, lora=None, adapter=adapter, **recipe.model.options
-        )
-    except ModelError as error:
-        raise UserError(str(error)) from error
+        options = recipe.model.options
+        model = load_policy(name, dtype=recipe.model.dtype, lora=None, adapter=adapter, **options)
     model.to(torch.accelerator.current_accelerator() or "cpu").eval()
     sampling = Sampling(temperature=temperature, max_tokens=longest)
     places = {key: place for place, key in enumerate(work.keys)}

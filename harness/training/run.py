@@ -14,7 +14,7 @@ from datasets.utils import logging as datasets_logging
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from harness.cli import UsageError, UserError
+from harness.cli import UsageError, UserError, user_errors
 from harness.config.stages import CONTROL, RL, Stage
 from harness.config.tables import Recipe
 from harness.console import Console
@@ -25,6 +25,7 @@ from harness.machine.describe import describe_machine
 from harness.reporting.write import report_runs
 from harness.run_folder import RunFolder, now
 from harness.training.baselines import baseline_lines
+from harness.training.callbacks import shown
 from harness.training.context import PolicyState, StageContext
 from harness.training.inputs import Inputs, load_inputs
 from harness.training.lengths import length_warnings
@@ -143,25 +144,22 @@ def _run_stages(
 ) -> None:
     recipe, tasks = inputs.recipe, inputs.tasks
     _say_inputs(inputs, run, console)
-    with closing(tasks) if tasks else nullcontext():
-        try:
-            if tasks:
-                tasks.start(console)
-            model = resolve_model(recipe.model.name, console.info)
-            context = _context(inputs, arguments, load_tokenizer(model), run, console)
-            state = PolicyState(model=model)
-            if recipe.validation.base:
-                state = PolicyState(model=model, metrics=_measure_base(model, context))
-            start_of_rl: PolicyState | None = None
-            for stage in recipe.stages:
-                if stage == CONTROL:
-                    run_stage(stage, start_of_rl or state, context)
-                    continue
-                if stage in RL:
-                    start_of_rl = start_of_rl or state
-                state = run_stage(stage, state, context)
-        except ModelError as error:
-            raise UserError(str(error)) from error
+    with closing(tasks) if tasks else nullcontext(), user_errors(ModelError):
+        if tasks:
+            tasks.start(console)
+        model = resolve_model(recipe.model.name, console.info)
+        context = _context(inputs, arguments, load_tokenizer(model), run, console)
+        state = PolicyState(model=model)
+        if recipe.validation.base:
+            state = PolicyState(model=model, metrics=_measure_base(model, context))
+        start_of_rl: PolicyState | None = None
+        for stage in recipe.stages:
+            if stage == CONTROL:
+                run_stage(stage, start_of_rl or state, context)
+                continue
+            if stage in RL:
+                start_of_rl = start_of_rl or state
+            state = run_stage(stage, state, context)
 
 
 def _say_inputs(inputs: Inputs, run: RunFolder, console: Console) -> None:
@@ -222,9 +220,7 @@ def _measure_base(model: str, context: StageContext) -> dict[str, float]:
     metrics = context.validator.measure(policy, "base", 0)
     row = {"stage": "base", "step": 0, "time": time.time(), "kind": "validation"}
     run.append(run.metrics, [{**row, **metrics}])
-    shown = {"eval_step_reward": "held-out reward", "eval_format_rate": "format", "eval_accuracy": "accuracy"}
-    parts = [f"{label} {metrics[key]:.3f}" for key, label in shown.items() if key in metrics]
-    context.console.info("base  " + "  ".join(parts))
+    context.console.info("  ".join(["base", *shown(metrics)]))
     return metrics
 
 

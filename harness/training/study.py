@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cli import UserError
-from harness.config.load import as_yaml, make_recipe, set_key
+from harness.config.load import as_yaml, set_key, validate
 from harness.config.tables import Recipe
 from harness.console import Console
 from harness.reporting.read import read_run
@@ -40,7 +40,7 @@ def plan_study(recipe: Recipe, folder: Path) -> list[StudyRun]:
                 set_key(table, key, value)
             name = f"{arm}-seed{seed}"
             table |= {"seed": seed, "name": name, "output": str(folder)}
-            made = make_recipe(table, f"study.arms.{arm}")
+            made = validate(Recipe, table, f"study.arms.{arm}")
             runs.append(StudyRun(arm=arm, seed=seed, recipe=made, folder=RunFolder(folder / name)))
     return runs
 
@@ -67,11 +67,10 @@ def _run_study(recipe: Recipe, folder: RunFolder, console: Console) -> StudyRepo
     assert recipe.study is not None
     runs = plan_study(recipe, folder.path)
     left = [run for run in runs if run.folder.read_manifest().get("status") != "finished"]
-    console.info(
-        f"study: {folder.path}; {len(left)} of {len(runs)} runs to do, {recipe.study.parallel} at once"
-    )
+    parallel = recipe.study.parallel
+    console.info(f"study: {folder.path}; {len(left)} of {len(runs)} runs to do, {parallel} at once")
     command = [*(recipe.study.command or (sys.executable,)), "-m", "harness.train"]
-    with ThreadPoolExecutor(recipe.study.parallel) as pool:
+    with ThreadPoolExecutor(parallel) as pool:
         codes = list(pool.map(lambda run: _do(run, command, console), left))
     if failed := [run.folder.path.name for run, code in zip(left, codes, strict=True) if code]:
         raise UserError(
@@ -104,8 +103,7 @@ def _do(run: StudyRun, command: Sequence[str], console: Console) -> int:
     console.info(f"{name}: started")
     run.folder.path.mkdir(parents=True, exist_ok=True)
     with (run.folder.path / "log.txt").open("a", encoding="utf-8") as log:
-        code = subprocess.run(
-            [*command, *words], stdout=log, stderr=subprocess.STDOUT, check=False
-        ).returncode
+        done = subprocess.run([*command, *words], stdout=log, stderr=subprocess.STDOUT, check=False)
+    code = done.returncode
     console.info(f"{name}: {'finished' if code == 0 else f'failed with exit code {code}'}")
     return code

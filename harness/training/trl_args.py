@@ -7,7 +7,7 @@ import torch
 from transformers import TrainingArguments
 from trl import SFTConfig
 
-from harness.cli import UsageError
+from harness.cli import UsageError, user_errors
 from harness.config.stages import CONTROL, Stage
 from harness.config.tables import GrpoTable, Recipe
 from harness.run_folder import RunFolder
@@ -62,7 +62,7 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> TrainingArgum
         settings.setdefault("per_device_eval_batch_size", settings.get("num_generations") or 8)
     if stage == CONTROL:
         settings |= {"max_steps": 1}
-    try:
+    with user_errors(ValueError, TypeError, about=f"{stage}.trl", usage=True):
         args = config(
             output_dir=str(folder),
             seed=recipe.seed + (stage == CONTROL),  # the same steps in another order than sft had them
@@ -71,12 +71,8 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> TrainingArgum
             greater_is_better=True,
             **settings,
         )
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{stage}.trl: {error}") from error
     if not supervised:
         grpo: GrpoTable = getattr(recipe, stage)
-        try:
+        with user_errors(ValueError, about=f"{stage}.sampling", usage=True):
             check_together(grpo.sampling.steps_per_trajectory, args)
-        except ValueError as error:
-            raise UsageError(f"{stage}.sampling: {error}") from error
     return args

@@ -178,9 +178,8 @@ def summarize(lines: Sequence[StepLine]) -> dict[str, float]:
     }
     if interval.low is not None and interval.high is not None:
         metrics |= {"eval_step_reward_low": interval.low, "eval_step_reward_high": interval.high}
-    return metrics | {
-        f"eval_step_reward/{kind}": sum(scored) / len(scored) for kind, scored in by_kind.items() if scored
-    }
+    scored = {kind: rewards for kind, rewards in by_kind.items() if rewards}
+    return metrics | {f"eval_step_reward/{kind}": sum(some) / len(some) for kind, some in scored.items()}
 
 
 def summarize_answers(lines: Sequence[AnswerLine]) -> dict[str, float]:
@@ -192,9 +191,6 @@ def summarize_answers(lines: Sequence[AnswerLine]) -> dict[str, float]:
     }
     if not verified:
         return metrics
-    interval = wilson(int(sum(verified)), len(verified))
-    return metrics | {
-        "eval_accuracy": interval.share,
-        "eval_accuracy_low": interval.low,
-        "eval_accuracy_high": interval.high,
-    }
+    rate = wilson(int(sum(verified)), len(verified))
+    ends = {"eval_accuracy_low": rate.low, "eval_accuracy_high": rate.high}
+    return metrics | {"eval_accuracy": rate.share, **ends}

@@ -1,16 +1,15 @@
 """``--stats``, ``--sample`` and ``--validate`` of ``harness.convert``."""
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypedDict
 
 from harness.cli import UsageError, UserError, positive
 from harness.console import table_console
+from harness.jsonl import write_json
 from srl_agent.formats import ActionFormat
 from srl_agent.steps import StepSettings
-from trajectories.store import atomic_write, beside, read_trajectories
+from trajectories.store import beside, read_trajectories
 
 
 def add_inspection_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,9 +81,7 @@ def _stats(store: Path, tokenizer: str | None) -> None:
         raise UserError(f"{store} holds no trajectory")
     table = {"store": str(store), "tokenizer": tokenizer, **found.as_table()}
     numbers, picture = beside(store, ".stats.json"), beside(store, ".stats.png")
-    with atomic_write(numbers) as out:
-        json.dump(table, out, indent=2)
-        out.write("\n")
+    write_json(numbers, table)
     draw(found.total, picture)
     console = table_console()
     total = found.total
@@ -122,30 +119,26 @@ def _samples(store: Path, options: argparse.Namespace) -> Iterator[str]:
 
     if options.recipe is None:
         return sample_trajectories(store, options.sample, options.seed)
-    return sample_rows(store, options.sample, options.seed, **_rendering(options.recipe))
+    settings, action_format = _rendering(options.recipe)
+    return sample_rows(store, options.sample, options.seed, settings=settings, action_format=action_format)
 
 
-class _Rendering(TypedDict):
-    settings: StepSettings
-    action_format: ActionFormat
-
-
-def _rendering(recipe_name: str) -> _Rendering:
+def _rendering(recipe_name: str) -> tuple[StepSettings, ActionFormat]:
     """Return how a recipe renders steps. Raises UserError."""
     from harness.config.load import load_recipe
     from harness.data.step_data import make_format, step_settings
 
     recipe = load_recipe(recipe_name)
-    return {"settings": step_settings(recipe), "action_format": make_format(recipe)}
+    return step_settings(recipe), make_format(recipe)
 
 
 def _validate(store: Path, recipe_name: str) -> int:
     from harness.data.inspection.validate import CHECKS, validate
 
-    rendering = _rendering(recipe_name)
-    found = validate(store, **rendering)
+    settings, action_format = _rendering(recipe_name)
+    found = validate(store, settings=settings, action_format=action_format)
     print(
-        f"{store} as {rendering['action_format'].name} ({recipe_name}): {found.trajectories} trajectories, "
+        f"{store} as {action_format.name} ({recipe_name}): {found.trajectories} trajectories, "
         f"{found.steps} steps, {found.actions} with an action ({found.unwritable} not representable), "
         f"{found.rows} training rows"
     )

@@ -75,12 +75,8 @@ class MathEvaluator:
 def math_items(tasks: Sequence[MathTask], *, greedy: bool, samples: int) -> list[EvalItem[MathTask]]:
     """Return all that a run does, greedy answers first: they say early how it goes."""
     counts = {GREEDY: int(greedy), SAMPLED: samples}
-    return [
-        EvalItem(task=task, source=source, samples=count)
-        for source, count in counts.items()
-        if count
-        for task in tasks
-    ]
+    asked = [(source, count) for source, count in counts.items() if count]
+    return [EvalItem(task=task, source=source, samples=count) for source, count in asked for task in tasks]
 
 
 def make_evaluator(recipe: EvaluationRecipe) -> MathEvaluator:

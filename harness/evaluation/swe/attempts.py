@@ -107,9 +107,8 @@ def make_agent(recipe: EvaluationRecipe) -> Agent:
             policy = _expert(action_format, scaffold)
         else:
             policy = make_policy(recipe.policy.name, recipe.policy.settings)
-    return Agent(
-        policy=policy, scaffold=scaffold, limits=sandbox_limits(recipe.limits), oracle=recipe.scaffold.oracle
-    )
+    limits = sandbox_limits(recipe.limits)
+    return Agent(policy=policy, scaffold=scaffold, limits=limits, oracle=recipe.scaffold.oracle)
 
 
 def _expert(action_format: ActionFormat, scaffold: Scaffold) -> Policy:

@@ -5,11 +5,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from environments.failures import EnvironmentFailure
-from environments.sandbox.engine import connect
 from environments.swe.grading import Verdict
 from environments.swe.tasks import SWETask, TaskError
-from harness.cli import UsageError, UserError
+from harness.cli import user_errors
 from harness.config.evaluation import GOLD, NOOP, PREDICTIONS, EvaluationRecipe, Source
 from harness.console import Console
 from harness.demo import expert_path
@@ -68,11 +66,7 @@ class SWEJob:
     @contextmanager
     def ready(self, folder: EvaluationFolder, console: Console) -> Iterator[None]:
         """Provide the images. Raises UserError without an engine, or without any of the images."""
-        try:
-            connect()  # in the main thread, where signals can be taken over
-            provide_images(self.recipe.tasks.source, self.tasks, console)
-        except EnvironmentFailure as error:
-            raise UserError(str(error)) from error
+        provide_images(self.recipe.tasks.source, self.tasks, console)
         for row in read_rows(folder.verdicts):
             self.evaluator.remember(verdict_from(row))
         yield
@@ -99,14 +93,12 @@ class SWEJob:
 
 def make_swe_job(recipe: EvaluationRecipe) -> SWEJob:
     """Load what a recipe names: tasks and predictions, and the policy last. Raises UserError."""
-    try:
+    with user_errors(TaskError, usage=True):
         tasks = all_swe_tasks(recipe.tasks)
         predictions: dict[str, Prediction] = {}
         if recipe.predictions and PREDICTIONS in recipe.judge:
             predictions = read_predictions(Path(recipe.predictions), [task.instance_id for task in tasks])
         tasks = filtered(tasks, recipe.tasks)
-    except TaskError as error:
-        raise UsageError(str(error)) from error
     return SWEJob(
         recipe=recipe,
         tasks=tasks,

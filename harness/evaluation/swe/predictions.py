@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from harness.cli import UsageError
+from harness.cli import UsageError, user_errors
 from harness.evaluation.records import Prediction
 from trajectories.types import JSON
 
@@ -33,10 +33,8 @@ def read_predictions(path: Path, instance_ids: Collection[str]) -> dict[str, Pre
 
 
 def _prediction_rows(path: Path) -> Iterator[tuple[str, JSON]]:
-    try:
+    with user_errors(UnicodeDecodeError, about=f"{path}: not UTF-8", usage=True):
         text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8: {error}") from error
     if path.suffix == ".jsonl":
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
@@ -55,10 +53,8 @@ def _prediction_rows(path: Path) -> Iterator[tuple[str, JSON]]:
 
 
 def _parsed(text: str, where: str) -> JSON:
-    try:
+    with user_errors(ValueError, about=f"{where}: not JSON", usage=True):
         return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{where}: not JSON: {error}") from error
 
 
 def _prediction(row: JSON, where: str) -> Prediction:

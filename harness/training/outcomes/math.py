@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from environments.math.tasks import MathTask, MathTaskError, load_math_tasks
 from environments.math.verifier import MathVerifier, extract_answer
-from harness.cli import UsageError, UserError
+from harness.cli import UserError, user_errors
 from harness.config.tables import OutcomesTable
 from harness.console import Console
 from harness.data.split import split_groups
@@ -69,12 +69,10 @@ def load_math(table: OutcomesTable, data: StepData, *, seed: int) -> MathTasks:
 
 
 def _of_file(table: OutcomesTable, *, seed: int) -> tuple[list[MathTask], list[MathTask]]:
-    try:
+    with user_errors(MathTaskError, ValueError, about="outcomes", usage=True):
         tasks = load_math_tasks(table.source)
         problems, share = [task.problem for task in tasks], table.validation_fraction
         split = split_groups(problems, by="instance", fraction=share, seed=seed)
-    except (MathTaskError, ValueError) as error:
-        raise UsageError(f"outcomes: {error}") from error
     return [tasks[i] for i in split.train], [tasks[i] for i in split.validation]
 
 
