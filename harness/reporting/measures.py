@@ -1,7 +1,6 @@
 """Rewards of stages and of baselines, their differences, and the skill over the best baseline. Pure: no I/O."""
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from harness.config.stages import BASE, CONTROL, RL
@@ -9,6 +8,7 @@ from harness.reporting import schema
 from harness.reporting.data import BaselineResult, Results, RunData
 from harness.statistics import bootstrap
 from srl_agent.rewards import READS_EXPERT
+from trajectories.types import JSON
 
 AnyResults = Results | Mapping[bootstrap.StepKey, BaselineResult]
 Values = Mapping[bootstrap.StepKey, float | None]
@@ -50,7 +50,13 @@ def values_of(run: RunData, results: AnyResults, name: str) -> dict[bootstrap.St
 
 def interval_of(values: Values) -> bootstrap.IntervalJson:
     """Return the mean and its interval over trajectories; None where nothing is judged."""
-    return _interval(partial(bootstrap.cluster_bootstrap, _by_trajectory(values)))
+    by_trajectory: dict[str, list[float | None]] = {}
+    for (trajectory, _), value in values.items():
+        by_trajectory.setdefault(trajectory, []).append(value)
+    try:
+        return bootstrap.cluster_bootstrap(by_trajectory).as_json()
+    except ValueError:  # nothing is judged
+        return bootstrap.NO_INTERVAL
 
 
 def reward(run: RunData, results: AnyResults, name: str) -> bootstrap.IntervalJson:
@@ -84,14 +90,7 @@ def baseline_numbers(run: RunData, names: Iterable[str]) -> schema.BaselineFigur
             policy: {
                 "reads_expert": policy in READS_EXPERT,
                 "action": None,
-                "rewards": {
-                    run.trained_on: {
-                        "mean": figures["mean"],
-                        "low": figures.get("low"),
-                        "high": figures.get("high"),
-                        "n": figures.get("n", 0),
-                    }
-                },
+                "rewards": {run.trained_on: _written_interval(figures)},
                 "by_kind": figures.get("by_kind", {}),
             }
             for policy, figures in run.baseline_means.items()
@@ -101,14 +100,17 @@ def baseline_numbers(run: RunData, names: Iterable[str]) -> schema.BaselineFigur
     return {"best": _best(policies, names), "policies": policies}
 
 
-def _best(
-    policies: Mapping[str, schema.PolicyFigures], names: Iterable[str]
-) -> dict[str, schema.BestBaseline]:
+def _written_interval(figures: Mapping[str, JSON]) -> bootstrap.IntervalJson:
+    low, high = figures.get("low"), figures.get("high")
+    return {"mean": figures["mean"], "low": low, "high": high, "n": figures.get("n", 0)}
+
+
+def _best(found: Mapping[str, schema.PolicyFigures], names: Iterable[str]) -> dict[str, schema.BestBaseline]:
     best: dict[str, schema.BestBaseline] = {}
     for name in names:
         candidates = {
             policy: figures["rewards"][name]
-            for policy, figures in policies.items()
+            for policy, figures in found.items()
             if not figures["reads_expert"]
             and figures["rewards"].get(name, bootstrap.NO_INTERVAL)["mean"] is not None
         }
@@ -134,18 +136,18 @@ def beside_baseline(
             skill[name] = _skill_of_means(interval_of(values)["mean"], best["mean"])
             continue
         of_baseline = values_of(run, others, name)
-        skill[name] = _interval(partial(_skill, values, of_baseline))
+        skill[name] = _skill(values, of_baseline)
         above[name] = difference_of(values, of_baseline)
     return skill, above
 
 
-def _skill(values: Values, baseline: Values) -> bootstrap.Interval | None:
+def _skill(values: Values, baseline: Values) -> bootstrap.IntervalJson:
     parts: dict[str, list[tuple[float, float]]] = {}
     for key in sorted(values.keys() & baseline.keys()):
         value, other = values[key], baseline[key]
         if value is not None and other is not None:
             parts.setdefault(key[0], []).append((value - other, 1.0 - other))
-    return bootstrap.ratio_bootstrap(parts)
+    return as_json(bootstrap.ratio_bootstrap(parts) if parts else None)
 
 
 def _skill_of_means(mean: float | None, baseline: float | None) -> bootstrap.IntervalJson:
@@ -171,20 +173,6 @@ def concluded(interval: bootstrap.Interval | None) -> schema.Conclusive:
 def as_json(interval: bootstrap.Interval | None) -> bootstrap.IntervalJson:
     """Return an interval as in a report."""
     return interval.as_json() if interval else bootstrap.NO_INTERVAL
-
-
-def _interval(compute: Callable[[], bootstrap.Interval | None]) -> bootstrap.IntervalJson:
-    try:
-        return as_json(compute())
-    except ValueError:  # nothing is judged
-        return bootstrap.NO_INTERVAL
-
-
-def _by_trajectory(values: Values) -> dict[str, list[float | None]]:
-    by_trajectory: dict[str, list[float | None]] = {}
-    for (trajectory, _), value in values.items():
-        by_trajectory.setdefault(trajectory, []).append(value)
-    return by_trajectory
 
 
 def _by_kind(results: AnyResults) -> dict[str, schema.KindMean]:

@@ -25,13 +25,8 @@ class Rate:
     n: int
 
     def as_json(self) -> RateJson:
-        return {
-            "mean": self.share,
-            "low": self.low,
-            "high": self.high,
-            "successes": self.successes,
-            "n": self.n,
-        }
+        n, successes = self.n, self.successes
+        return {"mean": self.share, "low": self.low, "high": self.high, "successes": successes, "n": n}
 
 
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Rate:

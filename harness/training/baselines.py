@@ -7,16 +7,8 @@ from harness.data.split import evenly
 from harness.data.step_data import StepData
 from harness.training.records import BaselineLine
 from srl_agent.formats import UnrepresentableActionError
-from srl_agent.rewards import (
-    BASELINES,
-    BEST_CONSTANT,
-    REWARDS,
-    Score,
-    WeightedRewards,
-    as_step,
-    baseline_step,
-    constant_candidates,
-)
+from srl_agent.rewards import REWARDS, Score, WeightedRewards
+from srl_agent.rewards.baselines import BASELINES, BEST_CONSTANT, as_step, baseline_step, constant_candidates
 from srl_agent.steps import StepExample
 
 # The best constant is chosen among this many actions, on this many training steps. More hardly find a better one.

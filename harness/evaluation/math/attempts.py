@@ -7,13 +7,13 @@ from typing import Literal
 
 from environments.math.tasks import MathTask
 from environments.math.verifier import MathVerdict, MathVerifier
-from harness.cli import UsageError
+from harness.cli import UsageError, user_errors
 from harness.config.evaluation import EvaluationRecipe
 from harness.evaluation.items import Candidate, EvalItem
-from harness.evaluation.parts import as_user_errors
 from harness.evaluation.records import AttemptRecord, Bucket, Key
 from srl_agent.formats import get_format
-from srl_agent.policies import Policy, make_policy
+from srl_agent.models.packaged import ModelError
+from srl_agent.policies import Policy, PolicyError, make_policy
 from srl_agent.scaffolds import ScaffoldTask, load_scaffold
 from srl_agent.scaffolds.math import SOLUTION, MathScaffold
 
@@ -83,7 +83,7 @@ def make_evaluator(recipe: EvaluationRecipe) -> MathEvaluator:
     """Return the evaluator of a recipe. Raises UserError."""
     assert recipe.policy is not None  # the recipe is checked for it
     name = recipe.scaffold.name or "math"
-    with as_user_errors():
+    with user_errors(ValueError, usage=True), user_errors(PolicyError, ModelError, about="policy"):
         scaffold = load_scaffold(name, recipe.scaffold.settings, action_format=get_format("math-step"))
         policy = make_policy(recipe.policy.name, recipe.policy.settings)
     if not isinstance(scaffold, MathScaffold):

@@ -9,12 +9,12 @@ from environments.sandbox.agent import AgentSandbox
 from environments.sandbox.container import Container, Limits
 from environments.sandbox.history import strip_future_commits
 from environments.swe.tasks import SWETask
-from harness.cli import UsageError
+from harness.cli import UsageError, user_errors
 from harness.config.evaluation import EvaluationRecipe
 from harness.config.tables import LimitsTable
 from harness.demo import expert_path
-from harness.evaluation.parts import as_user_errors
 from srl_agent.formats import ActionFormat, Message, get_format
+from srl_agent.models.packaged import ModelError
 from srl_agent.policies import Completion, Policy, PolicyError, Sampling, make_policy
 from srl_agent.policies.scripted import ScriptedPolicy
 from srl_agent.scaffolds import Recorder, Rollout, Scaffold, ScaffoldTask, load_scaffold
@@ -100,7 +100,7 @@ def make_agent(recipe: EvaluationRecipe) -> Agent:
     name = recipe.scaffold.name or "tool-loop"
     if name == "oracle-edit" and not recipe.scaffold.oracle:
         raise UsageError("scaffold oracle-edit needs the reference patch's files: set scaffold.oracle=true")
-    with as_user_errors():
+    with user_errors(ValueError, usage=True), user_errors(PolicyError, ModelError, about="policy"):
         action_format = get_format(recipe.actions.format, recipe.actions.tools)
         scaffold = load_scaffold(name, recipe.scaffold.settings, action_format=action_format)
         if recipe.policy.name == EXPERT:
