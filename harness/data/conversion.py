@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -104,8 +104,9 @@ def _convert(
     format_name = None if options.format == "auto" else options.format
     limit = options.max_mb * MEGABYTE
     rows, left_out = 0, Counter[str]()
+    answers = AnswerCheck(verifier=MathVerifier())
     try:
-        with atomic_write(out) as store, _progress(files) as on_bytes, AnswerCheck() as answers:
+        with atomic_write(out) as store, _progress(files) as on_bytes, answers.verifier:
             for trajectory, account in read_trajectories_of(
                 files, ledger, format_name=format_name, limit=limit, named=options.paths, on_bytes=on_bytes
             ):
@@ -144,18 +145,12 @@ class _NothingLeft(Exception):
     """No row is left: the store is not written."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class AnswerCheck:
-    """Verify the last boxed answer of solutions that are not graded yet."""
+    """Verifies the last boxed answer of solutions that are not graded yet."""
 
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._verifier = MathVerifier()
-
-    def __enter__(self) -> "AnswerCheck":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._verifier.close()
+    verifier: MathVerifier
+    counts: Counter[str] = field(default_factory=Counter)  # of verdicts
 
     def check(self, trajectory: Trajectory) -> Trajectory:
         """Return the trajectory with ``resolved`` set, if it is a boxed solution with a known right answer."""
@@ -167,7 +162,7 @@ class AnswerCheck:
         if last_box(text) is None:
             self.counts["no_box"] += 1
             return trajectory
-        verdict = self._verifier.verify(text, str(answer))
+        verdict = self.verifier.verify(text, str(answer))
         self.counts[verdict.reason] += 1
         return replace(trajectory, resolved=verdict.resolved)
 

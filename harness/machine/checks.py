@@ -140,12 +140,13 @@ def check_disk() -> Iterator[Check]:
 
 
 def check_machine() -> Iterator[Check]:
+    import psutil
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    memory = _available_memory_gb()
-    enough = memory is None or memory >= _MEMORY_GB
-    found = f"{cores} cores, " + ("memory unknown" if memory is None else f"{memory:.0f} GB available")
+    memory = psutil.virtual_memory().available / _GB
     fix = f"close other programs: the demo needs {_MEMORY_GB} GB"
-    yield _check("cores and memory", found, ok=enough, fix=fix)
+    found = f"{cores} cores, {memory:.0f} GB available"
+    yield _check("cores and memory", found, ok=memory >= _MEMORY_GB, fix=fix)
 
 
 def check_vllm() -> Iterator[Check]:
@@ -208,19 +209,6 @@ def _fits(version: str, wanted: str) -> bool:
     from packaging.specifiers import SpecifierSet
 
     return SpecifierSet(wanted).contains(version, prereleases=True)
-
-
-def _available_memory_gb() -> float | None:
-    """Return what is available without swapping on Linux; elsewhere the whole memory, or None."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024 / _GB
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GB
-    except (ValueError, OSError, AttributeError):
-        return None
 
 
 def _first_line(error: BaseException) -> str:
