@@ -136,12 +136,9 @@ def find_contamination(
                     share=same.get("text"),
                 )
             )
+    causes, found = tuple(cause for cause in CAUSES if cause in index.causes), tuple(matches)
     return Contamination(
-        tasks=len(held),
-        trained=count,
-        matches=tuple(matches),
-        causes=tuple(cause for cause in CAUSES if cause in index.causes),
-        not_checked=not_checked,
+        tasks=len(held), trained=count, matches=found, causes=causes, not_checked=not_checked
     )
 
 

@@ -84,14 +84,9 @@ def save_attempt(item: EvalItem[TaskT], model_name: str, folder: EvaluationFolde
     """Write what a policy made. Its rollouts are last: an item with all of them is not attempted again."""
     attempts = list(zip(item.keys, item.candidates, strict=True))
     predictions = [
-        Prediction(
-            instance_id=key.instance_id,
-            model_name_or_path=model_name,
-            model_patch=made.text,
-            sample=key.sample,
-        )
-        for key, made in attempts
-        if key.source == PREDICTIONS
+        Prediction(instance_id=name, model_name_or_path=model_name, model_patch=made.text, sample=sample)
+        for (name, source, sample), made in attempts
+        if source == PREDICTIONS
     ]
     rollouts = [
         RolloutRecord.of(key, made.rollout, model_name=model_name, seconds=made.seconds)

@@ -55,13 +55,9 @@ def render_comparison(comparison: ComparisonReport) -> str:
     reports = comparison["runs"]
     trained = {label: one["stages"].get(one["trained_stage"] or "") for label, one in reports.items()}
     kinds = list(dict.fromkeys(kind for found in trained.values() if found for kind in found["by_kind"]))
+    chart = _trusted(charts.comparison_chart(reports))
     return _render(
-        "comparison.html",
-        comparison=comparison,
-        reports=reports,
-        trained=trained,
-        kinds=kinds,
-        chart=_trusted(charts.comparison_chart(reports)),
+        "comparison.html", comparison=comparison, reports=reports, trained=trained, kinds=kinds, chart=chart
     )
 
 
@@ -98,15 +94,9 @@ def cards(report: RunReport) -> list[Card]:
     for stage, figures in report["stages"].items():
         reward = figures["step_reward"]
         above = report["above_baseline"][stage].get(name)
-        made.append(
-            Card(
-                label=stage_label(stage),
-                mean=reward["mean"] if reward else None,
-                interval=reward,
-                skill=report["skill"][stage].get(name),
-                verdict=above["verdict"] if above and stage == trained else None,
-            )
-        )
+        verdict = above["verdict"] if above and stage == trained else None
+        mean, skill = _reward(report, stage), report["skill"][stage].get(name)
+        made.append(Card(label=stage_label(stage), mean=mean, interval=reward, skill=skill, verdict=verdict))
     if best := _best_baseline(report):
         label = f"best baseline: {_words(best['policy'])}"
         made.append(Card(label=label, mean=best["mean"], interval=best))
@@ -200,12 +190,9 @@ def accuracy_headline(report: RunReport) -> str:
 
 
 def _render(template: str, **values: object) -> str:
+    loader = PackageLoader("harness.reporting", "templates")
     environment = Environment(
-        loader=PackageLoader("harness.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
         number=number, signed=signed, percent=percent, span=span, seconds=_wall_time, label=stage_label

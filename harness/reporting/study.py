@@ -214,29 +214,22 @@ def _points_table(seeds: Sequence[int], table: schema.StudyMetric) -> list[str]:
 
 
 def _differences_table(table: schema.StudyMetric) -> list[str]:
-    return [
-        "| difference | mean (95 % interval) | |",
-        "| --- | --- | --- |",
-        *(
-            f"| {pair['to']} − {pair['from']} | {_span(pair, '+')} | {pair['verdict'] or 'nothing in common'} |"
-            for pair in table["differences"]
-        ),
-    ]
+    lines = ["| difference | mean (95 % interval) | |", "| --- | --- | --- |"]
+    for pair in table["differences"]:
+        verdict = pair["verdict"] or "nothing in common"
+        lines.append(f"| {pair['to']} − {pair['from']} | {_span(pair, '+')} | {verdict} |")
+    return lines
 
 
 def _kinds_table(table: schema.StudyMetric) -> list[str]:
     steps = {kind: one["steps"] for point in table["points"] for kind, one in point["by_kind"].items()}
     kinds = sorted(steps, key=lambda kind: (-steps[kind], kind))
-    return [
-        "| arm | stage | " + " | ".join(f"{kind} ({steps[kind]})" for kind in kinds) + " |",
-        "| --- | --- |" + " --- |" * len(kinds),
-        *(
-            f"| {one['arm']} | {one['stage']} | "
-            + " | ".join(_span(one["by_kind"].get(kind, bootstrap.NO_INTERVAL)) for kind in kinds)
-            + " |"
-            for one in table["points"]
-        ),
-    ]
+    heads = " | ".join(f"{kind} ({steps[kind]})" for kind in kinds)
+    lines = [f"| arm | stage | {heads} |", "| --- | --- |" + " --- |" * len(kinds)]
+    for one in table["points"]:
+        spans = " | ".join(_span(one["by_kind"].get(kind)) for kind in kinds)
+        lines.append(f"| {one['arm']} | {one['stage']} | {spans} |")
+    return lines
 
 
 def _listed(values: Iterable[float | None]) -> str:

@@ -193,14 +193,10 @@ def _sample(
         texts = [c.text for c in complete(model, tokenizer, [prompts[key] for key in rows], sampling)]
         rewards = work.score(rows, texts)
         broken = [work.format_error(text) is not None for text in texts]
+        parts = [slice(first, first + group) for first in range(0, len(rows), group)]
         yield [
-            Profile(
-                name=key[0],
-                step=key[1],
-                rewards=tuple(rewards[i * group : (i + 1) * group]),
-                format_failures=sum(broken[i * group : (i + 1) * group]),
-            )
-            for i, key in enumerate(keys)
+            Profile(name=name, step=step, rewards=tuple(rewards[part]), format_failures=sum(broken[part]))
+            for (name, step), part in zip(keys, parts, strict=True)
         ]
         done = min(start + at_once, len(left))
         minutes = (time.monotonic() - started) / done * (len(left) - done) / 60

@@ -71,15 +71,10 @@ class Validator:
         held_out = [self.data.example(ref) for ref in self.data.validation[rank::world]]
         numbered = [(example, sample) for example in held_out for sample in range(self.settings.samples)]
         examples = [example for example, _ in numbered]
-        completions = self._complete(
-            model,
-            [example.prompt for example in examples],
-            f"validating {stage}",
-            # The same random numbers at every evaluation: what differs is the model.
-            Sampling(
-                temperature=self.settings.temperature, max_tokens=self.settings.max_new_tokens, seed=rank
-            ),
-        )
+        prompts, table = [example.prompt for example in examples], self.settings
+        # The same random numbers at every evaluation: what differs is the model.
+        sampling = Sampling(temperature=table.temperature, max_tokens=table.max_new_tokens, seed=rank)
+        completions = self._complete(model, prompts, f"validating {stage}", sampling)
         texts = [completion.text for completion in completions]
         scores = score_examples(self.rewards, examples, texts) if examples else []
         return [

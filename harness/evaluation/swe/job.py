@@ -99,10 +99,6 @@ def make_swe_job(recipe: EvaluationRecipe) -> SWEJob:
         if recipe.predictions and PREDICTIONS in recipe.judge:
             predictions = read_predictions(Path(recipe.predictions), [task.instance_id for task in tasks])
         tasks = filtered(tasks, recipe.tasks)
-    return SWEJob(
-        recipe=recipe,
-        tasks=tasks,
-        predictions=predictions,
-        contamination=check_tasks(tasks, recipe.contamination),
-        evaluator=make_evaluator(recipe),
-    )
+    found = check_tasks(tasks, recipe.contamination)
+    made = make_evaluator(recipe)
+    return SWEJob(recipe=recipe, tasks=tasks, predictions=predictions, contamination=found, evaluator=made)

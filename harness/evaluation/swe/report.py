@@ -112,11 +112,7 @@ def _verdicts(verdicts: Iterable[Verdict], own: Sequence[PatchRecord]) -> dict[s
     keys = [(record.instance_id, record.patch_digest or "") for record in own]
     given = [by_key[key] for key in keys if key in by_key]
     return {
-        "stripped_from_patches": {
-            verdict.instance_id: [asdict(part) for part in verdict.stripped]
-            for verdict in given
-            if verdict.stripped
-        },
+        "stripped_from_patches": {v.instance_id: [*map(asdict, v.stripped)] for v in given if v.stripped},
         "forged_results_ids": sorted(v.instance_id for v in given if v.reason == "forged_results"),
         "test_seconds": round(sum(verdict.test_seconds for verdict in given), 1),
         "verdict_seconds": round(sum(verdict.seconds for verdict in given), 1),

@@ -86,15 +86,10 @@ class SWETasks:
 def load_swe(table: OutcomesTable, data: DataTable, *, seed: int) -> SWETasks:
     """Load the tasks of the table, split by repository or instance as the steps are. Raises UserError, TaskError."""
     tasks = load_swe_tasks(table.tasks)
-    by = data.split_by
+    by, share = data.split_by, table.validation_fraction
+    groups = [task.repo if by == "repository" else task.instance_id for task in tasks]
     with user_errors(ValueError, about="outcomes"):
-        sides = split_groups(
-            [task.repo if by == "repository" else task.instance_id for task in tasks],
-            by=by,
-            fraction=table.validation_fraction,
-            held_out=data.held_out,
-            seed=seed,
-        )
+        sides = split_groups(groups, by=by, fraction=share, held_out=data.held_out, seed=seed)
     split = thin([tasks[i] for i in sides.train], [tasks[i] for i in sides.validation], table)
     limits = sandbox_limits(table.limits)
     scaffold = OracleEdit(max_file_chars=table.max_file_chars)
