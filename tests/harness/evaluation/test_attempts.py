@@ -167,7 +167,7 @@ def test_every_shipped_recipe_names_what_there_is(tmp_path: Path, name: str) -> 
         (["policy.name=nobody"], "use one of endpoint, transformers, vllm"),
         (["scaffold.name=ladder"], "tool-loop, oracle-edit, agentless-mini, math, mini-swe-agent"),
         (["scaffold.settings.max_step=3"], "has no setting max_step"),
-        (["scaffold.settings.context_window=-1"], "from 0 up, not -1"),
+        (["scaffold.settings.context_window=-1"], "at least 0, not -1"),
         (["scaffold.name=oracle-edit"], "set scaffold.oracle=true"),
         (["scaffold.name=agentless-mini"], "scaffold.name=tool-loop"),
         (["policy=null"], "or a policy that makes them"),
