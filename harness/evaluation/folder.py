@@ -14,7 +14,7 @@ class EvaluationFolder(RunFolder):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.rollouts = path / "rollouts.jsonl"  # attempts of the policy, written before they are verified
+        self.rollouts = path / "rollouts.jsonl"  # what the policy did, written before the attempt is verified
         self.predictions = path / "predictions.jsonl"  # patches of the policy, in SWE-bench's shape
         self.verdicts = path / "verdicts.jsonl"
         self.attempts = path / "attempts.jsonl"  # how each sample of each item ended

@@ -78,12 +78,11 @@ def _share(rate: Mapping[str, JSON]) -> str:
 def _print_math(console: Console, report: Mapping[str, JSON]) -> None:
     """Print the accuracy of the greedy answers and of the sampled ones, and the other buckets."""
     rate, total = report["resolved_rate"], report["total_instances"]
-    console.print(
+    text = (
         f"{report['model_name_or_path']}: {report['first_answer']} {rate['mean']:.1%} (95 % interval "
-        f"{rate['low']:.1%} to {rate['high']:.1%}, {rate['successes']} of {total} problems)",
-        markup=False,
-        soft_wrap=True,
+        f"{rate['low']:.1%} to {rate['high']:.1%}, {rate['successes']} of {total} problems)"
     )
+    console.print(text, markup=False, soft_wrap=True)
     if "avg_at_k" in report:
         average, k = report["avg_at_k"], report["samples"]
         ends = "no interval" if average["low"] is None else f"{average['low']:.1%} to {average['high']:.1%}"
@@ -100,12 +99,9 @@ def print_comparison(comparison: Mapping[str, JSON], path: Path) -> None:
     """Print the rates of several evaluations, and the difference of each pair."""
     console = Console(highlight=False)
     for name, rate in comparison["runs"].items():
-        console.print(
-            f"{name} ({rate['model_name_or_path']}): resolved {rate['mean']:.1%} "
-            f"({rate['low']:.1%} to {rate['high']:.1%}, {rate['successes']} of {rate['n']})",
-            markup=False,
-            soft_wrap=True,
-        )
+        ends = f"{rate['low']:.1%} to {rate['high']:.1%}, {rate['successes']} of {rate['n']}"
+        text = f"{name} ({rate['model_name_or_path']}): resolved {rate['mean']:.1%} ({ends})"
+        console.print(text, markup=False, soft_wrap=True)
     for pair in comparison["differences"]:
         console.print(
             f"{pair['second']} against {pair['first']}: {pair['verdict']} "

@@ -60,12 +60,12 @@ def interval_of(values: Values) -> bootstrap.IntervalJson:
 
 
 def reward(run: RunData, results: AnyResults, name: str) -> bootstrap.IntervalJson:
-    """Return :func:`interval_of` a reward."""
+    """Return the mean of a reward and its interval over trajectories."""
     return interval_of(values_of(run, results, name))
 
 
 def difference(run: RunData, after: AnyResults, before: AnyResults, name: str) -> schema.Difference:
-    """Return :func:`difference_of` a reward."""
+    """Return the paired difference of a reward, with its conclusion."""
     return difference_of(values_of(run, after, name), values_of(run, before, name))
 
 

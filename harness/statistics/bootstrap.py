@@ -88,14 +88,9 @@ def cluster_bootstrap(
 
 
 def paired_difference(
-    after: Mapping[StepKey, float | None],
-    before: Mapping[StepKey, float | None],
-    *,
-    resamples: int = 10_000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    after: Mapping[StepKey, float | None], before: Mapping[StepKey, float | None]
 ) -> Interval:
-    """Return the mean of ``after - before`` over the steps that both have, with an interval over trajectories.
+    """Return the mean of ``after - before`` over the steps that both have, with a 95 % interval over trajectories.
 
     Pairing by (trajectory, step) removes the difficulty of each step, which is most of the spread. A pair with
     an unjudged side counts as unjudged; steps that only one side has are not counted.
@@ -110,16 +105,10 @@ def paired_difference(
         differences.setdefault(key[0], []).append(None if a is None or b is None else a - b)
     if not differences:
         raise ValueError("the two sides have no step in common")
-    return cluster_bootstrap(differences, resamples=resamples, confidence=confidence, seed=seed)
+    return cluster_bootstrap(differences)
 
 
-def ratio_bootstrap(
-    parts_by_cluster: Mapping[str, Sequence[tuple[float, float]]],
-    *,
-    resamples: int = 10_000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval | None:
+def ratio_bootstrap(parts_by_cluster: Mapping[str, Sequence[tuple[float, float]]]) -> Interval | None:
     """Return the sum of the first parts over the sum of the second, with the interval of :func:`cluster_bootstrap`.
 
     None if the second parts sum to 0 or less; no interval if those of a resample do (only trajectories with a
@@ -128,7 +117,6 @@ def ratio_bootstrap(
     >>> ratio_bootstrap({"a": [(0.1, 0.5)], "b": [(0.3, 0.5)]}).mean
     0.4
     """
-    _check(confidence, resamples)
     clusters = [parts_by_cluster[name] for name in sorted(parts_by_cluster) if parts_by_cluster[name]]
     if not clusters:
         raise ValueError("no parts to form a ratio of")
@@ -136,15 +124,13 @@ def ratio_bootstrap(
     below = [math.fsum(whole for _, whole in parts) for parts in clusters]
     if math.fsum(below) <= 0:
         return None
-    low, high = _expanded_percentiles(above, below, resamples, confidence, seed)
+    low, high = _expanded_percentiles(above, below)
     mean, steps = math.fsum(above) / math.fsum(below), sum(map(len, clusters))
     return Interval(mean=mean, low=low, high=high, n=len(clusters), steps=steps, unjudged=0)
 
 
-def two_way_interval(
-    values: Mapping[tuple[int, str, int], float | None], *, confidence: float = 0.95
-) -> Interval:
-    """Return the mean over values keyed by (seed, trajectory, step), with an interval over seeds and trajectories.
+def two_way_interval(values: Mapping[tuple[int, str, int], float | None]) -> Interval:
+    """Return the mean over values keyed by (seed, trajectory, step), with a 95 % interval over seeds and trajectories.
 
     Both are random: other seeds would give other models, other trajectories other steps. The variance is the sum of
     the variances between seeds and between trajectories, each of cluster means (Cameron, Gelbach and Miller 2011,
@@ -158,7 +144,6 @@ def two_way_interval(
     >>> two_way_interval({(0, "t", 0): 0.25, (1, "t", 0): 0.75}).mean
     0.5
     """
-    _check(confidence, 1)
     judged = {key: value for key, value in sorted(values.items()) if value is not None}
     if not judged:
         raise ValueError(f"no judged value to take a mean of ({len(values)} unjudged)")
@@ -170,7 +155,7 @@ def two_way_interval(
         variance = sum(one for one, _ in spreads)
         weights = sum(one**2 / degrees for one, degrees in spreads)
         degrees = max(1, int(variance**2 / weights)) if weights else _NORMAL_FROM
-        half = _student_t_quantile(confidence, degrees) * math.sqrt(variance)
+        half = _student_t_quantile(0.95, degrees) * math.sqrt(variance)
         low, high = mean - half, mean + half
     steps, unjudged = len(judged), len(values) - len(judged)
     return Interval(mean=mean, low=low, high=high, n=trajectories, steps=steps, unjudged=unjudged)
@@ -233,7 +218,11 @@ def conclusion(difference: Interval) -> Conclusion:
 
 
 def _expanded_percentiles(
-    sums: Sequence[float], counts: Sequence[float], resamples: int, confidence: float, seed: int
+    sums: Sequence[float],
+    counts: Sequence[float],
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> tuple[float | None, float | None]:
     n = len(counts)
     if n == 1:
