@@ -417,7 +417,7 @@ def test_the_published_benchmarks_from_their_files(real_data: Path, tmp_path: Pa
         (["--predictions", "preds.jsonl"], "judge and predictions are for the domain swe"),
         (["tasks.repos=[acme/widgets]"], "tasks.repos and tasks.columns_from are for the domain swe"),
         (["tasks.ids=[nobody]"], "no instance nobody among the 300 tasks"),
-        (["tasks.slice=a"], "is no slice"),
+        (["tasks.slice=a"], "is not a slice"),
         (["tasks.regex=("], "tasks.regex"),
         (["tasks.source=none.jsonl"], "none.jsonl"),
         (["contamination.train=[none.jsonl]"], "contamination.train: no file none.jsonl"),
