@@ -97,7 +97,7 @@ def study_arms(recipe: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def study_recipe(model: Path, output: Path, options: argparse.Namespace) -> dict[str, Any]:
     """The demo's recipe with its budget of rows and samples multiplied; a GPU takes them in larger batches.
 
-    EvaluatedTask out are all steps of the held-out repositories.
+    Held out are all steps of the held-out repositories.
     """
     recipe = yaml.safe_load((ROOT / "harness/recipes/train/demo.yaml").read_text(encoding="utf-8"))
     budgets = {"sft": (options.sft_budget, options.sft_updates), "srl": (options.budget, options.updates)}

@@ -4,7 +4,8 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -16,9 +17,23 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 class UserError(Exception):
     """An error that the user can fix; the message says what is wrong, where, and what to do."""
 
-    def __init__(self, message: str, *, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # 1: the work failed; 2: wrong usage of the command
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """Wrong usage of a command: its arguments, its recipe, or what they name."""
+
+    exit_code = 2
+
+
+@contextmanager
+def user_errors(*errors: type[Exception], about: str = "", usage: bool = False) -> Iterator[None]:
+    """Raise UserError (``usage``: UsageError) with the message of these exceptions, after ``about: ``."""
+    try:
+        yield
+    except errors as error:
+        kind = UsageError if usage else UserError
+        raise kind(f"{about}: {error}" if about else str(error)) from error
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser, *, example: str) -> None:
@@ -45,9 +60,7 @@ def resumed_run(options: argparse.Namespace) -> Path | None:
     if not options.resume:
         return None
     if options.recipe or options.overrides or options.dry_run:
-        raise UserError(
-            "--resume continues a run with its own recipe: it takes no recipe and no overrides", exit_code=2
-        )
+        raise UsageError("--resume continues a run with its own recipe: it takes no recipe and no overrides")
     return Path(options.resume)
 
 

@@ -6,14 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import rich.console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+import rich.progress
 
 _WIDTH = 120  # of tables if standard output is not a terminal
 
@@ -37,18 +30,21 @@ class Console:
         if self.enabled:
             self._out.print(text, markup=False, soft_wrap=True)
 
+    def _bar(self, amount: rich.progress.ProgressColumn) -> rich.progress.Progress:
+        what, left = rich.progress.TextColumn("{task.description}"), rich.progress.TimeRemainingColumn()
+        columns = (what, rich.progress.BarColumn(), amount, left)
+        return rich.progress.Progress(*columns, console=self._out, transient=True, disable=not self.enabled)
+
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
         """Show a bar with an estimate of the time left; yield a function that takes the newly finished count."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self._out, transient=True, disable=not self.enabled) as bar:
+        with self._bar(rich.progress.MofNCompleteColumn()) as bar:
             task = bar.add_task(what, total=total)
             yield lambda count: bar.update(task, advance=count)
 
     @contextmanager
     def transfer(self, what: str) -> Iterator[Callable[[int, int], None]]:
         """Show a bar of bytes; yield a function that takes the bytes done and the bytes in total."""
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self._out, transient=True, disable=not self.enabled) as bar:
+        with self._bar(rich.progress.DownloadColumn()) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -10,13 +10,7 @@ from pathlib import Path
 
 from harness.cli import positive, run
 from harness.data.conversion import MEGABYTE, PROMPTS, convert_files
-from harness.data.inspection.command import (
-    add_inspection_arguments,
-    check_options,
-    inspect,
-    is_asked_for,
-    store_named,
-)
+from harness.data.inspection import command
 from trajectories.readers.detect import FORMAT_NAMES
 from trajectories.sources.documents import DEFAULT_LIMIT
 from trajectories.writers import WRITERS
@@ -25,12 +19,12 @@ from trajectories.writers import WRITERS
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Raises UserError."""
     options = _parser().parse_args(arguments)
-    check_options(options)
+    command.check_options(options)
     if options.out is None:
-        return inspect(options, store_named(options))
-    recipe = None if is_asked_for(options) else options.recipe
+        return command.inspect(options, command.store_named(options))
+    recipe = None if command.is_asked_for(options) else options.recipe
     convert_files(options, recipe=recipe, command=sys.argv[1:] if arguments is None else arguments)
-    return inspect(options, options.out)
+    return command.inspect(options, options.out)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,15 +48,10 @@ def _parser() -> argparse.ArgumentParser:
         "--to", default="store", choices=(*WRITERS, PROMPTS), help="output format (default: %(default)s)"
     )
     parser.add_argument(
-        "--recipe",
-        metavar="NAME",
-        help=f"prompts and action format for {PROMPTS}, --sample and --validate",
+        "--recipe", metavar="NAME", help=f"prompts and action format for {PROMPTS}, --sample and --validate"
     )
     parser.add_argument(
-        "--format",
-        default="auto",
-        choices=("auto", *FORMAT_NAMES),
-        help="default: detected from content",
+        "--format", default="auto", choices=("auto", *FORMAT_NAMES), help="default: detected from content"
     )
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="default: ledger.json beside --out")
     parser.add_argument(
@@ -85,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="drop lines and documents larger than this (default: %(default)s)",
     )
-    add_inspection_arguments(parser)
+    command.add_inspection_arguments(parser)
     return parser
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.cli import UserError
+from trajectories.store import atomic_write
 from trajectories.types import JSON
 
 T = TypeVar("T")
@@ -69,6 +70,12 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     with path.open("a", encoding="utf-8", newline="\n") as out:
         for row in rows:
             out.write(json.dumps(row, ensure_ascii=True, allow_nan=False) + "\n")
+
+
+def write_json(path: Path, table: Mapping[str, object]) -> None:
+    """Replace a file by one JSON object. Raises ValueError for NaN and infinities, which JSON lacks."""
+    with atomic_write(path) as out:
+        out.write(json.dumps(table, indent=2, allow_nan=False) + "\n")
 
 
 def drop_torn_line(path: Path) -> None:

@@ -5,14 +5,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.cli import UserError, run
+from harness.cli import UsageError, run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Raises UserError."""
     options = _parser().parse_args(arguments)
     if options.out is not None and options.out.exists() and not options.out.is_dir():
-        raise UserError(f"--out {options.out}: is a file, not a folder", exit_code=2)
+        raise UsageError(f"--out {options.out}: is a file, not a folder")
     from harness.evaluation.comparison import is_evaluation, report_evaluations
     from harness.reporting.write import report_runs
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from harness.cli import UserError
-from harness.config.load import make_recipe
+from harness.cli import UsageError, UserError
+from harness.config.load import as_yaml, validate
 from harness.config.tables import Recipe, Table
 from harness.jsonl import append_rows, read_objects
 from trajectories.store import atomic_write
@@ -25,36 +25,13 @@ class RunFolder:
     def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path = path
         self.writes = writes
-
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def manifest(self) -> Path:
-        return self.path / "manifest.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def samples(self) -> Path:
-        return self.path / "samples.jsonl"
-
-    @property
-    def validation(self) -> Path:
-        return self.path / "validation.jsonl"
-
-    @property
-    def outcomes(self) -> Path:
-        """Answers to the validation tasks with their verdicts; the same fields as ``validation``."""
-        return self.path / "outcomes.jsonl"
-
-    @property
-    def baselines(self) -> Path:
-        """Scores of trivial policies on the validation steps."""
-        return self.path / "baselines.jsonl"
+        self.config = path / "config.yaml"
+        self.manifest = path / "manifest.json"
+        self.metrics = path / "metrics.jsonl"
+        self.samples = path / "samples.jsonl"
+        self.validation = path / "validation.jsonl"
+        self.outcomes = path / "outcomes.jsonl"  # answers to the validation tasks with their verdicts
+        self.baselines = path / "baselines.jsonl"  # scores of trivial policies on the validation steps
 
     def stage_dir(self, stage: str) -> Path:
         """Return the folder of a stage's checkpoints."""
@@ -81,21 +58,18 @@ class RunFolder:
                 "or give this run another name (name=…)"
             )
         if self.writes:
-            self.write_yaml(self.config, recipe.model_dump(mode="json"))
+            with atomic_write(self.config) as out:
+                out.write(as_yaml(recipe))
 
     def recipe(self) -> Recipe:
         """Read the recipe of an existing training run. Raises UserError."""
-        return make_recipe(self.saved_table(), str(self.config))
+        return validate(Recipe, self.saved_table(), str(self.config))
 
     def saved_table(self) -> JSON:
         """Read the recipe of an existing run without validating it. Raises UserError."""
         if not self.config.exists():
-            raise UserError(f"{self.path}: no run to resume here (config.yaml is missing)", exit_code=2)
+            raise UsageError(f"{self.path}: no run to resume here (config.yaml is missing)")
         return yaml.safe_load(self.config.read_text(encoding="utf-8"))
-
-    def write_yaml(self, path: Path, table: Mapping[str, object]) -> None:
-        with atomic_write(path) as out:
-            yaml.safe_dump(dict(table), out, sort_keys=False, allow_unicode=True)
 
     def write_json(self, path: Path, table: Mapping[str, object]) -> None:
         if self.writes:
@@ -109,10 +83,13 @@ class RunFolder:
             with atomic_write(path) as out:
                 out.writelines(json.dumps(row) + "\n" for row in rows)
 
+    def read_manifest(self) -> dict[str, JSON]:
+        """Return the content of manifest.json, empty if there is none yet."""
+        return json.loads(self.manifest.read_text(encoding="utf-8")) if self.manifest.exists() else {}
+
     def update_manifest(self, **entries: object) -> None:
         """Add entries to manifest.json."""
-        known = json.loads(self.manifest.read_text(encoding="utf-8")) if self.manifest.exists() else {}
-        self.write_json(self.manifest, {"schema_version": SCHEMA_VERSION, **known, **entries})
+        self.write_json(self.manifest, {"schema_version": SCHEMA_VERSION, **self.read_manifest(), **entries})
 
     def append(self, path: Path, rows: Iterable[Mapping[str, object]]) -> None:
         """Append rows to a JSON Lines file."""

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.cli import UserError
+from harness.cli import UsageError
 from harness.config.tables import Recipe, Table
 from trajectories.types import JSON
 
@@ -25,7 +25,7 @@ def shipped_recipes(command: str = "train") -> dict[str, Path]:
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Load a training recipe by its shipped name or path, with ``dotted.key=value`` overrides. Raises UserError."""
-    return make_recipe(*read_recipe(name, overrides, shipped_recipes()))
+    return validate(Recipe, *read_recipe(name, overrides, shipped_recipes()))
 
 
 def read_recipe(
@@ -36,21 +36,19 @@ def read_recipe(
     try:
         table = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(
-            f"no recipe {name!r}: give a YAML file, or one of {', '.join(shipped)}", exit_code=2
-        ) from None
+        raise UsageError(f"no recipe {name!r}: give a YAML file, or one of {', '.join(shipped)}") from None
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise UserError(f"{path}: not a YAML recipe: {' '.join(str(error).split())}", exit_code=2) from error
+        raise UsageError(f"{path}: not a YAML recipe: {' '.join(str(error).split())}") from error
     if not isinstance(table, dict):
-        raise UserError(f"{path}: a recipe is a table of keys, this is {type(table).__name__}", exit_code=2)
+        raise UsageError(f"{path}: a recipe is a table of keys, this is {type(table).__name__}")
     for override in overrides:
         apply_override(table, override)
     return table, str(path)
 
 
-def make_recipe(table: Mapping[str, object], where: str) -> Recipe:
-    """Validate a training recipe. Raises UserError."""
-    return validate(Recipe, table, where)
+def as_yaml(table: Table) -> str:
+    """Return a recipe as YAML, its keys in order."""
+    return str(yaml.safe_dump(table.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
 T = TypeVar("T", bound=Table)
@@ -62,7 +60,7 @@ def validate(kind: type[T], table: Mapping[str, object], where: str) -> T:
         return kind.model_validate(table)
     except ValidationError as error:
         message = "\n".join(f"{where}: {_explain(e, kind)}" for e in error.errors())
-        raise UserError(message, exit_code=2) from error
+        raise UsageError(message) from error
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
@@ -75,11 +73,11 @@ def apply_override(table: dict[str, JSON], override: str) -> None:
     """Set ``dotted.key=value`` in a table; the value is YAML. Raises UserError."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise UserError(f"override {override!r}: write key=value, e.g. srl.trl.max_steps=5", exit_code=2)
+        raise UsageError(f"override {override!r}: write key=value, e.g. srl.trl.max_steps=5")
     try:
         set_key(table, key, yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise UserError(f"override {override!r}: the value is not YAML", exit_code=2) from error
+        raise UsageError(f"override {override!r}: the value is not YAML") from error
 
 
 def set_key(table: dict[str, JSON], key: str, value: object) -> None:
@@ -88,7 +86,7 @@ def set_key(table: dict[str, JSON], key: str, value: object) -> None:
     for parent in parents:
         child = table.setdefault(parent, {})
         if not isinstance(child, dict):
-            raise UserError(f"override of {key}: {parent} is not a table", exit_code=2)
+            raise UsageError(f"override of {key}: {parent} is not a table")
         table = child
     table[last] = value
 

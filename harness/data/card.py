@@ -30,9 +30,8 @@ class Card:
         self._paths = paths
         self._written_as = written_as
         self._filters = filters
-        self._counts: dict[str, Counter[str]] = {
-            name: Counter() for name in ("format", "licence", "teacher model", "verdict")
-        }
+        names = ("format", "licence", "teacher model", "verdict")
+        self._counts: dict[str, Counter[str]] = {name: Counter() for name in names}
         self._repositories: list[str] = []
         self._instances: set[str] = set()
         self._steps: Counter[str] = Counter()
@@ -52,8 +51,10 @@ class Card:
         """Write the card beside ``out``, which must exist. Paths and mail addresses are redacted as in the data."""
         with out.open("rb") as file:
             digest = file_digest(file, "sha256").hexdigest()
-        lines = [f"# {out.name}", "", *self._summary(rows, digest), *self._counted(), *self._losses(ledger)]
-        lines += [*self._settings(), *self._splits(), "## Command", "", "```text"]
+        lines = [f"# {out.name}", "", *self._summary(rows, digest)]
+        for name, counts in self._counts.items():
+            lines += _table(f"By {name}", (name, "trajectories"), counts)
+        lines += [*self._losses(ledger), *self._settings(), *self._splits(), "## Command", "", "```text"]
         lines += [f"python -m harness.convert {shlex.join(map(str, command))}", "```"]
         with atomic_write(card_path(out)) as file:
             file.write(redact("\n".join(lines)) + "\n")
@@ -66,11 +67,6 @@ class Card:
         yield f"- sha256 `{digest}`"
         yield f"- made from {', '.join(f'`{path}`' for path in self._paths)}"
         yield ""
-
-    def _counted(self) -> Iterator[str]:
-        """Yield tables of trajectories by format, licence, teacher and verdict."""
-        for name, counts in self._counts.items():
-            yield from _table(f"By {name}", (name, "trajectories"), counts)
 
     def _losses(self, ledger: Ledger) -> Iterator[str]:
         total = ledger.total()

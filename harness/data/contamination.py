@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from posixpath import basename
 from typing import get_args
@@ -132,16 +132,13 @@ def find_contamination(
                     instance=task.name,
                     trained=one.name,
                     where=one.where,
-                    causes=tuple(cause for cause in CAUSES if cause in same.causes),
-                    share=same.share,
+                    causes=tuple(same),
+                    share=same.get("text"),
                 )
             )
+    causes, found = tuple(cause for cause in CAUSES if cause in index.causes), tuple(matches)
     return Contamination(
-        tasks=len(held),
-        trained=count,
-        matches=tuple(matches),
-        causes=tuple(cause for cause in CAUSES if cause in index.causes),
-        not_checked=not_checked,
+        tasks=len(held), trained=count, matches=found, causes=causes, not_checked=not_checked
     )
 
 
@@ -182,21 +179,8 @@ def patch_keys(patch: str) -> frozenset[str]:
 
 
 def _not_checked(one: Trained, keys: frozenset[str]) -> set[Cause]:
-    lacks: dict[Cause, bool] = {
-        "instance": one.instance_id is None,
-        "commit": not one.names_base,
-        "patch": not keys,
-        "text": _WORD.search(one.text) is None,
-    }
-    return {cause for cause, missing in lacks.items() if missing}
-
-
-@dataclass(kw_only=True)
-class _Pair:
-    """The causes by which one pair matches."""
-
-    causes: set[Cause] = field(default_factory=set)
-    share: float | None = None
+    lacks = (one.instance_id is None, not one.names_base, not keys, _WORD.search(one.text) is None)
+    return {cause for cause, missing in zip(CAUSES, lacks, strict=True) if missing}
 
 
 class _Index:
@@ -215,29 +199,27 @@ class _Index:
             if keys := patch_keys(task.patch):
                 self._patches.append((position, keys))
         self._texts = TextIndex([task.text for task in held], words)
-        there: dict[Cause, bool] = {
-            "instance": bool(self._ids),
-            "commit": bool(self._commits),
-            "patch": bool(self._patches),
-            "text": True,
-        }
-        self.causes = {cause for cause, found in there.items() if found}
+        fields = zip(CAUSES, (self._ids, self._commits, self._patches, True), strict=True)
+        self.causes = {cause for cause, found in fields if found}
 
-    def look_up(self, one: Trained, keys: frozenset[str], share: float) -> dict[int, _Pair]:
-        """Return the positions of the matching tasks, with the causes; ``keys``: of its patch."""
-        found: dict[int, _Pair] = {}
+    def look_up(
+        self, one: Trained, keys: frozenset[str], share: float
+    ) -> Mapping[int, Mapping[Cause, float | None]]:
+        """Return the positions of the matching tasks, with the causes in order, and for ``text`` the share.
+
+        ``keys``: of its patch.
+        """
+        found: dict[int, dict[Cause, float | None]] = defaultdict(dict)
         for position in self._ids.get((one.instance_id or "").casefold(), ()):
-            found.setdefault(position, _Pair()).causes.add("instance")
+            found[position]["instance"] = None
         for position in self._at_commits(one):
-            found.setdefault(position, _Pair()).causes.add("commit")
+            found[position]["commit"] = None
         for position, needed in self._patches if keys else ():
             if needed <= keys:
-                found.setdefault(position, _Pair()).causes.add("patch")
+                found[position]["patch"] = None
         for position, covered in self._texts.shares(one.text).items():
             if covered >= share:
-                same = found.setdefault(position, _Pair())
-                same.causes.add("text")
-                same.share = covered
+                found[position]["text"] = covered
         return found
 
     def _at_commits(self, one: Trained) -> Iterable[int]:
@@ -274,9 +256,8 @@ class TextIndex:
     def shares(self, text: str) -> dict[int, float]:
         """Return the shares above 0 of each text's n-grams that are in this one, by the text's position."""
         tokens = _words(text)
-        present = {
-            ngram for length in self._lengths for ngram in _windows(tokens, length)
-        } & self._where.keys()
+        ngrams = {ngram for length in self._lengths for ngram in _windows(tokens, length)}
+        present = ngrams & self._where.keys()
         found = Counter(position for ngram in present for position in self._where[ngram])
         return {position: count / self._counts[position] for position, count in found.items()}
 

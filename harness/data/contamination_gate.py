@@ -7,14 +7,8 @@ from environments.math.tasks import MathTask
 from environments.swe.tasks import Reference, SWETask
 from harness.cli import UserError
 from harness.config.tables import ContaminationTable
-from harness.data.contamination import (
-    CAUSES,
-    Contamination,
-    EvaluatedTask,
-    Trained,
-    find_contamination,
-    trained_of,
-)
+from harness.data import contamination
+from harness.data.contamination import CAUSES, Contamination, EvaluatedTask, Trained
 from trajectories.store import parse_line, read_lines
 
 Task = SWETask | Reference | MathTask
@@ -34,7 +28,7 @@ def refuse_contamination(
     tasks: Sequence[EvaluatedTask], trained: Iterable[Trained], table: ContaminationTable
 ) -> Contamination:
     """Check tasks against training data. Raises UserError for a match that is not allowed."""
-    found = find_contamination(tasks, trained, words=table.words, share=table.share)
+    found = contamination.find_contamination(tasks, trained, words=table.words, share=table.share)
     if refused := found.not_allowed(table.allow):
         causes = [cause for cause in CAUSES if any(cause in match.causes for match in refused)]
         shown = "".join(f"\n  {match}" for match in refused[:_SHOWN])
@@ -85,4 +79,4 @@ def trained_trajectories(path: Path, *, only: frozenset[int] | None = None) -> I
     lines = (line for line in read_lines(path) if line.text.strip())
     for position, line in enumerate(lines):
         if only is None or position in only:
-            yield trained_of(parse_line(path, line), f"{path}:{line.number}")
+            yield contamination.trained_of(parse_line(path, line), f"{path}:{line.number}")

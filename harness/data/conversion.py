@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 
 from rich.console import Console
@@ -15,12 +16,13 @@ from rich.table import Table
 
 from environments.math.answers import last_box
 from environments.math.verifier import MathVerifier
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.config.load import load_recipe
 from harness.console import table_console
 from harness.data.card import Card, card_path
 from harness.data.filters import make_filters
 from harness.data.trl_rows import prompt_completion
+from harness.jsonl import write_json
 from trajectories import Trajectory
 from trajectories.filters.pipeline import FilterPipeline
 from trajectories.ledger import Ledger, Totals
@@ -41,12 +43,11 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
     """
     out: Path = options.out
     ledger_path: Path = options.ledger or out.with_name("ledger.json")
-    written = (out, ledger_path, *((card_path(out),) if options.card else ()))
-    _check_targets(written, options.force)
+    _check_targets([out, ledger_path, *([card_path(out)] if options.card else [])], options.force)
     try:
         files = find_files(options.paths, exclude=(out, ledger_path, card_path(out)))
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: {error.strerror}", exit_code=2) from error
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
     if not files:
         raise UserError(f"no files in {', '.join(map(str, options.paths))}")
     writer = _writer(options.to, recipe)
@@ -54,18 +55,7 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
     card = Card(paths=options.paths, written_as=options.to, filters=filters)
     ledger = Ledger()
     started = time.monotonic()
-    rows = convert(
-        files,
-        out,
-        ledger_path,
-        ledger,
-        format_name=None if options.format == "auto" else options.format,
-        limit=options.max_mb * MEGABYTE,
-        named=options.paths,
-        writer=writer,
-        pipeline=pipeline,
-        on_kept=card.add,
-    )
+    rows = _convert(files, options, ledger, ledger_path, writer, pipeline, card)
     if options.card:
         card.write(out, ledger, rows=rows, command=command)
     table_console().print(summary(ledger))
@@ -80,51 +70,50 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
 
 def _check_targets(written: Sequence[Path], force: bool) -> None:
     if len({path.absolute() for path in written}) < len(written):
-        raise UserError(f"two of these are the same file: {', '.join(map(str, written))}", exit_code=2)
+        raise UsageError(f"two of these are the same file: {', '.join(map(str, written))}")
     for path in written:
         if path.is_dir():
-            raise UserError(f"{path} is a folder; name a file", exit_code=2)
+            raise UsageError(f"{path} is a folder; name a file")
         if path.exists() and not force:
-            raise UserError(f"{path} exists; overwrite it with --force, or choose another name", exit_code=2)
+            raise UsageError(f"{path} exists; overwrite it with --force, or choose another name")
 
 
 def _writer(name: str, recipe: str | None) -> Writer:
     """Return the writer of an output format. Raises UserError."""
     if name != PROMPTS:
         if recipe is not None:
-            raise UserError(f"--recipe is for --to {PROMPTS}; {name} has no prompts", exit_code=2)
+            raise UsageError(f"--recipe is for --to {PROMPTS}; {name} has no prompts")
         return WRITERS[name]
     return prompt_completion(load_recipe(recipe or "demo"))
 
 
-def convert(
+def _convert(
     files: Sequence[Path],
-    out: Path,
-    ledger_path: Path,
+    options: argparse.Namespace,
     ledger: Ledger,
-    *,
-    format_name: str | None,
-    limit: int,
-    named: Sequence[Path],
+    ledger_path: Path,
     writer: Writer,
-    pipeline: FilterPipeline | None = None,
-    on_kept: Callable[[Trajectory], None] = lambda trajectory: None,
+    pipeline: FilterPipeline,
+    card: Card,
 ) -> int:
-    """Write the store and its ledger, and return the number of rows.
+    """Write the store and its ledger, count what is kept for the card, and return the number of rows.
 
     Raises UserError if no row is left; only the ledger is written then.
     """
+    out: Path = options.out
+    format_name = None if options.format == "auto" else options.format
+    limit = options.max_mb * MEGABYTE
     rows, left_out = 0, Counter[str]()
+    answers = AnswerCheck(verifier=MathVerifier())
     try:
-        with atomic_write(out) as store, _progress(files) as on_bytes, AnswerCheck() as answers:
+        with atomic_write(out) as store, _progress(files) as on_bytes, answers.verifier:
             for trajectory, account in read_trajectories_of(
-                files, ledger, format_name=format_name, limit=limit, named=named, on_bytes=on_bytes
+                files, ledger, format_name=format_name, limit=limit, named=options.paths, on_bytes=on_bytes
             ):
-                graded = answers.check(trajectory)
-                kept = graded if pipeline is None else pipeline.apply(graded, account)
+                kept = pipeline.apply(answers.check(trajectory), account)
                 if kept is None:
                     continue
-                on_kept(kept)
+                card.add(kept)
                 for row in writer(kept, left_out):
                     # ASCII only: lone surrogates of broken sources survive.
                     store.write(json.dumps(row) + "\n")
@@ -140,8 +129,7 @@ def convert(
     except OSError as error:
         error.filename = error.filename or str(out)  # a full disk names no file
         raise
-    accounts = {"answers_checked": answers.counts, "became_no_row": left_out}
-    write_ledger(ledger, ledger_path, accounts)
+    write_ledger(ledger, ledger_path, {"answers_checked": answers.counts, "became_no_row": left_out})
     if answers.counts:
         print("answers checked: " + ", ".join(f"{n} {what}" for what, n in answers.counts.most_common()))
     if left_out := +left_out:
@@ -157,41 +145,32 @@ class _NothingLeft(Exception):
     """No row is left: the store is not written."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class AnswerCheck:
-    """Verify the last boxed answer of solutions that are not graded yet."""
+    """Verifies the last boxed answer of solutions that are not graded yet."""
 
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._verifier = MathVerifier()
-
-    def __enter__(self) -> "AnswerCheck":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._verifier.close()
+    verifier: MathVerifier
+    counts: Counter[str] = field(default_factory=Counter)  # of verdicts
 
     def check(self, trajectory: Trajectory) -> Trajectory:
         """Return the trajectory with ``resolved`` set, if it is a boxed solution with a known right answer."""
         answer = trajectory.metadata.get("answer")
         if trajectory.source not in _SOLUTIONS or trajectory.resolved is not None or not answer:
             return trajectory
-        text = "\n".join(
-            str(action.arguments.get("text", "")) for s in trajectory.steps for action in s.actions
-        )
+        actions = (action for step in trajectory.steps for action in step.actions)
+        text = "\n".join(str(action.arguments.get("text", "")) for action in actions)
         if last_box(text) is None:
             self.counts["no_box"] += 1
             return trajectory
-        verdict = self._verifier.verify(text, str(answer))
+        verdict = self.verifier.verify(text, str(answer))
         self.counts[verdict.reason] += 1
         return replace(trajectory, resolved=verdict.resolved)
 
 
 def write_ledger(ledger: Ledger, path: Path, accounts: Mapping[str, Counter[str]]) -> None:
     """Write the ledger with further counts (``accounts``) by name; empty ones are skipped."""
-    with atomic_write(path) as file:
-        beside = {name: dict(sorted((+counts).items())) for name, counts in accounts.items() if +counts}
-        json.dump(ledger.to_json() | beside, file, indent=2)
-        file.write("\n")
+    beside = {name: dict(sorted((+counts).items())) for name, counts in accounts.items() if +counts}
+    write_json(path, ledger.to_json() | beside)
 
 
 def _reasons(ledger: Ledger) -> str:
@@ -206,34 +185,19 @@ def _reasons(ledger: Ledger) -> str:
     return ":" + "".join(lines[:10]) if lines else ""
 
 
-class _Position:
-    """Progress in bytes over all files, from the position in each."""
-
-    def __init__(self, progress: Progress, files: Sequence[Path]) -> None:
-        self.progress = progress
-        self.before: dict[Path, int] = {}
-        total = 0
-        for path in files:
-            self.before[path] = total
-            total += path.stat().st_size if path.exists() else 0  # a hub data set has no size
-        self.task = progress.add_task("reading", total=total)
-
-    def __call__(self, path: Path, position: int) -> None:
-        self.progress.update(self.task, completed=self.before[path] + position, description=path.name[-40:])
-
-
 @contextmanager
-def _progress(files: Sequence[Path]) -> Iterator[_Position]:
-    """Show a progress bar on stderr, nothing if that is not a terminal."""
+def _progress(files: Sequence[Path]) -> Iterator[Callable[[Path, int], None]]:
+    """Show a progress bar in bytes over all files on stderr, nothing if that is not a terminal."""
+    sizes = [path.stat().st_size if path.exists() else 0 for path in files]  # a hub data set has no size
+    before = dict(zip(files, accumulate(sizes, initial=0), strict=False))
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-    )
+    what = TextColumn("{task.description}", markup=False)
+    columns = (what, BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        yield _Position(progress, files)
+        task = progress.add_task("reading", total=sum(sizes))
+        yield lambda path, position: progress.update(
+            task, completed=before[path] + position, description=path.name[-40:]
+        )
 
 
 def summary(ledger: Ledger) -> Table:
@@ -265,11 +229,5 @@ def _losses(totals: Totals) -> list[str]:
 
 
 def _add_row(table: Table, name: str, files: int, totals: Totals, losses: Sequence[str]) -> None:
-    numbers = (
-        files,
-        totals.trajectories.read,
-        totals.trajectories.kept,
-        totals.steps.read,
-        totals.steps.kept,
-    )
-    table.add_row(name, *map(str, numbers), "\n".join(losses))
+    counts = (totals.trajectories.read, totals.trajectories.kept, totals.steps.read, totals.steps.kept)
+    table.add_row(name, str(files), *map(str, counts), "\n".join(losses))

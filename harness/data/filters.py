@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from harness.cli import UserError
+from harness.cli import UsageError
 from harness.config.load import nearest, read_recipe, shipped_recipes, validate
 from harness.config.tables import Table
 from trajectories.filters import actions, cheating, failed, labels, loops, redaction, verdicts
@@ -120,10 +120,10 @@ def load_filters(name: str) -> tuple[FilterTable, ...]:
     table, where = read_recipe(name, (), shipped_recipes("convert"))
     if unknown := table.keys() - {"filters"}:
         key = sorted(map(str, unknown))[0]
-        raise UserError(f"{where}: unknown key {key}{nearest(key, ['filters'])}", exit_code=2)
+        raise UsageError(f"{where}: unknown key {key}{nearest(key, ['filters'])}")
     entries = table.get("filters")
     if not isinstance(entries, list):
-        raise UserError(f"{where}: filters is a list of tables such as {{name: loops}}", exit_code=2)
+        raise UsageError(f"{where}: filters is a list of tables such as {{name: loops}}")
     return tuple(_load(entry, f"{where}: filter {number}") for number, entry in enumerate(entries, 1))
 
 
@@ -131,7 +131,7 @@ def _load(entry: object, where: str) -> FilterTable:
     name = entry.get("name") if isinstance(entry, dict) else None
     if not isinstance(entry, dict) or not isinstance(name, str) or name not in FILTERS:
         near = nearest(name, FILTERS) if isinstance(name, str) else ""
-        raise UserError(f"{where}: name is one of {', '.join(FILTERS)}, not {name!r}{near}", exit_code=2)
+        raise UsageError(f"{where}: name is one of {', '.join(FILTERS)}, not {name!r}{near}")
     return validate(FILTERS[name], entry, f"{where} ({name})")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.cli import UserError
+from harness.cli import UsageError
 from harness.config.load import nearest
 from harness.config.tables import Recipe, RewardTable
 from srl_agent.formats import ActionFormat, FormatError
@@ -18,11 +18,10 @@ def make_rewards(recipe: Recipe, action_format: ActionFormat) -> WeightedRewards
     functions: dict[str, Reward] = {}
     for table in recipe.rewards:
         if table.name in functions:
-            raise UserError(f"rewards: duplicate reward {table.name}", exit_code=2)
+            raise UsageError(f"rewards: duplicate reward {table.name}")
         functions[table.name] = _make_reward(table, action_format)
-    return WeightedRewards(
-        functions=functions, weights={table.name: table.weight for table in recipe.rewards}
-    )
+    weights = {table.name: table.weight for table in recipe.rewards}
+    return WeightedRewards(functions=functions, weights=weights)
 
 
 def _make_reward(table: RewardTable, action_format: ActionFormat) -> Reward:
@@ -32,13 +31,12 @@ def _make_reward(table: RewardTable, action_format: ActionFormat) -> Reward:
             return factory(action_format=action_format, **table.settings)
         reward: Reward = load_part(table.name, dict.fromkeys(REWARDS, ""), kind="reward")
     except PluginError as error:
-        raise UserError(f"rewards: {error}{nearest(table.name, REWARDS)}", exit_code=2) from error
+        raise UsageError(f"rewards: {error}{nearest(table.name, REWARDS)}") from error
     except TypeError as error:
-        raise UserError(f"rewards: settings of {table.name}: {error}", exit_code=2) from error
+        raise UsageError(f"rewards: settings of {table.name}: {error}") from error
     if table.settings:
-        raise UserError(
-            f"rewards: settings of {table.name}: a plug-in reward takes none; set them in its module",
-            exit_code=2,
+        raise UsageError(
+            f"rewards: settings of {table.name}: a plug-in reward takes none; set them in its module"
         )
     return reward
 

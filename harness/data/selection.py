@@ -6,12 +6,12 @@ Most steps teach GRPO nothing at first: all completions score the same. A profil
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, pvariance
 from typing import TypedDict, TypeVar
 
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.config.tables import SelectTable
 from harness.jsonl import read_objects
 from trajectories.types import JSON
@@ -64,16 +64,11 @@ class SelectionRow:
     mean: float | None
     variance: float | None
 
-    def as_row(self) -> dict[str, JSON]:
-        return asdict(self)
-
 
 def read_profile(path: Path) -> dict[Key, Profile]:
     """Read a profile; the last row of a step counts. Raises UserError naming file and line."""
     if not path.is_file():
-        raise UserError(
-            f"select.profile: no file {path}; make one with `python -m harness.profile`", exit_code=2
-        )
+        raise UsageError(f"select.profile: no file {path}; make one with `python -m harness.profile`")
     found: dict[Key, Profile] = {}
     for line in read_objects(path):
         row = line.fields

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 
-from harness.cli import UserError
+from harness.cli import UsageError, UserError, user_errors
 from harness.config.tables import Recipe
 from harness.data.selection import SelectionRow, select_by_profile
 from harness.data.split import evenly, split_groups
@@ -43,12 +43,8 @@ class StepData:
 
     def example(self, ref: StepRef) -> StepExample:
         """Render one step."""
-        return render_example(
-            self.trajectory(ref.trajectory),
-            ref.step,
-            settings=self.settings,
-            action_format=self.action_format,
-        )
+        trajectory = self.trajectory(ref.trajectory)
+        return render_example(trajectory, ref.step, settings=self.settings, action_format=self.action_format)
 
     def count_trajectories(self, refs: Sequence[StepRef]) -> int:
         return len({ref.trajectory for ref in refs})
@@ -76,10 +72,8 @@ def load_step_data(recipe: Recipe) -> StepData:
             raise UserError(f"no {side} step is left ({causes or 'trajectories too short'})")
         if side == "train" and recipe.data.select is not None:
             keys = [(entries[ref.trajectory].trajectory_id, ref.step) for ref in refs]
-            refs, reasons, selection = select_by_profile(
-                refs, keys, recipe.data.select, what="training steps"
-            )
-            left_out[side] += reasons
+            refs, why, selection = select_by_profile(refs, keys, recipe.data.select, what="training steps")
+            left_out[side] += why
         chosen[side] = tuple(evenly(refs, limit))
         if len(chosen[side]) < len(refs):
             left_out[side][f"over data.{side}_steps"] = len(refs) - len(chosen[side])
@@ -103,9 +97,9 @@ def load_step_data(recipe: Recipe) -> StepData:
 def _existing_path(recipe: Recipe) -> Path:
     path = data_path(recipe)
     if path.is_dir():
-        raise UserError(f"data.path: {path} is a folder; give the file of it", exit_code=2)
+        raise UsageError(f"data.path: {path} is a folder; give the file of it")
     if not path.is_file():
-        raise UserError(f"data.path: no file {path}; make one with `python -m harness.convert`", exit_code=2)
+        raise UsageError(f"data.path: no file {path}; make one with `python -m harness.convert`")
     return path
 
 
@@ -117,7 +111,7 @@ def _split(recipe: Recipe, path: Path, entries: Sequence[Entry]) -> dict[str, tu
     if not wanted:
         raise UserError(f"data.resolved_only: none of the {len(entries)} trajectories in {path} is resolved")
     by = recipe.data.split_by
-    try:
+    with user_errors(ValueError, about="data"):
         split = split_groups(
             [entries[i].repository if by == "repository" else entries[i].instance_id for i in wanted],
             by=by,
@@ -126,12 +120,8 @@ def _split(recipe: Recipe, path: Path, entries: Sequence[Entry]) -> dict[str, tu
             held_out=recipe.data.held_out,
             seed=recipe.split_seed,
         )
-    except ValueError as error:
-        raise UserError(f"data: {error}") from error
-    return {
-        "train": tuple(wanted[i] for i in split.train),
-        "validation": tuple(wanted[i] for i in split.validation),
-    }
+    sides = {"train": split.train, "validation": split.validation}
+    return {side: tuple(wanted[i] for i in positions) for side, positions in sides.items()}
 
 
 def _read(path: Path, entries: Sequence[Entry], position: int) -> Trajectory:
@@ -154,10 +144,8 @@ def data_path(recipe: Recipe) -> Path:
 
 def make_format(recipe: Recipe) -> ActionFormat:
     """Return the recipe's action format. Raises UserError."""
-    try:
+    with user_errors(PluginError, about="actions", usage=True):
         return get_format(recipe.actions.format, recipe.actions.tools)
-    except PluginError as error:
-        raise UserError(f"actions: {error}", exit_code=2) from error
 
 
 def prompt_digest(data: StepData) -> str:

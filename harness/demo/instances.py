@@ -49,13 +49,8 @@ def build_demo_images(instance_ids: frozenset[str], on_built: Callable[[str], No
 
 def _instance(task: DemoTask) -> SWETask:
     tests = sorted({name.partition("::")[0] for name in (*task.FAIL_TO_PASS, *task.PASS_TO_PASS)})
-    instance = SWETask(
-        **vars(task),
-        version="1",
-        image=_image_name(task),
-        eval_script="",
-        log_parser="parse_log_pytest",
-    )
+    image, parser = _image_name(task), "parse_log_pytest"
+    instance = SWETask(**vars(task), version="1", image=image, eval_script="", log_parser=parser)
     script = _SCRIPT.format(
         base=task.base_commit,
         restore=f"git checkout {task.base_commit} {' '.join(instance.test_files)}",

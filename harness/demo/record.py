@@ -53,9 +53,8 @@ def _run_tests(files: tuple[tuple[str, str], ...]) -> tuple[tuple[str, bool], ..
 
 def files_in_order(printed: str) -> str:
     """Sort lines of the form ``/path:…`` by path; lines of a file, and lines without a path, keep their order."""
-    return "\n".join(
-        sorted(printed.split("\n"), key=lambda line: line.partition(":")[0] if line[:1] == "/" else "")
-    )
+    lines = printed.split("\n")
+    return "\n".join(sorted(lines, key=lambda line: line.partition(":")[0] if line[:1] == "/" else ""))
 
 
 def diff(before: Files, after: Files) -> str:
@@ -110,9 +109,7 @@ def render(recordings: list[Recording]) -> dict[Path, str]:
     """Return the texts of the two files of recordings."""
     return {
         demo.expert_path(): "".join(dump_line(recording.trajectory) for recording in recordings),
-        demo.tasks_path(): "".join(
-            json.dumps(dataclasses.asdict(recording.task)) + "\n" for recording in recordings
-        ),
+        demo.tasks_path(): "".join(json.dumps(dataclasses.asdict(one.task)) + "\n" for one in recordings),
     }
 
 
@@ -125,9 +122,8 @@ def difference(path: Path, made: str) -> str:
         [line for row in text.splitlines() for line in json.dumps(json.loads(row), indent=1).splitlines()]
         for text in (kept, made)
     )
-    changes = difflib.unified_diff(
-        kept_lines, made_lines, f"{path.name} (kept)", "made now", lineterm="", n=1
-    )
+    before, after = f"{path.name} (kept)", "made now"
+    changes = difflib.unified_diff(kept_lines, made_lines, before, after, lineterm="", n=1)
     return "\n".join(changes) or f"{path.name}: the same content, written differently"
 
 

@@ -74,10 +74,8 @@ class Source:
     def with_tests(self, files: Files) -> Files:
         """Return the files with the task's tests, which replace the agent's versions of those test files."""
         known = self.correct()
-        added = {
-            path: f"{known[path]}\n\n{text}" if path in known else text for path, text in self.tests.items()
-        }
-        return {**files, **added}
+        before = {path: f"{known[path]}\n\n" if path in known else "" for path in self.tests}
+        return {**files, **{path: before[path] + text for path, text in self.tests.items()}}
 
 
 def load_sources() -> tuple[Source, ...]:

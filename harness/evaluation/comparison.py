@@ -6,11 +6,11 @@ from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 
-from harness.cli import UserError
+from harness.cli import UsageError, UserError, user_errors
 from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.summary import print_comparison, print_report
+from harness.jsonl import write_json
 from harness.statistics.binomial import compare
-from trajectories.store import atomic_write
 from trajectories.types import JSON
 
 # Buckets that say something of an answer.
@@ -41,16 +41,14 @@ def compare_evaluations(runs: Sequence[Path]) -> dict[str, JSON]:
     """
     reports = {str(run): read_report(run) for run in runs}
     if len(reports) < len(runs):
-        raise UserError("the same run is named twice", exit_code=2)
+        raise UsageError("the same run is named twice")
     for name, report in reports.items():
         if "resolved_ids" not in report:
             raise UserError(f"{name}: verified no predictions, only the sanity check: nothing to compare")
     differences = []
     for first, second in combinations(reports, 2):
-        try:
+        with user_errors(ValueError, about=f"{first} and {second}"):
             found = compare(_resolved(reports[first]), _resolved(reports[second]))
-        except ValueError as error:
-            raise UserError(f"{first} and {second}: {error}") from error
         differences.append({"first": first, "second": second, **asdict(found)})
     rates = {
         name: {"model_name_or_path": report["model_name_or_path"], **report["resolved_rate"]}
@@ -67,17 +65,15 @@ def _resolved(report: dict[str, JSON]) -> dict[str, bool]:
 def report_evaluations(runs: Sequence[Path], out: Path | None = None) -> None:
     """Print the report of one evaluation again, or write and print a comparison of several. Raises UserError."""
     if others := [run for run in runs if not is_evaluation(run)]:
-        raise UserError(f"{others[0]} is no evaluation: compare evaluations with evaluations", exit_code=2)
+        raise UsageError(f"{others[0]} is no evaluation: compare evaluations with evaluations")
     if len(runs) == 1:
         if out is not None:
-            raise UserError(
-                "--out: an evaluation's report stays in its folder; --out is for runs and comparisons",
-                exit_code=2,
+            raise UsageError(
+                "--out: an evaluation's report stays in its folder; --out is for runs and comparisons"
             )
         print_report(read_report(runs[0]), EvaluationFolder(runs[0]).report)
         return
     comparison = compare_evaluations(runs)
     path = (out or runs[0].resolve().parent / "comparison") / "report.json"
-    with atomic_write(path) as file:
-        file.write(json.dumps(comparison, indent=2) + "\n")
+    write_json(path, comparison)
     print_comparison(comparison, path)

@@ -12,29 +12,14 @@ class EvaluationFolder(RunFolder):
 
     command = "harness.evaluate"
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.rollouts = path / "rollouts.jsonl"  # what the policy did, written before the attempt is verified
+        self.predictions = path / "predictions.jsonl"  # patches of the policy, in SWE-bench's shape
+        self.verdicts = path / "verdicts.jsonl"
+        self.attempts = path / "attempts.jsonl"  # how each sample of each item ended
+        self.report = path / "report.json"
+
     def evaluation(self) -> EvaluationRecipe:
         """Read the recipe of an existing run. Raises UserError."""
         return validate(EvaluationRecipe, self.saved_table(), str(self.config))
-
-    @property
-    def rollouts(self) -> Path:
-        """What the policy did in each attempt, written before the attempt is verified."""
-        return self.path / "rollouts.jsonl"
-
-    @property
-    def predictions(self) -> Path:
-        """Patches of the policy, in SWE-bench's shape."""
-        return self.path / "predictions.jsonl"
-
-    @property
-    def verdicts(self) -> Path:
-        return self.path / "verdicts.jsonl"
-
-    @property
-    def attempts(self) -> Path:
-        """How each sample of each item ended."""
-        return self.path / "attempts.jsonl"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.json"

@@ -11,22 +11,8 @@ from harness.config.evaluation import PREDICTIONS, EvaluationRecipe
 from harness.console import Console
 from harness.evaluation.executors import MakeEvaluator, make_execute
 from harness.evaluation.folder import EvaluationFolder
-from harness.evaluation.items import (
-    AttemptResult,
-    Candidate,
-    EvalItem,
-    Evaluator,
-    TaskT,
-    VerdictT,
-)
-from harness.evaluation.records import (
-    FAILURES,
-    AttemptRecord,
-    Bucket,
-    Prediction,
-    RolloutRecord,
-    read_records,
-)
+from harness.evaluation.items import AttemptResult, Candidate, EvalItem, Evaluator, TaskT, VerdictT
+from harness.evaluation.records import FAILURES, AttemptRecord, Prediction, RolloutRecord, read_records
 from harness.jsonl import drop_torn_line
 from trajectories import Trajectory
 from trajectories.types import JSON
@@ -98,14 +84,9 @@ def save_attempt(item: EvalItem[TaskT], model_name: str, folder: EvaluationFolde
     """Write what a policy made. Its rollouts are last: an item with all of them is not attempted again."""
     attempts = list(zip(item.keys, item.candidates, strict=True))
     predictions = [
-        Prediction(
-            instance_id=key.instance_id,
-            model_name_or_path=model_name,
-            model_patch=made.text,
-            sample=key.sample,
-        )
-        for key, made in attempts
-        if key.source == PREDICTIONS
+        Prediction(instance_id=name, model_name_or_path=model_name, model_patch=made.text, sample=sample)
+        for (name, source, sample), made in attempts
+        if source == PREDICTIONS
     ]
     rollouts = [
         RolloutRecord.of(key, made.rollout, model_name=model_name, seconds=made.seconds)
@@ -138,7 +119,7 @@ class Progress:
         self._total = total
         self._say = say
         self._started = time.monotonic()
-        self._buckets: Counter[Bucket] = Counter()
+        self._buckets: Counter[str] = Counter()
 
     def __call__(self, done: AttemptResult[TaskT, VerdictT]) -> None:
         buckets = [record.bucket for record in done.records]

@@ -35,10 +35,8 @@ def resolved_samples(
     ids: Sequence[str], records: Records, *, source: str, samples: int
 ) -> dict[str, list[bool]]:
     """Return for each instance which of its samples are resolved; one that was not done is not."""
-    return {
-        name: [bucket_of(records, name, source, sample) == "resolved" for sample in range(samples)]
-        for name in ids
-    }
+    numbers = range(samples)
+    return {name: [bucket_of(records, name, source, n) == "resolved" for n in numbers] for name in ids}
 
 
 def pass_at_k(resolved: Mapping[str, Sequence[bool]], samples: int) -> dict[str, float]:

@@ -1,11 +1,9 @@
 """An evaluation from its job to its report."""
 
-import json
 from importlib.metadata import version
 
-import yaml
-
 from harness.cli import new_run
+from harness.config.load import as_yaml
 from harness.console import Console
 from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.items import TaskT, VerdictT
@@ -33,7 +31,7 @@ def evaluate(job: Job[TaskT, VerdictT], folder: EvaluationFolder | None) -> int:
     report = job.report(folder)
     if job.contamination is not None:
         report["contamination"] = job.contamination
-    report["versions"] = json.loads(folder.manifest.read_text(encoding="utf-8"))["versions"]
+    report["versions"] = folder.read_manifest()["versions"]
     folder.write_json(folder.report, report)
     print_report(report, folder.report)
     return 0
@@ -41,8 +39,7 @@ def evaluate(job: Job[TaskT, VerdictT], folder: EvaluationFolder | None) -> int:
 
 def show(job: Job[TaskT, VerdictT]) -> int:
     """Print the resolved recipe of a job, and what of its tasks was trained on."""
-    table = job.recipe.model_dump(mode="json")
-    print(yaml.safe_dump(table, sort_keys=False, allow_unicode=True), end="")
+    print(as_yaml(job.recipe), end="")
     print(f"# {job.describe()}")
     for cause, count in job.contamination["causes"].items() if job.contamination else ():
         found = f"{count['tasks']} tasks in {count['trained_on']}, {count['not_checked']} not checked"

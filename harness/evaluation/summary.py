@@ -61,17 +61,14 @@ def _print_calls(console: Console, report: Mapping[str, JSON]) -> None:
     if "calls" not in report:
         return
     calls, ends = report["calls"], report["rollout_status"]
-    console.print(
-        "attempts: " + ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in ends.items())
-    )
+    ended = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in ends.items())
+    console.print(f"attempts: {ended}")
     named = {"executed without an error": calls["executed_without_error"], "malformed": calls["malformed"]}
     shares = ", ".join(f"{name} {_share(rate)}" for name, rate in named.items() if rate)
     console.print(f"calls: {calls['steps']}; {shares}" if shares else "calls: none", soft_wrap=True)
     if first := calls["first_call"]:
-        reward, exact = first["structured"], _share(first["exact"])
-        console.print(
-            f"first call against the expert's: structured reward {reward:.3f}, equal {exact}", soft_wrap=True
-        )
+        shares = f"structured reward {first['structured']:.3f}, equal {_share(first['exact'])}"
+        console.print(f"first call against the expert's: {shares}", soft_wrap=True)
 
 
 def _share(rate: Mapping[str, JSON]) -> str:
@@ -81,12 +78,11 @@ def _share(rate: Mapping[str, JSON]) -> str:
 def _print_math(console: Console, report: Mapping[str, JSON]) -> None:
     """Print the accuracy of the greedy answers and of the sampled ones, and the other buckets."""
     rate, total = report["resolved_rate"], report["total_instances"]
-    console.print(
+    text = (
         f"{report['model_name_or_path']}: {report['first_answer']} {rate['mean']:.1%} (95 % interval "
-        f"{rate['low']:.1%} to {rate['high']:.1%}, {rate['successes']} of {total} problems)",
-        markup=False,
-        soft_wrap=True,
+        f"{rate['low']:.1%} to {rate['high']:.1%}, {rate['successes']} of {total} problems)"
     )
+    console.print(text, markup=False, soft_wrap=True)
     if "avg_at_k" in report:
         average, k = report["avg_at_k"], report["samples"]
         ends = "no interval" if average["low"] is None else f"{average['low']:.1%} to {average['high']:.1%}"
@@ -103,12 +99,9 @@ def print_comparison(comparison: Mapping[str, JSON], path: Path) -> None:
     """Print the rates of several evaluations, and the difference of each pair."""
     console = Console(highlight=False)
     for name, rate in comparison["runs"].items():
-        console.print(
-            f"{name} ({rate['model_name_or_path']}): resolved {rate['mean']:.1%} "
-            f"({rate['low']:.1%} to {rate['high']:.1%}, {rate['successes']} of {rate['n']})",
-            markup=False,
-            soft_wrap=True,
-        )
+        ends = f"{rate['low']:.1%} to {rate['high']:.1%}, {rate['successes']} of {rate['n']}"
+        text = f"{name} ({rate['model_name_or_path']}): resolved {rate['mean']:.1%} ({ends})"
+        console.print(text, markup=False, soft_wrap=True)
     for pair in comparison["differences"]:
         console.print(
             f"{pair['second']} against {pair['first']}: {pair['verdict']} "

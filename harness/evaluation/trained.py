@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.config.evaluation import EvaluationRecipe, PolicyTable, TrainedPolicyTable
 from harness.config.stages import BASE, CONTROL, RL
 from harness.config.tables import Recipe
@@ -20,19 +20,16 @@ def with_trained_policy(recipe: EvaluationRecipe) -> EvaluationRecipe:
         return recipe
     folder = RunFolder(Path(table.run).expanduser())
     if not folder.config.exists():
-        raise UserError(
+        raise UsageError(
             f"trained_policy.run: {folder.path} is no training run (no config.yaml); name the folder that "
-            "`python -m harness.train` printed",
-            exit_code=2,
+            "`python -m harness.train` printed"
         )
     run = folder.recipe()
     policy = _policy(table, folder, run)
     if recipe.policy == policy:  # the saved recipe of an evaluation
         return recipe
     if recipe.policy is not None:
-        raise UserError(
-            "policy and trained_policy: give one of them; trained_policy is for the domain swe", exit_code=2
-        )
+        raise UsageError("policy and trained_policy: give one of them; trained_policy is for the domain swe")
     updates: dict[str, JSON] = {"policy": policy, "actions": run.actions}
     if (recipe.scaffold.name or "tool-loop") == "tool-loop":
         settings = {**_prompt_settings(run), **recipe.scaffold.settings}
@@ -72,9 +69,7 @@ def _lineage(stage: str, run: Recipe) -> list[str]:
     if stage == BASE:
         return []
     if stage not in run.stages:
-        raise UserError(
-            f"trained_policy.stage: the run has {', '.join((BASE, *run.stages))}, not {stage!r}", exit_code=2
-        )
+        raise UsageError(f"trained_policy.stage: the run has {', '.join((BASE, *run.stages))}, not {stage!r}")
     before = list(run.stages[: run.stages.index(stage)])
     if stage == CONTROL:  # it starts where the first stage of RL started
         before = before[: min(before.index(rl) for rl in RL if rl in before)]

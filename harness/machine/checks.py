@@ -9,12 +9,13 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from harness.cli import UserError
+from harness.cli import user_errors
 
 Status = Literal["ok", "warning", "missing"]
 DISTRIBUTION = "srl-agent"
@@ -36,6 +37,20 @@ class Check:
     found: str
     required: bool  # True if training needs it
     fix: str | None = None  # the command that fixes it
+
+
+def _check(
+    name: str,
+    found: str,
+    *,
+    ok: bool = True,
+    otherwise: Status = "warning",
+    fix: str | None = None,
+    required: bool = True,
+) -> Check:
+    """Return a check that is ok, or else has the other status and its fix."""
+    status = "ok" if ok else otherwise
+    return Check(name=name, status=status, found=found, required=required, fix=None if ok else fix)
 
 
 def all_checks() -> list[Check]:
@@ -64,13 +79,9 @@ def all_checks() -> list[Check]:
 def check_python() -> Iterator[Check]:
     wanted = metadata.metadata(DISTRIBUTION)["Requires-Python"] or ""
     fits = _fits(platform.python_version(), wanted)
-    yield Check(
-        name="Python",
-        status="ok" if fits else "missing",
-        found=f"{platform.python_version()} at {sys.executable}",
-        required=True,
-        fix=None if fits else f"install Python {wanted}, then create the virtual environment again",
-    )
+    fix = f"install Python {wanted}, then create the virtual environment again"
+    found = f"{platform.python_version()} at {sys.executable}"
+    yield _check("Python", found, ok=fits, otherwise="missing", fix=fix)
 
 
 def check_packages() -> Iterator[Check]:
@@ -84,28 +95,19 @@ def check_torch() -> Iterator[Check]:
 
     ones = torch.ones(8, 8, dtype=torch.bfloat16)
     (ones @ ones).sum().item()  # an illegal instruction or a missing kernel fails here
-    yield Check(
-        name="torch runs",
-        status="ok",
-        found=f"multiplies matrices in bf16 on {torch.get_num_threads()} CPU threads",
-        required=True,
-    )
+    yield _check("torch runs", f"multiplies matrices in bf16 on {torch.get_num_threads()} CPU threads")
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         found = f"{torch.cuda.get_device_name()}, {free / _GB:.0f} of {total / _GB:.0f} GB free"
         bf16 = torch.cuda.is_bf16_supported()
-        yield Check(name="GPU", status="ok", found=f"{found}, bf16 {'yes' if bf16 else 'no'}", required=False)
+        yield _check("GPU", f"{found}, bf16 {'yes' if bf16 else 'no'}", required=False)
     elif torch.backends.mps.is_available():
-        yield Check(name="GPU", status="ok", found="Apple GPU (MPS)", required=False)
+        yield _check("GPU", "Apple GPU (MPS)", required=False)
     else:
         build = "built for CUDA" if torch.version.cuda else "a CPU build"
-        yield Check(
-            name="GPU",
-            status="warning",
-            found=f"none; torch is {build}. Enough for the demo, too slow for real models",
-            required=False,
-            fix=None if torch.version.cuda else f"on a machine with a GPU: {_REINSTALL_TORCH}",
-        )
+        found = f"none; torch is {build}. Enough for the demo, too slow for real models"
+        fix = None if torch.version.cuda else f"on a machine with a GPU: {_REINSTALL_TORCH}"
+        yield _check("GPU", found, ok=False, fix=fix, required=False)
 
 
 def check_reward_libraries() -> Iterator[Check]:
@@ -119,13 +121,9 @@ def check_demo_model() -> Iterator[Check]:
 
     path = cached_model_path(DEMO_MODEL)
     requirement = PACKAGED_MODELS[DEMO_MODEL].requirement
-    yield Check(
-        name="demo model",
-        status="ok" if path else "warning",
-        found=f"{DEMO_MODEL} at {path}" if path else f"{DEMO_MODEL} is not in the cache yet",
-        required=True,
-        fix=None if path else f"nothing: the first `python -m harness.train` fetches {requirement} (93 MB)",
-    )
+    found = f"{DEMO_MODEL} at {path}" if path else f"{DEMO_MODEL} is not in the cache yet"
+    fix = f"nothing: the first `python -m harness.train` fetches {requirement} (93 MB)"
+    yield _check("demo model", found, ok=bool(path), fix=fix)
 
 
 def check_disk() -> Iterator[Check]:
@@ -136,33 +134,26 @@ def check_disk() -> Iterator[Check]:
         free = shutil.disk_usage(existing).free / _GB
         writable = os.access(existing, os.W_OK)
         fix = f"free some space ({_DISK_GB} GB)" if writable else f"make {existing} writable"
-        yield Check(
-            name=name,
-            status="missing" if not writable else "ok" if free >= _DISK_GB else "warning",
-            found=f"{free:.0f} GB free at {existing}" + ("" if writable else ", not writable"),
-            required=True,
-            fix=None if writable and free >= _DISK_GB else fix,
-        )
+        found = f"{free:.0f} GB free at {existing}" + ("" if writable else ", not writable")
+        enough = writable and free >= _DISK_GB
+        yield _check(name, found, ok=enough, otherwise="warning" if writable else "missing", fix=fix)
 
 
 def check_machine() -> Iterator[Check]:
+    import psutil
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    memory = _available_memory_gb()
-    enough = memory is None or memory >= _MEMORY_GB
-    yield Check(
-        name="cores and memory",
-        status="ok" if enough else "warning",
-        found=f"{cores} cores, " + ("memory unknown" if memory is None else f"{memory:.0f} GB available"),
-        required=True,
-        fix=None if enough else f"close other programs: the demo needs {_MEMORY_GB} GB",
-    )
+    memory = psutil.virtual_memory().available / _GB
+    fix = f"close other programs: the demo needs {_MEMORY_GB} GB"
+    found = f"{cores} cores, {memory:.0f} GB available"
+    yield _check("cores and memory", found, ok=memory >= _MEMORY_GB, fix=fix)
 
 
 def check_vllm() -> Iterator[Check]:
     """Check vLLM without importing it: that takes many seconds and only shows whether CUDA is available."""
     check = _package("vllm", required=False, install='pip install -e ".[vllm]" (on a machine with CUDA)')
     if check.status == "missing":
-        yield Check(name="vllm", status="warning", found=check.found, required=False, fix=check.fix)
+        yield replace(check, status="warning")
         return
     import torch
 
@@ -170,7 +161,7 @@ def check_vllm() -> Iterator[Check]:
         yield check
     else:
         found = f"{check.found}; serves on this machine, but training through it needs CUDA"
-        yield Check(name="vllm", status="warning", found=found, required=False)
+        yield _check("vllm", found, ok=False, required=False)
 
 
 def check_docker() -> Iterator[Check]:
@@ -178,25 +169,18 @@ def check_docker() -> Iterator[Check]:
     import docker
 
     try:
-        client = docker.from_env(timeout=5)
-        try:
+        with closing(docker.from_env(timeout=5)) as client:
             version = client.version()
-        finally:
-            client.close()
     except (docker.errors.DockerException, OSError) as error:
         at = os.environ.get("DOCKER_HOST", "the default socket")
+        found = f"no engine answers at {at}: {_first_line(error)}"
         installed = shutil.which("dockerd") or shutil.which("docker")
         install = "apt-get install docker.io, then " if not installed else ""
-        yield Check(
-            name="Docker",
-            status="warning",
-            found=f"no engine answers at {at}: {_first_line(error)}",
-            required=False,
-            fix=f"{install}systemctl start docker (or run dockerd as root)",
-        )
+        fix = f"{install}systemctl start docker (or run dockerd as root)"
+        yield _check("Docker", found, ok=False, fix=fix, required=False)
     else:
         found = f"engine {version.get('Version')} ({version.get('Os')}/{version.get('Arch')})"
-        yield Check(name="Docker", status="ok", found=found, required=False)
+        yield _check("Docker", found, required=False)
 
 
 def _package(name: str, *, required: bool, install: str) -> Check:
@@ -204,22 +188,13 @@ def _package(name: str, *, required: bool, install: str) -> Check:
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Check(
-            name=name,
-            status="missing",
-            found=f"not installed (wanted: {wanted or 'any version'})",
-            required=required,
-            fix=install,
-        )
-    if _fits(version, wanted):
-        return Check(name=name, status="ok", found=version, required=required)
-    return Check(
-        name=name,
-        status="missing" if required else "warning",
-        found=f"{version}, outside the tested range {wanted}",
-        required=required,
-        fix=f'pip install "{name}{wanted}"',
-    )
+        found = f"not installed (wanted: {wanted or 'any version'})"
+        return Check(name=name, status="missing", found=found, required=required, fix=install)
+    fits = _fits(version, wanted)
+    found = version if fits else f"{version}, outside the tested range {wanted}"
+    fix = f'pip install "{name}{wanted}"'
+    otherwise: Status = "missing" if required else "warning"
+    return _check(name, found, ok=fits, otherwise=otherwise, fix=fix, required=required)
 
 
 def _wanted(name: str) -> str:
@@ -236,19 +211,6 @@ def _fits(version: str, wanted: str) -> bool:
     return SpecifierSet(wanted).contains(version, prereleases=True)
 
 
-def _available_memory_gb() -> float | None:
-    """Return what is available without swapping on Linux; elsewhere the whole memory, or None."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024 / _GB
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GB
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [""])[0][:160]
 
@@ -258,7 +220,5 @@ def remove_dead_containers() -> list[str]:
     from environments.failures import EnvironmentFailure
     from environments.sandbox.engine import remove_leftovers
 
-    try:
+    with user_errors(EnvironmentFailure):
         return list(remove_leftovers())
-    except EnvironmentFailure as error:
-        raise UserError(str(error)) from error

@@ -37,9 +37,8 @@ def _print_table(checks: Sequence[Check], works: bool) -> None:
         from rich.table import Table
     except ImportError:  # a broken installation is what this command is for
         for check in checks:
-            print(
-                f"{check.status:8} {check.name}: {check.found}" + (f"   -> {check.fix}" if check.fix else "")
-            )
+            fix = f"   -> {check.fix}" if check.fix else ""
+            print(f"{check.status:8} {check.name}: {check.found}{fix}")
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("", "what", "found", "to fix it"):

@@ -6,7 +6,7 @@ from pathlib import Path
 from environments.failures import EnvironmentFailure
 from environments.images.base import base_image
 from environments.images.checkout import BuildError, image_from_checkout
-from harness.cli import UserError
+from harness.cli import UsageError, user_errors
 from harness.console import Console
 
 
@@ -16,11 +16,9 @@ def build_image(checkout: Path, commit: str, *, image: str, base: str | None, se
     ``base`` is the image to start from, None our own; ``setup`` are commands that run in it, trusted.
     """
     if not checkout.is_dir():
-        raise UserError(f"{checkout}: no such folder", exit_code=2)
+        raise UsageError(f"{checkout}: no such folder")
     log = Console().info
-    try:
+    with user_errors(BuildError, EnvironmentFailure):
         base = base or base_image(log)
         found = image_from_checkout(checkout, commit, image=image, base=base, setup=setup, log=log)
-    except (BuildError, EnvironmentFailure) as error:
-        raise UserError(str(error)) from error
     print(f"{image}: {checkout} at {found}")

@@ -29,18 +29,11 @@ def accuracy_of(answers: Results) -> AccuracyFigures:
     """Return the share of right answers with its Wilson interval; unjudged answers are counted apart."""
     judged = [answer.reward for answer in answers.values() if answer.reward is not None]
     unjudged = len(answers) - len(judged)
-    answered = sum(answer.well_formed for answer in answers.values()) / len(answers) if answers else None
+    share = sum(answer.well_formed for answer in answers.values()) / len(answers) if answers else None
     if not judged:
-        return {
-            "mean": None,
-            "low": None,
-            "high": None,
-            "n": 0,
-            "unjudged": unjudged,
-            "answer_rate": answered,
-        }
+        return {"mean": None, "low": None, "high": None, "n": 0, "unjudged": unjudged, "answer_rate": share}
     rate = wilson(int(sum(judged)), len(judged))
-    return {**rate.as_json(), "unjudged": unjudged, "answer_rate": answered}
+    return {**rate.as_json(), "unjudged": unjudged, "answer_rate": share}
 
 
 def accuracy_difference(before: Results, after: Results, pair: Pair) -> AccuracyDifference:

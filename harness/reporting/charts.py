@@ -71,10 +71,10 @@ def kind_chart(report: RunReport) -> str | None:
     before, after = (report["stages"][stage]["by_kind"] for stage in (BASE, trained))
     ends = {
         kind: (start, end)
-        for kind, figures in after.items()
-        if (end := figures["mean"]) is not None
-        and kind in before
+        for kind in after
+        if kind in before
         and (start := before[kind]["mean"]) is not None
+        and (end := after[kind]["mean"]) is not None
     }
     if not ends:
         return None
@@ -230,15 +230,12 @@ def _smooth(values: Sequence[float | None]) -> list[float]:
 
 def _svg(figure: Figure, salt: str) -> str:
     """Return the bare element: without prologue, metadata, namespaces, and ids and styles that would leak out."""
-    out = StringIO()
+    out, no_metadata = StringIO(), dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with rc_context({"svg.hashsalt": salt}):  # ids differ between charts, not between renderings
-        figure.savefig(out, format="svg", transparent=True, metadata=dict.fromkeys(_METADATA))
+        figure.savefig(out, format="svg", transparent=True, metadata=no_metadata)
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
     svg = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     return re.sub(r'<svg width="[^"]*" height="[^"]*"', '<svg role="img"', svg)
-
-
-_METADATA = ("Creator", "Date", "Format", "Type")

@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-import yaml
-
 from harness.cli import UserError
 from harness.reporting.accuracy import accuracy_difference
-from harness.reporting.data import Evaluation, Results, RunData
+from harness.reporting.data import Evaluation, Results, RunData, config_table
 from harness.reporting.measures import difference_of, measured_names, trained_stage, values_of
 from harness.reporting.numbers import SCHEMA_VERSION, chosen_evaluations, report_numbers
-from harness.reporting.schema import AccuracyDifference, ComparisonReport, RunDifference
+from harness.reporting.schema import ComparisonReport, RunDifference
 
 
 def comparison_numbers(runs: Sequence[RunData]) -> ComparisonReport:
@@ -20,6 +18,10 @@ def comparison_numbers(runs: Sequence[RunData]) -> ComparisonReport:
     warnings: list[str] = []
     answers = {label: _of_trained_stage(run, run.outcomes) for label, run in by_label.items()}
     differences = [_pair(by_label, a, b, warnings) for a, b in pairs]
+    accuracies = [
+        accuracy_difference(*_shared(answers[a], answers[b]), {"from": a, "to": b})
+        for a, b in (pairs if all(answers.values()) else ())
+    ]
     rewards = {run.trained_on for run in runs}
     if len(rewards) > 1:
         warnings.append(f"the runs were trained on different rewards ({', '.join(sorted(rewards))})")
@@ -27,9 +29,7 @@ def comparison_numbers(runs: Sequence[RunData]) -> ComparisonReport:
         "schema_version": SCHEMA_VERSION,
         "runs": {label: report_numbers(run) for label, run in by_label.items()},
         "differences": differences,
-        "accuracy_differences": [_accuracy_pair(answers, a, b) for a, b in pairs]
-        if all(answers.values())
-        else [],
+        "accuracy_differences": accuracies,
         "settings": _differing_settings({label: run.config for label, run in by_label.items()}),
         "warnings": warnings,
     }
@@ -52,14 +52,9 @@ def _of_trained_stage(run: RunData, evaluations: Mapping[Evaluation, Results]) -
 
 def _shared(first: Results, second: Results) -> tuple[Results, Results]:
     """Return the results with the same key and the same expert action (or right answer)."""
-    keys = {
-        key for key in first.keys() & second.keys() if first[key].expert_digest == second[key].expert_digest
-    }
+    common = first.keys() & second.keys()
+    keys = {key for key in common if first[key].expert_digest == second[key].expert_digest}
     return {key: first[key] for key in keys}, {key: second[key] for key in keys}
-
-
-def _accuracy_pair(answers: Mapping[str, Results], a: str, b: str) -> AccuracyDifference:
-    return accuracy_difference(*_shared(answers[a], answers[b]), {"from": a, "to": b})
 
 
 def _pair(runs: Mapping[str, RunData], a: str, b: str, warnings: list[str]) -> RunDifference:
@@ -70,9 +65,8 @@ def _pair(runs: Mapping[str, RunData], a: str, b: str, warnings: list[str]) -> R
     if widest and not before:
         warnings.append(f"{a} and {b} share no held-out step: their figures are not comparable")
     elif len(before) < widest:
-        warnings.append(
-            f"{a} and {b} share {len(before)} of {widest} held-out steps; only those are compared"
-        )
+        shared = f"{len(before)} of {widest} held-out steps"
+        warnings.append(f"{a} and {b} share {shared}; only those are compared")
     measured = [measured_names(runs[label], [some]) for label, some in ((a, before), (b, after))]
     names = [name for name in measured[0] if name in measured[1]]
     rewards = {
@@ -87,17 +81,10 @@ def _pair(runs: Mapping[str, RunData], a: str, b: str, warnings: list[str]) -> R
 
 def _differing_settings(configs: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Return dotted key -> label -> value, for the settings that differ between runs."""
-    flat = {label: dict(_flatten(_load(text))) for label, text in configs.items()}
+    flat = {label: dict(_flatten(config_table(text))) for label, text in configs.items()}
     keys = list(dict.fromkeys(key for settings in flat.values() for key in settings))
     table = {key: {label: flat[label].get(key, "–") for label in flat} for key in keys}
     return {key: values for key, values in table.items() if len(set(values.values())) > 1}
-
-
-def _load(text: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:  # edited by hand since; the page shows it as text
-        return None
 
 
 def _flatten(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+import yaml
+
 from harness.statistics.bootstrap import StepKey
 from trajectories.types import JSON
 
@@ -100,12 +102,17 @@ def as_step(fields: dict[str, JSON]) -> dict[str, JSON]:
     if "task_id" not in fields:
         return fields
     task = {"trajectory_id": fields["task_id"], "step_index": 0, "kind": "answer", "rewards": {}}
-    return {
-        **task,
-        "expert_action": fields.get("reference"),
-        "exact_match": fields.get("solved") is True,
-        **fields,
-    }
+    answer = {"expert_action": fields.get("reference"), "exact_match": fields.get("solved") is True}
+    return {**task, **answer, **fields}
+
+
+def config_table(config: str) -> dict[str, JSON]:
+    """Return the table of a config.yaml; empty if that was edited by hand since and is none."""
+    try:
+        table = yaml.safe_load(config)
+    except yaml.YAMLError:
+        return {}
+    return table if isinstance(table, dict) else {}
 
 
 def completions_of(results: Results) -> int:

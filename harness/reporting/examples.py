@@ -94,7 +94,8 @@ def validation_examples(run: RunData, chosen: Mapping[str, Evaluation]) -> list[
 
 def _group_example(run: RunData, title: str, group: SampledGroup) -> GroupExample:
     row = run.read_line("samples.jsonl", group.offset)
-    completions = sorted(map(_view, row["completions"]), key=lambda view: _order(view.reward), reverse=True)
+    views = map(_view, row["completions"])
+    completions = sorted(views, key=lambda view: (view.reward is not None, view.reward or 0.0), reverse=True)
     place = f"{row['stage']} step {row['step']} · {row.get('trajectory_id')} · step {row.get('step_index')}"
     return GroupExample(
         title=title,
@@ -133,10 +134,6 @@ def _view(completion: Mapping[str, JSON]) -> CompletionView:
         parts={name: number_or_none(value) for name, value in (completion.get("rewards") or {}).items()},
         format_error=None if error is None else str(error),
     )
-
-
-def _order(reward: float | None) -> float:
-    return float("-inf") if reward is None else reward
 
 
 def _clip(text: JSON) -> str:

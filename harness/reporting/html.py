@@ -1,7 +1,7 @@
 """Render a report as one self-contained page. Completions are hostile text: everything is escaped."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,14 +10,7 @@ from markupsafe import Markup
 from harness.config.stages import BASE, CONTROL, RL
 from harness.reporting import charts
 from harness.reporting.examples import GroupExample, ValidationExample
-from harness.reporting.schema import (
-    BestBaseline,
-    ComparisonReport,
-    Conclusive,
-    CurveName,
-    RunReport,
-    StageFigures,
-)
+from harness.reporting.schema import BestBaseline, ComparisonReport, Conclusive, CurveName, RunReport
 from harness.statistics.binomial import p_words
 from harness.statistics.bootstrap import NO_INTERVAL, Conclusion, IntervalJson
 
@@ -36,11 +29,7 @@ _LABELS = {CONTROL: "SFT for the same time", "sft": "SFT", "srl": "SRL", "rlvr":
 
 
 def render_report(
-    report: RunReport,
-    *,
-    config: str,
-    groups: Sequence[GroupExample],
-    examples: Sequence[ValidationExample],
+    report: RunReport, *, config: str, groups: Sequence[GroupExample], examples: Sequence[ValidationExample]
 ) -> str:
     """Return the page of one run."""
     small = [(title, charts.small_chart(report, curve, share)) for curve, title, share in _SMALL_CHARTS]
@@ -64,17 +53,11 @@ def render_report(
 def render_comparison(comparison: ComparisonReport) -> str:
     """Return the page of several runs side by side."""
     reports = comparison["runs"]
-    trained = {label: _trained(report) for label, report in reports.items()}
-    kinds = list(
-        dict.fromkeys(kind for figures in trained.values() if figures for kind in figures["by_kind"])
-    )
+    trained = {label: one["stages"].get(one["trained_stage"] or "") for label, one in reports.items()}
+    kinds = list(dict.fromkeys(kind for found in trained.values() if found for kind in found["by_kind"]))
+    chart = _trusted(charts.comparison_chart(reports))
     return _render(
-        "comparison.html",
-        comparison=comparison,
-        reports=reports,
-        trained=trained,
-        kinds=kinds,
-        chart=_trusted(charts.comparison_chart(reports)),
+        "comparison.html", comparison=comparison, reports=reports, trained=trained, kinds=kinds, chart=chart
     )
 
 
@@ -111,15 +94,9 @@ def cards(report: RunReport) -> list[Card]:
     for stage, figures in report["stages"].items():
         reward = figures["step_reward"]
         above = report["above_baseline"][stage].get(name)
-        made.append(
-            Card(
-                label=stage_label(stage),
-                mean=reward["mean"] if reward else None,
-                interval=reward,
-                skill=report["skill"][stage].get(name),
-                verdict=above["verdict"] if above and stage == trained else None,
-            )
-        )
+        verdict = above["verdict"] if above and stage == trained else None
+        mean, skill = _reward(report, stage), report["skill"][stage].get(name)
+        made.append(Card(label=stage_label(stage), mean=mean, interval=reward, skill=skill, verdict=verdict))
     if best := _best_baseline(report):
         label = f"best baseline: {_words(best['policy'])}"
         made.append(Card(label=label, mean=best["mean"], interval=best))
@@ -140,7 +117,7 @@ def headline(report: RunReport) -> str:
         f"Held-out step reward ({report['trained_on']}, {count}): base {number(_reward(report, BASE))}, "
         f"{stage_label(trained)} {number(_reward(report, trained))}.",
         f"{stage_label(trained)} − base: {shown}.",
-        *(_beside(report, *pair) for pair in _pairs_of_trained(report)),
+        *_beside_earlier(report),
         _beside_baseline(report, trained),
         _without_control(report, trained),
     ]
@@ -152,10 +129,12 @@ def _reward(report: RunReport, stage: str) -> float | None:
     return reward["mean"] if reward else None
 
 
-def _pairs_of_trained(report: RunReport) -> list[tuple[str, str]]:
-    """Return the trained stage against the one that it started from, and against its control."""
-    trained = report["trained_stage"]
-    return [(d["from"], d["to"]) for d in report["differences"] if d["to"] == trained and d["from"] != BASE]
+def _beside_earlier(report: RunReport) -> Iterator[str]:
+    """Compare the trained stage with the one that it started from, and with its control."""
+    for found in report["differences"]:
+        before, after = found["from"], found["to"]
+        if after == report["trained_stage"] and before != BASE and found["mean"] is not None:
+            yield f"{stage_label(after)} − {stage_label(before)}: {_difference(found)}."
 
 
 def _without_control(report: RunReport, trained: str) -> str:
@@ -163,13 +142,6 @@ def _without_control(report: RunReport, trained: str) -> str:
     if trained not in RL or "sft" not in report["stages"] or CONTROL in report["stages"]:
         return ""
     return f"Not measured in this run: {stage_label(CONTROL)} (add the stage {CONTROL})."
-
-
-def _beside(report: RunReport, before: str, after: str) -> str:
-    found = next(d for d in report["differences"] if (d["from"], d["to"]) == (before, after))
-    if found["mean"] is None:
-        return ""
-    return f"{stage_label(after)} − {stage_label(before)}: {_difference(found)}."
 
 
 def _beside_baseline(report: RunReport, trained: str) -> str:
@@ -187,9 +159,8 @@ def _beside_baseline(report: RunReport, trained: str) -> str:
 
 
 def _difference(found: Conclusive) -> str:
-    ends = "no interval" if found["low"] is None else f"{signed(found['low'])} to {signed(found['high'])}"
     said = CONCLUSIONS[found["verdict"]] if found["verdict"] else "nothing in common"
-    return f"{signed(found['mean'])} ({ends}; {said})"
+    return f"{signed(found['mean'])} ({span(found, True)}; {said})"
 
 
 def _best_baseline(report: RunReport) -> BestBaseline | None:
@@ -205,11 +176,10 @@ def accuracy_headline(report: RunReport) -> str:
     accuracy = report["accuracy"]
     if accuracy is None:
         return ""
-    shares = ", ".join(
-        f"{stage} {percent(one['mean'])} ({_ends(one)})" for stage, one in accuracy["stages"].items()
-    )
-    count = max(one["n"] for one in accuracy["stages"].values())
-    sentence = f"Held-out accuracy, {count} tasks (95 % interval): {shares}."
+    stages = accuracy["stages"]
+    means = (f"{name} {percent(one['mean'])} ({_ends(one, percent)})" for name, one in stages.items())
+    count = max(one["n"] for one in stages.values())
+    sentence = f"Held-out accuracy, {count} tasks (95 % interval): {', '.join(means)}."
     for pair in accuracy["differences"][-1:]:
         if pair["mean"] is not None and pair["p_value"] is not None:
             sentence += (
@@ -219,23 +189,10 @@ def accuracy_headline(report: RunReport) -> str:
     return sentence
 
 
-def _ends(interval: IntervalJson) -> str:
-    if interval["low"] is None:
-        return "no interval"
-    return f"{percent(interval['low'])} to {percent(interval['high'])}"
-
-
-def _trained(report: RunReport) -> StageFigures | None:
-    return report["stages"].get(report["trained_stage"] or "")
-
-
 def _render(template: str, **values: object) -> str:
+    loader = PackageLoader("harness.reporting", "templates")
     environment = Environment(
-        loader=PackageLoader("harness.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
         number=number, signed=signed, percent=percent, span=span, seconds=_wall_time, label=stage_label
@@ -267,9 +224,12 @@ def percent(value: float | None) -> str:
 
 def span(interval: IntervalJson | None, with_sign: bool = False) -> str:
     """Format the two ends of an interval."""
+    return _ends(interval, signed if with_sign else number)
+
+
+def _ends(interval: IntervalJson | None, show: Callable[[float | None], str]) -> str:
     if interval is None or interval["low"] is None:
         return "no interval"
-    show = signed if with_sign else number
     return f"{show(interval['low'])} to {show(interval['high'])}"
 
 
@@ -283,6 +243,6 @@ def _wall_time(value: float | None) -> str:
         return "–"
     minutes, seconds = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    )
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

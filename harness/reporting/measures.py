@@ -1,26 +1,18 @@
 """Rewards of stages and of baselines, their differences, and the skill over the best baseline. Pure: no I/O."""
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from harness.config.stages import BASE, CONTROL, RL
+from harness.reporting import schema
 from harness.reporting.data import BaselineResult, Results, RunData
-from harness.reporting.schema import BaselineFigures, BestBaseline, Difference, KindMean, PolicyFigures
-from harness.statistics.bootstrap import (
-    NO_INTERVAL,
-    Interval,
-    IntervalJson,
-    StepKey,
-    cluster_bootstrap,
-    conclusion,
-    paired_difference,
-    ratio_bootstrap,
-)
+from harness.statistics import bootstrap
 from srl_agent.rewards import READS_EXPERT
+from trajectories.types import JSON
 
-AnyResults = Results | Mapping[StepKey, BaselineResult]
-Values = Mapping[StepKey, float | None]
+AnyResults = Results | Mapping[bootstrap.StepKey, BaselineResult]
+Values = Mapping[bootstrap.StepKey, float | None]
+ACCURACY = "accuracy"  # the reward of verified tasks, where rewards are named
 
 
 def trained_stage(chosen: Iterable[str]) -> str | None:
@@ -50,20 +42,36 @@ def measured_names(run: RunData, results: Iterable[AnyResults]) -> list[str]:
     return [run.trained_on, *sorted(shared - {run.trained_on})]
 
 
-def values_of(run: RunData, results: AnyResults, name: str) -> dict[StepKey, float | None]:
+def values_of(run: RunData, results: AnyResults, name: str) -> dict[bootstrap.StepKey, float | None]:
     """Return a reward of each step."""
-    own = name == run.trained_on
+    own = name in (run.trained_on, ACCURACY)
     return {key: result.reward if own else result.parts.get(name) for key, result in results.items()}
 
 
-def interval_of(values: Values) -> IntervalJson:
+def interval_of(values: Values) -> bootstrap.IntervalJson:
     """Return the mean and its interval over trajectories; None where nothing is judged."""
-    return _interval(partial(cluster_bootstrap, _by_trajectory(values)))
+    by_trajectory: dict[str, list[float | None]] = {}
+    for (trajectory, _), value in values.items():
+        by_trajectory.setdefault(trajectory, []).append(value)
+    try:
+        return bootstrap.cluster_bootstrap(by_trajectory).as_json()
+    except ValueError:  # nothing is judged
+        return bootstrap.NO_INTERVAL
 
 
-def baseline_numbers(run: RunData, names: Iterable[str]) -> BaselineFigures | None:
+def reward(run: RunData, results: AnyResults, name: str) -> bootstrap.IntervalJson:
+    """Return the mean of a reward and its interval over trajectories."""
+    return interval_of(values_of(run, results, name))
+
+
+def difference(run: RunData, after: AnyResults, before: AnyResults, name: str) -> schema.Difference:
+    """Return the paired difference of a reward, with its conclusion."""
+    return difference_of(values_of(run, after, name), values_of(run, before, name))
+
+
+def baseline_numbers(run: RunData, names: Iterable[str]) -> schema.BaselineFigures | None:
     """Return the figures of each baseline, and the best one of each reward; None for a run without baselines."""
-    policies: dict[str, PolicyFigures]
+    policies: dict[str, schema.PolicyFigures]
     if run.baselines:
         policies = {
             policy: {
@@ -71,7 +79,7 @@ def baseline_numbers(run: RunData, names: Iterable[str]) -> BaselineFigures | No
                 "action": next(iter(results.values())).action
                 if len({result.action for result in results.values()}) == 1
                 else None,
-                "rewards": {name: interval_of(values_of(run, results, name)) for name in names},
+                "rewards": {name: reward(run, results, name) for name in names},
                 "by_kind": _by_kind(results),
             }
             for policy, results in run.baselines.items()
@@ -82,14 +90,7 @@ def baseline_numbers(run: RunData, names: Iterable[str]) -> BaselineFigures | No
             policy: {
                 "reads_expert": policy in READS_EXPERT,
                 "action": None,
-                "rewards": {
-                    run.trained_on: {
-                        "mean": figures["mean"],
-                        "low": figures.get("low"),
-                        "high": figures.get("high"),
-                        "n": figures.get("n", 0),
-                    }
-                },
+                "rewards": {run.trained_on: _written_interval(figures)},
                 "by_kind": figures.get("by_kind", {}),
             }
             for policy, figures in run.baseline_means.items()
@@ -99,13 +100,19 @@ def baseline_numbers(run: RunData, names: Iterable[str]) -> BaselineFigures | No
     return {"best": _best(policies, names), "policies": policies}
 
 
-def _best(policies: Mapping[str, PolicyFigures], names: Iterable[str]) -> dict[str, BestBaseline]:
-    best: dict[str, BestBaseline] = {}
+def _written_interval(figures: Mapping[str, JSON]) -> bootstrap.IntervalJson:
+    low, high = figures.get("low"), figures.get("high")
+    return {"mean": figures["mean"], "low": low, "high": high, "n": figures.get("n", 0)}
+
+
+def _best(found: Mapping[str, schema.PolicyFigures], names: Iterable[str]) -> dict[str, schema.BestBaseline]:
+    best: dict[str, schema.BestBaseline] = {}
     for name in names:
         candidates = {
             policy: figures["rewards"][name]
-            for policy, figures in policies.items()
-            if not figures["reads_expert"] and figures["rewards"].get(name, NO_INTERVAL)["mean"] is not None
+            for policy, figures in found.items()
+            if not figures["reads_expert"]
+            and figures["rewards"].get(name, bootstrap.NO_INTERVAL)["mean"] is not None
         }
         if candidates:
             policy = max(candidates, key=lambda policy: (candidates[policy]["mean"], policy))
@@ -114,66 +121,61 @@ def _best(policies: Mapping[str, PolicyFigures], names: Iterable[str]) -> dict[s
 
 
 def beside_baseline(
-    run: RunData, results: AnyResults, baseline: BaselineFigures | None
-) -> tuple[dict[str, IntervalJson], dict[str, Difference]]:
+    run: RunData, results: AnyResults, baseline: schema.BaselineFigures | None
+) -> tuple[dict[str, bootstrap.IntervalJson], dict[str, schema.Difference]]:
     """Return the skill, and the difference to the best baseline, of each reward that has one.
 
     Skill is (reward − baseline) ÷ (1 − baseline): 0 for the baseline, 1 for the expert. Both are paired step by step;
     which baseline is the best is taken as known.
     """
-    skill: dict[str, IntervalJson] = {}
-    above: dict[str, Difference] = {}
+    skill: dict[str, bootstrap.IntervalJson] = {}
+    above: dict[str, schema.Difference] = {}
     for name, best in baseline["best"].items() if baseline else ():
         values, others = values_of(run, results, name), run.baselines.get(best["policy"])
         if others is None:
             skill[name] = _skill_of_means(interval_of(values)["mean"], best["mean"])
             continue
         of_baseline = values_of(run, others, name)
-        skill[name] = _interval(partial(_skill, values, of_baseline))
+        skill[name] = _skill(values, of_baseline)
         above[name] = difference_of(values, of_baseline)
     return skill, above
 
 
-def _skill(values: Values, baseline: Values) -> Interval | None:
+def _skill(values: Values, baseline: Values) -> bootstrap.IntervalJson:
     parts: dict[str, list[tuple[float, float]]] = {}
     for key in sorted(values.keys() & baseline.keys()):
-        reward, other = values[key], baseline[key]
-        if reward is not None and other is not None:
-            parts.setdefault(key[0], []).append((reward - other, 1.0 - other))
-    return ratio_bootstrap(parts)
+        value, other = values[key], baseline[key]
+        if value is not None and other is not None:
+            parts.setdefault(key[0], []).append((value - other, 1.0 - other))
+    return as_json(bootstrap.ratio_bootstrap(parts) if parts else None)
 
 
-def _skill_of_means(reward: float | None, baseline: float | None) -> IntervalJson:
-    if reward is None or baseline is None or baseline >= 1:
-        return NO_INTERVAL
-    return {**NO_INTERVAL, "mean": (reward - baseline) / (1 - baseline)}
+def _skill_of_means(mean: float | None, baseline: float | None) -> bootstrap.IntervalJson:
+    if mean is None or baseline is None or baseline >= 1:
+        return bootstrap.NO_INTERVAL
+    return {**bootstrap.NO_INTERVAL, "mean": (mean - baseline) / (1 - baseline)}
 
 
-def difference_of(after: Values, before: Values) -> Difference:
+def difference_of(after: Values, before: Values) -> schema.Difference:
     """Return ``after - before``, paired, with its conclusion; the figures are None without a common step."""
     try:
-        interval = paired_difference(after, before)
+        interval = bootstrap.paired_difference(after, before)
     except ValueError:  # no step is judged on both sides
-        return {**NO_INTERVAL, "steps": 0, "verdict": None}
-    return {**interval.as_json(), "steps": interval.steps, "verdict": conclusion(interval)}
+        return {**bootstrap.NO_INTERVAL, "steps": 0, "verdict": None}
+    return {**interval.as_json(), "steps": interval.steps, "verdict": bootstrap.conclusion(interval)}
 
 
-def _interval(compute: Callable[[], Interval | None]) -> IntervalJson:
-    try:
-        interval = compute()
-    except ValueError:  # nothing is judged
-        interval = None
-    return NO_INTERVAL if interval is None else interval.as_json()
+def concluded(interval: bootstrap.Interval | None) -> schema.Conclusive:
+    """Return the interval of a difference with its conclusion."""
+    return {**as_json(interval), "verdict": bootstrap.conclusion(interval) if interval else None}
 
 
-def _by_trajectory(values: Values) -> dict[str, list[float | None]]:
-    by_trajectory: dict[str, list[float | None]] = {}
-    for (trajectory, _), value in values.items():
-        by_trajectory.setdefault(trajectory, []).append(value)
-    return by_trajectory
+def as_json(interval: bootstrap.Interval | None) -> bootstrap.IntervalJson:
+    """Return an interval as in a report."""
+    return interval.as_json() if interval else bootstrap.NO_INTERVAL
 
 
-def _by_kind(results: AnyResults) -> dict[str, KindMean]:
+def _by_kind(results: AnyResults) -> dict[str, schema.KindMean]:
     by_kind: dict[str, list[float]] = {}
     for result in results.values():
         if result.reward is not None:

@@ -1,48 +1,19 @@
 """The figures of a report, computed from a run's data. Pure: no I/O, no rendering."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from harness.config.stages import BASE, CONTROL, RL
+from harness.reporting import measures, schema
 from harness.reporting.accuracy import accuracy_numbers
-from harness.reporting.data import (
-    Evaluation,
-    Results,
-    RunData,
-    SampledGroup,
-    StepResult,
-    completions_of,
-    mean_or_none,
-)
-from harness.reporting.measures import (
-    baseline_numbers,
-    beside_baseline,
-    difference_of,
-    interval_of,
-    measured_names,
-    stage_pairs,
-    trained_stage,
-    values_of,
-)
-from harness.reporting.schema import (
-    Clipped,
-    CurveName,
-    CurvePoint,
-    Difference,
-    KindFigures,
-    LastStep,
-    RunReport,
-    SamplingFigures,
-    StageDifference,
-    StageFigures,
-    TrainingCurve,
-)
-from harness.statistics.bootstrap import IntervalJson, StepKey
+from harness.reporting.data import Evaluation, Results, RunData, SampledGroup, completions_of, mean_or_none
+from harness.statistics.bootstrap import IntervalJson
 from trajectories.types import JSON
 
 SCHEMA_VERSION = 2
+_ABOUT = ("seed", "status", "started", "finished", "wall_seconds", "model", "data", "git_commit", "versions")
 _OFTEN_CLIPPED = 0.1  # share of clipped samples above which the report warns
-_CURVES: dict[CurveName, str] = {  # name in the report -> metric of the trainer
+_CURVES: dict[schema.CurveName, str] = {  # name in the report -> metric of the trainer
     "reward": "reward",
     "loss": "loss",
     "kept_fraction": "sampling/kept_fraction",
@@ -51,22 +22,21 @@ _CURVES: dict[CurveName, str] = {  # name in the report -> metric of the trainer
 }
 
 
-def report_numbers(run: RunData) -> RunReport:
+def report_numbers(run: RunData) -> schema.RunReport:
     """Return the content of report.json. Parts that the run has not reached yet are None or empty."""
     warnings = list(run.warnings)
     chosen = chosen_evaluations(run, warnings)
     results = {stage: run.validation.get(evaluation, {}) for stage, evaluation in chosen.items()}
-    names = measured_names(run, [*results.values(), *run.baselines.values()])
+    names = measures.measured_names(run, [*results.values(), *run.baselines.values()])
     stages = {stage: _stage(run, stage, evaluation, names) for stage, evaluation in chosen.items()}
-    trained = trained_stage(chosen)
+    trained = measures.trained_stage(chosen)
     after = results[trained] if trained and BASE in results else {}
     difference = _difference(run, after, results[BASE]) if after else None
-    baseline = baseline_numbers(run, names)
-    beside = {stage: beside_baseline(run, some, baseline) for stage, some in results.items()}
+    by_kind = _by_kind(after) if difference else {}
+    baseline = measures.baseline_numbers(run, names)
+    beside = {stage: measures.beside_baseline(run, some, baseline) for stage, some in results.items()}
     sampling = {stage: _sampling(steps) for stage, steps in run.groups.items()}
-    _warn_of_gaps(run, stages, trained, warnings)
-    _warn_of_clipping(sampling, warnings)
-    warnings += run.manifest.get("warnings") or []
+    warnings += [*_gaps(run, stages, trained), *_clipping(sampling), *(run.manifest.get("warnings") or ())]
     return {
         "schema_version": SCHEMA_VERSION,
         "run": _about(run),
@@ -81,11 +51,8 @@ def report_numbers(run: RunData) -> RunReport:
         "difference": _interval_part(difference),
         "verdict": difference["verdict"] if difference else None,
         "difference_by_kind": {
-            kind: _interval_part(_difference(run, part, results[BASE]))
-            for kind, part in _by_kind(after).items()
-        }
-        if difference
-        else {},
+            kind: _interval_part(_difference(run, part, results[BASE])) for kind, part in by_kind.items()
+        },
         "differences": _stage_differences(run, results, names),
         "last_step": _last_step(run, chosen, trained),
         "accuracy": accuracy_numbers(run, chosen),
@@ -150,29 +117,18 @@ def _evaluation_of(
 
 
 def _about(run: RunData) -> dict[str, JSON]:
-    keys = (
-        "seed",
-        "status",
-        "started",
-        "finished",
-        "wall_seconds",
-        "model",
-        "data",
-        "git_commit",
-        "versions",
-    )
-    return {"name": run.name, **{key: run.manifest.get(key) for key in keys}}
+    return {"name": run.name, **{key: run.manifest.get(key) for key in _ABOUT}}
 
 
-def _stage(run: RunData, stage: str, evaluation: Evaluation, names: Iterable[str]) -> StageFigures:
+def _stage(run: RunData, stage: str, evaluation: Evaluation, names: Iterable[str]) -> schema.StageFigures:
     results = run.validation.get(evaluation, {})
     return {
         "step": evaluation[1],
         "of_stage": evaluation[0],  # another stage if no checkpoint beat the initial weights
         "is_best": run.best_steps.get(stage) == evaluation[1],
         "evaluations": sum(name == stage for name, _ in run.evaluations),
-        "step_reward": interval_of(values_of(run, results, run.trained_on)) if results else None,
-        "rewards": {name: interval_of(values_of(run, results, name)) for name in names},
+        "step_reward": measures.reward(run, results, run.trained_on) if results else None,
+        "rewards": {name: measures.reward(run, results, name) for name in names},
         "steps": len(results),
         "unjudged": sum(result.unjudged for result in results.values()),
         "format_rate": _share(result.well_formed for result in results.values()),
@@ -185,17 +141,16 @@ def _stage(run: RunData, stage: str, evaluation: Evaluation, names: Iterable[str
     }
 
 
-def _kind(run: RunData, results: Results, names: Iterable[str]) -> KindFigures:
-    means = {name: interval_of(values_of(run, results, name))["mean"] for name in names}
-    return {**interval_of(values_of(run, results, run.trained_on)), "rewards": means, "steps": len(results)}
+def _kind(run: RunData, results: Results, names: Iterable[str]) -> schema.KindFigures:
+    means = {name: measures.reward(run, results, name)["mean"] for name in names}
+    return {**measures.reward(run, results, run.trained_on), "rewards": means, "steps": len(results)}
 
 
-def _by_kind(results: Results) -> dict[str, dict[StepKey, StepResult]]:
+def _by_kind(results: Results) -> dict[str, Results]:
     """Return the results by kind, the most frequent kind first."""
-    kinds: dict[str, dict[StepKey, StepResult]] = {}
-    for key, result in results.items():
-        kinds.setdefault(result.kind, {})[key] = result
-    return dict(sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])))
+    counts = Counter(result.kind for result in results.values())
+    kinds = sorted(counts, key=lambda kind: (-counts[kind], kind))
+    return {kind: {key: one for key, one in results.items() if one.kind == kind} for kind in kinds}
 
 
 def _share(shares: Iterable[float]) -> float | None:
@@ -203,13 +158,13 @@ def _share(shares: Iterable[float]) -> float | None:
     return sum(shares) / len(shares) if shares else None
 
 
-def _difference(run: RunData, after: Results, before: Results) -> Difference | None:
+def _difference(run: RunData, after: Results, before: Results) -> schema.Difference | None:
     """Return the difference of the trained reward; None without a step judged in both."""
-    figures = difference_of(values_of(run, after, run.trained_on), values_of(run, before, run.trained_on))
+    figures = measures.difference(run, after, before, run.trained_on)
     return None if figures["mean"] is None else figures
 
 
-def _interval_part(figures: Difference | None) -> IntervalJson | None:
+def _interval_part(figures: schema.Difference | None) -> IntervalJson | None:
     if figures is None:
         return None
     return {"mean": figures["mean"], "low": figures["low"], "high": figures["high"], "n": figures["n"]}
@@ -217,18 +172,15 @@ def _interval_part(figures: Difference | None) -> IntervalJson | None:
 
 def _stage_differences(
     run: RunData, results: Mapping[str, Results], names: Iterable[str]
-) -> list[StageDifference]:
-    entries: list[StageDifference] = []
-    for before, after in stage_pairs(results):
-        rewards = {
-            name: difference_of(values_of(run, results[after], name), values_of(run, results[before], name))
-            for name in names
-        }
+) -> list[schema.StageDifference]:
+    entries: list[schema.StageDifference] = []
+    for before, after in measures.stage_pairs(results):
+        rewards = {name: measures.difference(run, results[after], results[before], name) for name in names}
         entries.append({"from": before, "to": after, **rewards[run.trained_on], "rewards": rewards})
     return entries
 
 
-def _last_step(run: RunData, chosen: Mapping[str, Evaluation], trained: str | None) -> LastStep | None:
+def _last_step(run: RunData, chosen: Mapping[str, Evaluation], trained: str | None) -> schema.LastStep | None:
     """Return the difference at the last evaluation, which no selection favours; None if it is the best one."""
     if trained is None or chosen.get(BASE) not in run.validation:
         return None
@@ -241,13 +193,13 @@ def _last_step(run: RunData, chosen: Mapping[str, Evaluation], trained: str | No
     last = max(complete, key=lambda evaluation: evaluation[1])
     if last == chosen[trained]:
         return None
-    after, before = (values_of(run, some, run.trained_on) for some in (run.validation[last], base))
-    return {"stage": trained, "step": last[1], **difference_of(after, before)}
+    difference = measures.difference(run, run.validation[last], base, run.trained_on)
+    return {"stage": trained, "step": last[1], **difference}
 
 
-def _training_curve(steps: Mapping[int, Mapping[str, float | None]]) -> TrainingCurve:
+def _training_curve(steps: Mapping[int, Mapping[str, float | None]]) -> schema.TrainingCurve:
     """Return the curves that the stage logged at all."""
-    logged: TrainingCurve = {"step": list(steps)}
+    logged: schema.TrainingCurve = {"step": list(steps)}
     for name, metric in _CURVES.items():
         values = [metrics.get(metric) for metrics in steps.values()]
         if any(value is not None for value in values):
@@ -255,22 +207,23 @@ def _training_curve(steps: Mapping[int, Mapping[str, float | None]]) -> Training
     return logged
 
 
-def _validation_curve(run: RunData) -> list[CurvePoint]:
+def _validation_curve(run: RunData) -> list[schema.CurvePoint]:
     complete = max(map(completions_of, run.validation.values()), default=0)
-    points: list[CurvePoint] = []
+    points: list[schema.CurvePoint] = []
     for (stage, step), results in run.validation.items():
-        interval = interval_of(values_of(run, results, run.trained_on))
+        interval = measures.reward(run, results, run.trained_on)
         if interval["mean"] is not None and completions_of(results) == complete:
             points.append({"stage": stage, "step": step, **interval})
     return points
 
 
-def _sampling(steps: Mapping[int, Iterable[SampledGroup]]) -> SamplingFigures:
+def _sampling(steps: Mapping[int, Iterable[SampledGroup]]) -> schema.SamplingFigures:
     groups = [group for of_step in steps.values() for group in of_step]
     completions = sum(group.completions for group in groups)
     reasons = Counter(group.reason for group in groups if group.reason is not None)
     kept = len(groups) - sum(reasons.values())
     recorded = [(group.clipped, group.completions) for group in groups if group.clipped is not None]
+    cut = sum(cut for cut, _ in recorded)
     return {
         "groups": len(groups),
         "kept": kept,
@@ -278,16 +231,14 @@ def _sampling(steps: Mapping[int, Iterable[SampledGroup]]) -> SamplingFigures:
         "dropped": dict(reasons.most_common()),
         "completions": completions,
         "format_failure_rate": sum(g.format_failures for g in groups) / completions if completions else None,
-        "clipped_fraction": sum(cut for cut, _ in recorded) / sum(n for _, n in recorded)
-        if recorded
-        else None,
+        "clipped_fraction": cut / sum(n for _, n in recorded) if recorded else None,
         "unjudged": sum(group.unjudged for group in groups),
     }
 
 
 def _clipped(
-    stages: Mapping[str, StageFigures], sampling: Mapping[str, SamplingFigures]
-) -> dict[str, Clipped]:
+    stages: Mapping[str, schema.StageFigures], sampling: Mapping[str, schema.SamplingFigures]
+) -> dict[str, schema.Clipped]:
     """Return the share of completions cut at the length limit: in validation, and in training."""
     return {
         stage: {
@@ -298,29 +249,27 @@ def _clipped(
     }
 
 
-def _warn_of_clipping(sampling: Mapping[str, SamplingFigures], warnings: list[str]) -> None:
+def _clipping(sampling: Mapping[str, schema.SamplingFigures]) -> Iterator[str]:
     for stage, figures in sampling.items():
         cut = figures["clipped_fraction"]
         if cut is not None and cut > _OFTEN_CLIPPED:
-            warnings.append(
+            yield (
                 f"{100 * cut:.0f} % of the completions that {stage} sampled were cut at "
                 f"{stage}.trl.max_completion_length: a call that is cut scores as a broken format; allow longer ones"
             )
 
 
-def _warn_of_gaps(
-    run: RunData, stages: Mapping[str, StageFigures], trained: str | None, warnings: list[str]
-) -> None:
+def _gaps(run: RunData, stages: Mapping[str, schema.StageFigures], trained: str | None) -> Iterator[str]:
     status = run.manifest.get("status")
     if status != "finished":
-        warnings.append(f"the run is not finished (status: {status}); these are the figures so far")
+        yield f"the run is not finished (status: {status}); these are the figures so far"
     if BASE not in stages:
-        warnings.append("the untrained model was not evaluated (yet): nothing to compare with")
+        yield "the untrained model was not evaluated (yet): nothing to compare with"
     if trained is None:
-        warnings.append("no trained stage was evaluated (yet): there is no difference to report")
+        yield "no trained stage was evaluated (yet): there is no difference to report"
     if not run.baselines and run.baseline_means is None and run.validation:
-        warnings.append("baselines.jsonl is not there (yet): no trivial policy to compare with")
+        yield "baselines.jsonl is not there (yet): no trivial policy to compare with"
     for stage, figures in stages.items():
         reward = figures["step_reward"]
         if reward and reward["n"] == 1:
-            warnings.append(f"{stage} has a single held-out trajectory: no interval can be given")
+            yield f"{stage} has a single held-out trajectory: no interval can be given"

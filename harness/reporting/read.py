@@ -2,32 +2,21 @@
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-import yaml
-
-from harness.cli import UserError
+from harness.cli import UserError, user_errors
 from harness.config.stages import RL
 from harness.jsonl import JsonLine, read_objects
-from harness.reporting.data import (
-    BaselineResult,
-    Evaluation,
-    RunData,
-    SampledGroup,
-    StepResult,
-    as_step,
-    mean_or_none,
-    number_or_none,
-)
+from harness.reporting import data
 from harness.statistics.bootstrap import StepKey
 from srl_agent.rewards import WeightedRewards
 from trajectories.types import JSON
 
 
-def read_run(folder: Path) -> RunData:
+def read_run(folder: Path) -> data.RunData:
     """Read a run. Raises UserError for a folder that is not a run, and for a broken line, naming file and line."""
     manifest_path = folder / "manifest.json"
     if not folder.is_dir():
@@ -40,13 +29,17 @@ def read_run(folder: Path) -> RunData:
         )
     warnings: list[str] = []
     manifest = _read_object(manifest_path)
-    _check_version(manifest, manifest_path)
+    if manifest.get("schema_version") != 1:
+        raise UserError(
+            f"{manifest_path}: schema_version is {manifest.get('schema_version')!r}, this release reads 1: "
+            "make the report with the release that made the run"
+        )
     config = _read_config(folder / "config.yaml", warnings)
     samples = folder / "samples.jsonl"
     sampled = samples.exists() or not set(RL).isdisjoint(manifest.get("stages", ("srl",)))
     measured = folder / "validation.jsonl"
     verified = folder / "outcomes.jsonl"
-    return RunData(
+    return data.RunData(
         folder=folder,
         manifest=manifest,
         config=config,
@@ -75,7 +68,7 @@ def _lines(path: Path, warnings: list[str]) -> Iterator[JsonLine]:
         )
 
     for line in read_objects(path, on_torn_line=warn):
-        yield replace(line, fields=as_step(line.fields)) if "task_id" in line.fields else line
+        yield replace(line, fields=data.as_step(line.fields)) if "task_id" in line.fields else line
 
 
 def _read_metrics(path: Path, warnings: list[str]) -> dict[str, dict[int, dict[str, float | None]]]:
@@ -84,20 +77,20 @@ def _read_metrics(path: Path, warnings: list[str]) -> dict[str, dict[int, dict[s
     for line in _lines(path, warnings):
         stage, step = line.get("stage", _text), line.get("step", int)
         if line.get("kind", _text) == "train":
-            numbers = {key: number_or_none(value) for key, value in line.fields.items()}
+            numbers = {key: data.number_or_none(value) for key, value in line.fields.items()}
             training.setdefault(stage, {}).setdefault(step, {}).update(numbers)
     return {stage: dict(sorted(steps.items())) for stage, steps in training.items()}
 
 
-def _read_results(path: Path, warnings: list[str]) -> dict[Evaluation, dict[StepKey, StepResult]]:
+def _read_results(path: Path, warnings: list[str]) -> dict[data.Evaluation, dict[StepKey, data.StepResult]]:
     """Return the results by evaluation and step; the last line of a sample counts (a resumed run repeats some)."""
-    evaluations: dict[Evaluation, dict[StepKey, dict[int, StepResult]]] = {}
+    evaluations: dict[data.Evaluation, dict[StepKey, dict[int, data.StepResult]]] = {}
     for line in _lines(path, warnings):
         evaluation = (line.get("stage", _text), line.get("step", int))
         sample = line.get("sample", int) if "sample" in line.fields else 0
-        reward = line.get("reward", number_or_none)
+        reward = line.get("reward", data.number_or_none)
         well_formed = line.get("format_error", lambda error: error is None)
-        evaluations.setdefault(evaluation, {}).setdefault(_step_key(line), {})[sample] = StepResult(
+        evaluations.setdefault(evaluation, {}).setdefault(_step_key(line), {})[sample] = data.StepResult(
             kind=line.get("kind", _text),
             reward=reward,
             parts=line.get("rewards", _numbers),
@@ -116,26 +109,26 @@ def _read_results(path: Path, warnings: list[str]) -> dict[Evaluation, dict[Step
     }
 
 
-def _mean_of(samples: Sequence[StepResult]) -> StepResult:
+def _mean_of(samples: Sequence[data.StepResult]) -> data.StepResult:
     return replace(
         samples[0],
-        reward=mean_or_none(result.reward for result in samples),
-        parts={name: mean_or_none(one.parts.get(name) for one in samples) for name in samples[0].parts},
+        reward=data.mean_or_none(result.reward for result in samples),
+        parts={name: data.mean_or_none(one.parts.get(name) for one in samples) for name in samples[0].parts},
         well_formed=fmean(result.well_formed for result in samples),
         exact_match=fmean(result.exact_match for result in samples),
-        clipped=mean_or_none(result.clipped for result in samples),
+        clipped=data.mean_or_none(result.clipped for result in samples),
         rewards_if_well_formed=tuple(reward for one in samples for reward in one.rewards_if_well_formed),
         samples=len(samples),
         unjudged=sum(result.unjudged for result in samples),
     )
 
 
-def _read_baselines(path: Path, warnings: list[str]) -> dict[str, dict[StepKey, BaselineResult]]:
-    policies: dict[str, dict[StepKey, BaselineResult]] = {}
+def _read_baselines(path: Path, warnings: list[str]) -> dict[str, dict[StepKey, data.BaselineResult]]:
+    policies: dict[str, dict[StepKey, data.BaselineResult]] = {}
     for line in _lines(path, warnings) if path.exists() else ():
-        policies.setdefault(line.get("policy", _text), {})[_step_key(line)] = BaselineResult(
+        policies.setdefault(line.get("policy", _text), {})[_step_key(line)] = data.BaselineResult(
             kind=line.get("kind", _text),
-            reward=line.get("reward", number_or_none),
+            reward=line.get("reward", data.number_or_none),
             parts=line.get("rewards", _numbers),
             action=line.get("action", _text),
         )
@@ -147,10 +140,8 @@ def _read_baseline_means(path: Path) -> dict[str, dict[str, JSON]] | None:
     if not path.exists():
         return None
     try:
-        return {
-            name: {**policy, "mean": float(policy["mean"])}
-            for name, policy in _read_object(path)["policies"].items()
-        }
+        policies = _read_object(path)["policies"].items()
+        return {name: {**policy, "mean": float(policy["mean"])} for name, policy in policies}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: no usable 'policies' ({error!r})") from error
 
@@ -158,9 +149,9 @@ def _read_baseline_means(path: Path) -> dict[str, dict[str, JSON]] | None:
 def _trained_on(config: str) -> str:
     """Return the label of the recipe's rewards, as ``WeightedRewards`` has it."""
     try:
-        table = yaml.safe_load(config) or {}
-        weights = {str(reward["name"]): float(reward.get("weight", 1.0)) for reward in table["rewards"]}
-    except (yaml.YAMLError, KeyError, TypeError, ValueError):  # edited by hand since
+        rewards = data.config_table(config)["rewards"]
+        weights = {str(reward["name"]): float(reward.get("weight", 1.0)) for reward in rewards}
+    except (KeyError, TypeError, ValueError, AttributeError):  # edited by hand since
         return "reward"
     return WeightedRewards(functions={}, weights=weights).label
 
@@ -168,18 +159,18 @@ def _trained_on(config: str) -> str:
 def _validation_settings(config: str) -> dict[str, float]:
     settings = {"temperature": 0.0, "samples": 1}
     try:
-        table = (yaml.safe_load(config) or {}).get("validation") or {}
+        table = data.config_table(config).get("validation") or {}
         return {name: type(default)(table.get(name, default)) for name, default in settings.items()}
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError):  # edited by hand since
+    except (AttributeError, TypeError, ValueError):  # edited by hand since
         return settings
 
 
-def _read_groups(path: Path, warnings: list[str]) -> dict[str, dict[int, tuple[SampledGroup, ...]]]:
+def _read_groups(path: Path, warnings: list[str]) -> dict[str, dict[int, tuple[data.SampledGroup, ...]]]:
     """Return the groups by stage and step.
 
     A resumed run repeats the steps after its checkpoint: their groups replace those sampled before the kill.
     """
-    stages: dict[str, dict[int, list[SampledGroup]]] = {}
+    stages: dict[str, dict[int, list[data.SampledGroup]]] = {}
     latest: dict[str, int] = {}
     for line in _lines(path, warnings):
         stage, step = line.get("stage", _text), line.get("step", int)
@@ -192,22 +183,22 @@ def _read_groups(path: Path, warnings: list[str]) -> dict[str, dict[int, tuple[S
     return {stage: {step: tuple(groups) for step, groups in steps.items()} for stage, steps in stages.items()}
 
 
-def _group(line: JsonLine) -> SampledGroup:
+def _group(line: JsonLine) -> data.SampledGroup:
     completions = line.get("completions", list)
     kept = line.get("kept", bool)
     try:
         failures = sum(completion["format_error"] is not None for completion in completions)
-        unjudged = sum(number_or_none(completion["reward"]) is None for completion in completions)
+        unjudged = sum(data.number_or_none(completion["reward"]) is None for completion in completions)
         recorded = all("clipped" in completion for completion in completions)
         clipped = sum(bool(completion["clipped"]) for completion in completions) if recorded else None
     except (KeyError, TypeError) as error:
         raise UserError(f"{line.where}: a completion lacks {error}") from error
-    return SampledGroup(
+    return data.SampledGroup(
         completions=len(completions),
         format_failures=failures,
         unjudged=unjudged,
         clipped=clipped,
-        spread=number_or_none(line.fields.get("reward_std")),
+        spread=data.number_or_none(line.fields.get("reward_std")),
         reason=None if kept else str(line.fields.get("reason") or "no reason given"),
         offset=line.offset,
     )
@@ -232,21 +223,11 @@ def _read_config(path: Path, warnings: list[str]) -> str:
 
 
 def _read_object(path: Path) -> dict[str, JSON]:
-    try:
+    with user_errors(ValueError, about=f"{path}: not JSON"):
         value = json.loads(path.read_bytes(), parse_constant=lambda _: None)  # NaN, Infinity
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: not a JSON object but {type(value).__name__}")
     return value
-
-
-def _check_version(manifest: Mapping[str, JSON], path: Path) -> None:
-    if manifest.get("schema_version") != 1:
-        raise UserError(
-            f"{path}: schema_version is {manifest.get('schema_version')!r}, this release reads 1: "
-            "make the report with the release that made the run"
-        )
 
 
 def _step_key(line: JsonLine) -> StepKey:
@@ -254,7 +235,7 @@ def _step_key(line: JsonLine) -> StepKey:
 
 
 def _numbers(parts: dict[str, JSON]) -> dict[str, float | None]:
-    return {name: number_or_none(value) for name, value in parts.items()}
+    return {name: data.number_or_none(value) for name, value in parts.items()}
 
 
 def _text(value: JSON) -> str:

@@ -4,28 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from harness.reporting.data import Results, RunData
-from harness.reporting.measures import Values, baseline_numbers, measured_names, values_of
+from harness.reporting import measures, schema
+from harness.reporting.data import RunData
 from harness.reporting.numbers import chosen_evaluations
-from harness.reporting.schema import (
-    Conclusive,
-    StudyBaseline,
-    StudyDifference,
-    StudyMetric,
-    StudyPoint,
-    StudyReport,
-)
-from harness.statistics.bootstrap import (
-    NO_INTERVAL,
-    Interval,
-    IntervalJson,
-    cluster_bootstrap,
-    conclusion,
-    two_way_interval,
-)
+from harness.statistics import bootstrap
 
 SCHEMA_VERSION = 2
-ACCURACY = "accuracy"
 Key = tuple[int, str, int]  # (seed, task or trajectory, step)
 Scores = Mapping[Key, float | None]
 
@@ -44,13 +28,13 @@ class Point:
         return f"{'+'.join(self.arms)}/{self.stage}"
 
 
-def study_numbers(runs: Sequence[tuple[str, int, RunData]]) -> StudyReport:
+def study_numbers(runs: Sequence[tuple[str, int, RunData]]) -> schema.StudyReport:
     """Return study.json of runs given as (arm, seed, data).
 
     Intervals are over seeds and over tasks or trajectories
     (:func:`harness.statistics.bootstrap.two_way_interval`); with a single seed over the latter alone.
     """
-    metrics: dict[str, StudyMetric] = {}
+    metrics: dict[str, schema.StudyMetric] = {}
     for name in _metrics([run for _, _, run in runs]):
         points = _merged(_points(runs, name))
         baseline = _baseline(runs, name)
@@ -60,18 +44,15 @@ def study_numbers(runs: Sequence[tuple[str, int, RunData]]) -> StudyReport:
                 "points": [_point(point, baseline.scores if baseline else None) for point in points],
                 "differences": [_difference(a, b) for a, b in combinations(points, 2)],
             }
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "seeds": sorted({seed for _, seed, _ in runs}),
-        "metrics": metrics,
-    }
+    seeds = sorted({seed for _, seed, _ in runs})
+    return {"schema_version": SCHEMA_VERSION, "seeds": seeds, "metrics": metrics}
 
 
 def _metrics(runs: Sequence[RunData]) -> list[str]:
     """Return ``accuracy``, if any run has it, and the rewards that all runs measured."""
-    measured = [measured_names(run, run.validation.values()) for run in runs if run.validation]
+    measured = [measures.measured_names(run, run.validation.values()) for run in runs if run.validation]
     shared = [name for name in measured[0] if all(name in names for names in measured)] if measured else []
-    return [*([ACCURACY] if any(run.outcomes for run in runs) else []), *shared]
+    return [*([measures.ACCURACY] if any(run.outcomes for run in runs) else []), *shared]
 
 
 def _points(runs: Iterable[tuple[str, int, RunData]], name: str) -> list[Point]:
@@ -79,10 +60,10 @@ def _points(runs: Iterable[tuple[str, int, RunData]], name: str) -> list[Point]:
     kinds: dict[tuple[str, str], dict[Key, str]] = {}
     for arm, seed, run in runs:
         for stage, evaluation in chosen_evaluations(run, []).items():
-            results = (run.outcomes if name == ACCURACY else run.validation).get(evaluation, {})
+            results = (run.outcomes if name == measures.ACCURACY else run.validation).get(evaluation, {})
             if results:
                 point = scores.setdefault((arm, stage), {})
-                point |= _with_seed(seed, _values(run, results, name))
+                point |= _with_seed(seed, measures.values_of(run, results, name))
                 of_kind = kinds.setdefault((arm, stage), {})
                 of_kind |= {(seed, *key): result.kind for key, result in results.items()}
     return [
@@ -91,13 +72,7 @@ def _points(runs: Iterable[tuple[str, int, RunData]], name: str) -> list[Point]:
     ]
 
 
-def _values(run: RunData, results: Results, name: str) -> Values:
-    if name == ACCURACY:
-        return {key: result.reward for key, result in results.items()}
-    return values_of(run, results, name)
-
-
-def _with_seed(seed: int, values: Values) -> dict[Key, float | None]:
+def _with_seed(seed: int, values: measures.Values) -> dict[Key, float | None]:
     return {(seed, *key): value for key, value in values.items()}
 
 
@@ -124,16 +99,16 @@ def _baseline(runs: Iterable[tuple[str, int, RunData]], name: str) -> _Baseline 
     scores: dict[Key, float | None] = {}
     policies: dict[int, str] = {}
     for _, seed, run in runs:
-        figures = baseline_numbers(run, [name]) if name != ACCURACY else None
+        figures = measures.baseline_numbers(run, [name]) if name != measures.ACCURACY else None
         best = figures["best"].get(name) if figures else None
         if best is None or best["policy"] not in run.baselines:
             return None
         policies[seed] = best["policy"]
-        scores |= _with_seed(seed, values_of(run, run.baselines[best["policy"]], name))
+        scores |= _with_seed(seed, measures.values_of(run, run.baselines[best["policy"]], name))
     return _Baseline(scores=scores, policies=policies) if scores else None
 
 
-def _baseline_entry(baseline: _Baseline | None) -> StudyBaseline | None:
+def _baseline_entry(baseline: _Baseline | None) -> schema.StudyBaseline | None:
     if baseline is None:
         return None
     means = _by_seed(baseline.scores)
@@ -143,12 +118,11 @@ def _baseline_entry(baseline: _Baseline | None) -> StudyBaseline | None:
     }
 
 
-def _point(point: Point, baseline: Scores | None) -> StudyPoint:
+def _point(point: Point, baseline: Scores | None) -> schema.StudyPoint:
     skill, above = _beside(point.scores, baseline) if baseline else (None, None)
-    kinds = dict.fromkeys(point.kinds.values())
-    of_kind = {
-        kind: {key: v for key, v in point.scores.items() if point.kinds[key] == kind} for kind in kinds
-    }
+    of_kind: dict[str, dict[Key, float | None]] = {kind: {} for kind in point.kinds.values()}
+    for key, value in point.scores.items():
+        of_kind[point.kinds[key]][key] = value
     return {
         "arm": "+".join(point.arms),
         "stage": point.stage,
@@ -160,7 +134,7 @@ def _point(point: Point, baseline: Scores | None) -> StudyPoint:
     }
 
 
-def _beside(scores: Scores, baseline: Scores) -> tuple[IntervalJson, Conclusive]:
+def _beside(scores: Scores, baseline: Scores) -> tuple[bootstrap.IntervalJson, schema.Conclusive]:
     """Return skill, (reward − baseline) ÷ (1 − baseline), and the difference, paired by seed and step."""
     pairs = {
         key: (value - other, 1.0 - other)
@@ -169,48 +143,37 @@ def _beside(scores: Scores, baseline: Scores) -> tuple[IntervalJson, Conclusive]
     }
     above = {key: gained for key, (gained, _) in pairs.items()}
     possible = sum(most for _, most in pairs.values())
-    skill = NO_INTERVAL
+    skill = bootstrap.NO_INTERVAL
     if possible > 0:
         ratio = sum(above.values()) / possible
         each = possible / len(pairs)
         # Linearised: the ratio's error is that of the mean of these.
-        skill = _pooled(
-            {key: ratio + (gained - ratio * most) / each for key, (gained, most) in pairs.items()}
-        )
-    return skill, _concluded(above)
+        skill = _pooled({key: ratio + (got - ratio * most) / each for key, (got, most) in pairs.items()})
+    return skill, measures.concluded(_interval(above))
 
 
-def _difference(before: Point, after: Point) -> StudyDifference:
+def _difference(before: Point, after: Point) -> schema.StudyDifference:
     """Return ``after - before``, paired by seed and step."""
     pairs: dict[Key, float | None] = {}
     for key in before.scores.keys() & after.scores.keys():
         a, b = before.scores[key], after.scores[key]
         pairs[key] = None if a is None or b is None else b - a
-    return {"from": before.label, "to": after.label, **_concluded(pairs)}
+    return {"from": before.label, "to": after.label, **measures.concluded(_interval(pairs))}
 
 
-def _concluded(differences: Scores) -> Conclusive:
-    interval = _interval(differences)
-    return {**_as_json(interval), "verdict": conclusion(interval) if interval else None}
+def _pooled(values: Scores) -> bootstrap.IntervalJson:
+    return measures.as_json(_interval(values))
 
 
-def _pooled(values: Scores) -> IntervalJson:
-    return _as_json(_interval(values))
-
-
-def _as_json(interval: Interval | None) -> IntervalJson:
-    return interval.as_json() if interval else NO_INTERVAL
-
-
-def _interval(values: Scores) -> Interval | None:
+def _interval(values: Scores) -> bootstrap.Interval | None:
     if all(value is None for value in values.values()):
         return None
     if len({seed for seed, _, _ in values}) > 1:
-        return two_way_interval(values)
+        return bootstrap.two_way_interval(values)
     by_task: dict[str, list[float | None]] = {}
     for (_, name, _), value in sorted(values.items()):
         by_task.setdefault(name, []).append(value)
-    return cluster_bootstrap(by_task)
+    return bootstrap.cluster_bootstrap(by_task)
 
 
 def _by_seed(values: Scores) -> dict[int, float | None]:
@@ -221,17 +184,17 @@ def _by_seed(values: Scores) -> dict[int, float | None]:
     return means
 
 
-def study_markdown(report: StudyReport) -> str:
+def study_markdown(report: schema.StudyReport) -> str:
     """Return the tables as Markdown."""
     lines: list[str] = []
     for metric, table in report["metrics"].items():
         lines += [f"## {metric}", "", *_points_table(report["seeds"], table), ""]
         lines += [*_differences_table(table), ""]
-        lines += [*_kinds_table(table), ""] if metric != ACCURACY else []
+        lines += [*_kinds_table(table), ""] if metric != measures.ACCURACY else []
     return "\n".join(lines)
 
 
-def _points_table(seeds: Sequence[int], table: StudyMetric) -> list[str]:
+def _points_table(seeds: Sequence[int], table: schema.StudyMetric) -> list[str]:
     lines = [
         f"| arm | stage | mean over all steps of {len(seeds)} seeds (95 % interval) "
         "| skill | − best baseline | by seed | n |",
@@ -243,47 +206,37 @@ def _points_table(seeds: Sequence[int], table: StudyMetric) -> list[str]:
             f"{_span(one['above_baseline'], '+')} | {_listed(one['by_seed'].values())} | {one['n']} |"
         )
     if baseline := table["baseline"]:
-        policies = ", ".join(
-            dict.fromkeys(one["policy"].replace("_", " ") for one in baseline["by_seed"].values())
-        )
-        means = _listed(one["mean"] for one in baseline["by_seed"].values())
-        lines.append(
-            f"| best baseline | {policies} | {_span(baseline)} | 0 | – | {means} | {baseline['n']} |"
-        )
+        seeds_best = baseline["by_seed"].values()
+        policies = ", ".join(dict.fromkeys(one["policy"].replace("_", " ") for one in seeds_best))
+        means = _listed(one["mean"] for one in seeds_best)
+        lines += [f"| best baseline | {policies} | {_span(baseline)} | 0 | – | {means} | {baseline['n']} |"]
     return lines
 
 
-def _differences_table(table: StudyMetric) -> list[str]:
-    return [
-        "| difference | mean (95 % interval) | |",
-        "| --- | --- | --- |",
-        *(
-            f"| {pair['to']} − {pair['from']} | {_span(pair, '+')} | {pair['verdict'] or 'nothing in common'} |"
-            for pair in table["differences"]
-        ),
-    ]
+def _differences_table(table: schema.StudyMetric) -> list[str]:
+    lines = ["| difference | mean (95 % interval) | |", "| --- | --- | --- |"]
+    for pair in table["differences"]:
+        verdict = pair["verdict"] or "nothing in common"
+        lines.append(f"| {pair['to']} − {pair['from']} | {_span(pair, '+')} | {verdict} |")
+    return lines
 
 
-def _kinds_table(table: StudyMetric) -> list[str]:
+def _kinds_table(table: schema.StudyMetric) -> list[str]:
     steps = {kind: one["steps"] for point in table["points"] for kind, one in point["by_kind"].items()}
     kinds = sorted(steps, key=lambda kind: (-steps[kind], kind))
-    return [
-        "| arm | stage | " + " | ".join(f"{kind} ({steps[kind]})" for kind in kinds) + " |",
-        "| --- | --- |" + " --- |" * len(kinds),
-        *(
-            f"| {one['arm']} | {one['stage']} | "
-            + " | ".join(_span(one["by_kind"].get(kind, NO_INTERVAL)) for kind in kinds)
-            + " |"
-            for one in table["points"]
-        ),
-    ]
+    heads = " | ".join(f"{kind} ({steps[kind]})" for kind in kinds)
+    lines = [f"| arm | stage | {heads} |", "| --- | --- |" + " --- |" * len(kinds)]
+    for one in table["points"]:
+        spans = " | ".join(_span(one["by_kind"].get(kind)) for kind in kinds)
+        lines.append(f"| {one['arm']} | {one['stage']} | {spans} |")
+    return lines
 
 
 def _listed(values: Iterable[float | None]) -> str:
     return ", ".join("–" if value is None else f"{value:.3f}" for value in values)
 
 
-def _span(interval: IntervalJson | None, sign: str = "") -> str:
+def _span(interval: bootstrap.IntervalJson | None, sign: str = "") -> str:
     if interval is None or interval["mean"] is None:
         return "–"
     form = f"{sign}.3f"

@@ -1,6 +1,5 @@
 """Write and print the reports of training runs."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,19 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.console import table_console
+from harness.jsonl import write_json
+from harness.reporting import html
 from harness.reporting.comparison import comparison_numbers
 from harness.reporting.examples import group_examples, validation_examples
-from harness.reporting.html import (
-    accuracy_headline,
-    headline,
-    number,
-    other_rewards,
-    percent,
-    render_comparison,
-    render_report,
-    span,
-    stage_label,
-)
 from harness.reporting.numbers import chosen_evaluations, report_numbers
 from harness.reporting.read import read_run
 from harness.reporting.schema import ComparisonReport, RunReport
@@ -51,12 +41,12 @@ def report_runs(run_dirs: Sequence[Path], out: Path | None = None) -> ReportPath
     if len(run_dirs) > 1:
         comparison = comparison_numbers([read_run(run_dir) for run_dir in run_dirs])
         folder = out or run_dirs[0].resolve().parent / "comparison"
-        paths = _write(comparison, render_comparison(comparison), folder)
+        paths = _write(comparison, html.render_comparison(comparison), folder)
         print_summary(comparison["runs"], comparison["warnings"], paths)
         return paths
     data = read_run(run_dirs[0])
     report = report_numbers(data)
-    page = render_report(
+    page = html.render_report(
         report,
         config=data.config,
         groups=group_examples(data),
@@ -69,10 +59,9 @@ def report_runs(run_dirs: Sequence[Path], out: Path | None = None) -> ReportPath
 
 def _write(report: RunReport | ComparisonReport, page: str, folder: Path) -> ReportPaths:
     paths = ReportPaths(json=folder / "report.json", html=folder / "report.html")
-    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    for path, content in ((paths.json, text), (paths.html, page)):
-        with atomic_write(path) as file:
-            file.write(content)
+    write_json(paths.json, report)
+    with atomic_write(paths.html) as file:
+        file.write(page)
     return paths
 
 
@@ -84,7 +73,7 @@ def print_summary(reports: Mapping[str, RunReport], warnings: Sequence[str], pat
             console.print(f"\n{label}", style="bold", markup=False)
         if report["stages"]:
             console.print(_summary_table(report))
-        for sentence in filter(None, (headline(report), accuracy_headline(report))):
+        for sentence in filter(None, (html.headline(report), html.accuracy_headline(report))):
             console.print(sentence, markup=False, soft_wrap=True)
         _print_warnings(report["warnings"])
     _print_warnings(warnings)
@@ -97,7 +86,7 @@ def _print_warnings(warnings: Sequence[str]) -> None:
 
 
 def _summary_table(report: RunReport) -> Table:
-    name, others = report["trained_on"], other_rewards(report)
+    name, others = report["trained_on"], html.other_rewards(report)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("held-out steps", no_wrap=True)
     for column in (name, "95 % interval", "skill", *others, "well-formed", "exact", "cut"):
@@ -105,20 +94,20 @@ def _summary_table(report: RunReport) -> Table:
     for stage, figures in report["stages"].items():
         reward = figures["step_reward"]
         table.add_row(
-            escape(stage_label(stage)),
-            number(reward["mean"] if reward else None),
-            span(reward),
-            number(report["skill"][stage].get(name, NO_INTERVAL)["mean"]),
-            *(number(figures["rewards"][other]["mean"]) for other in others),
-            percent(figures["format_rate"]),
-            percent(figures["exact_match_rate"]),
-            percent(figures["clipped_fraction"]),
+            escape(html.stage_label(stage)),
+            html.number(reward["mean"] if reward else None),
+            html.span(reward),
+            html.number(report["skill"][stage].get(name, NO_INTERVAL)["mean"]),
+            *(html.number(figures["rewards"][other]["mean"]) for other in others),
+            html.percent(figures["format_rate"]),
+            html.percent(figures["exact_match_rate"]),
+            html.percent(figures["clipped_fraction"]),
         )
     best = report["baseline"]["best"] if report["baseline"] else {}
     if name in best:
-        policy = escape(best[name]["policy"].replace("_", " "))
-        of_others = (number(best[other]["mean"] if other in best else None) for other in others)
-        table.add_row(
-            f"best baseline: {policy}", number(best[name]["mean"]), span(best[name]), number(0.0), *of_others
-        )
+        policy = f"best baseline: {escape(best[name]['policy'].replace('_', ' '))}"
+        reward = best[name]
+        of_others = (html.number(best[other]["mean"] if other in best else None) for other in others)
+        mean = html.number(reward["mean"])
+        table.add_row(policy, mean, html.span(reward), html.number(0.0), *of_others)
     return table

@@ -25,13 +25,8 @@ class Rate:
     n: int
 
     def as_json(self) -> RateJson:
-        return {
-            "mean": self.share,
-            "low": self.low,
-            "high": self.high,
-            "successes": self.successes,
-            "n": self.n,
-        }
+        n, successes = self.n, self.successes
+        return {"mean": self.share, "low": self.low, "high": self.high, "successes": successes, "n": n}
 
 
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Rate:
@@ -96,13 +91,12 @@ def compare(first: Mapping[str, bool], second: Mapping[str, bool], *, level: flo
     only_second = sum(second[task] and not first[task] for task in common)
     discordant = only_first + only_second
     tail = sum(math.comb(discordant, i) for i in range(min(only_first, only_second) + 1))
-    p_value = min(1.0, 2 * tail / 2**discordant)
+    p = min(1.0, 2 * tail / 2**discordant)
     verdict: Conclusion = "too small to tell"
-    if p_value < level:
+    if p < level:
         verdict = "above" if only_second > only_first else "below"
-    return Comparison(
-        n=len(common), only_first=only_first, only_second=only_second, p_value=p_value, verdict=verdict
-    )
+    n = len(common)
+    return Comparison(n=n, only_first=only_first, only_second=only_second, p_value=p, verdict=verdict)
 
 
 def p_words(p_value: float) -> str:

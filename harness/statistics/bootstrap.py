@@ -1,7 +1,7 @@
 """Means with confidence intervals. Steps of one trajectory are correlated, so whole trajectories are resampled."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal, TypedDict
@@ -83,21 +83,14 @@ def cluster_bootstrap(
     if not counts:
         raise ValueError(f"no judged value to take a mean of ({unjudged} unjudged)")
     low, high = _expanded_percentiles(sums, counts, resamples, confidence, seed)
-    steps = sum(counts)
-    return Interval(
-        mean=math.fsum(sums) / steps, low=low, high=high, n=len(counts), steps=steps, unjudged=unjudged
-    )
+    mean = math.fsum(sums) / sum(counts)
+    return Interval(mean=mean, low=low, high=high, n=len(counts), steps=sum(counts), unjudged=unjudged)
 
 
 def paired_difference(
-    after: Mapping[StepKey, float | None],
-    before: Mapping[StepKey, float | None],
-    *,
-    resamples: int = 10_000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    after: Mapping[StepKey, float | None], before: Mapping[StepKey, float | None]
 ) -> Interval:
-    """Return the mean of ``after - before`` over the steps that both have, with an interval over trajectories.
+    """Return the mean of ``after - before`` over the steps that both have, with a 95 % interval over trajectories.
 
     Pairing by (trajectory, step) removes the difficulty of each step, which is most of the spread. A pair with
     an unjudged side counts as unjudged; steps that only one side has are not counted.
@@ -112,16 +105,10 @@ def paired_difference(
         differences.setdefault(key[0], []).append(None if a is None or b is None else a - b)
     if not differences:
         raise ValueError("the two sides have no step in common")
-    return cluster_bootstrap(differences, resamples=resamples, confidence=confidence, seed=seed)
+    return cluster_bootstrap(differences)
 
 
-def ratio_bootstrap(
-    parts_by_cluster: Mapping[str, Sequence[tuple[float, float]]],
-    *,
-    resamples: int = 10_000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval | None:
+def ratio_bootstrap(parts_by_cluster: Mapping[str, Sequence[tuple[float, float]]]) -> Interval | None:
     """Return the sum of the first parts over the sum of the second, with the interval of :func:`cluster_bootstrap`.
 
     None if the second parts sum to 0 or less; no interval if those of a resample do (only trajectories with a
@@ -130,7 +117,6 @@ def ratio_bootstrap(
     >>> ratio_bootstrap({"a": [(0.1, 0.5)], "b": [(0.3, 0.5)]}).mean
     0.4
     """
-    _check(confidence, resamples)
     clusters = [parts_by_cluster[name] for name in sorted(parts_by_cluster) if parts_by_cluster[name]]
     if not clusters:
         raise ValueError("no parts to form a ratio of")
@@ -138,21 +124,13 @@ def ratio_bootstrap(
     below = [math.fsum(whole for _, whole in parts) for parts in clusters]
     if math.fsum(below) <= 0:
         return None
-    low, high = _expanded_percentiles(above, below, resamples, confidence, seed)
-    return Interval(
-        mean=math.fsum(above) / math.fsum(below),
-        low=low,
-        high=high,
-        n=len(clusters),
-        steps=sum(map(len, clusters)),
-        unjudged=0,
-    )
+    low, high = _expanded_percentiles(above, below)
+    mean, steps = math.fsum(above) / math.fsum(below), sum(map(len, clusters))
+    return Interval(mean=mean, low=low, high=high, n=len(clusters), steps=steps, unjudged=0)
 
 
-def two_way_interval(
-    values: Mapping[tuple[int, str, int], float | None], *, confidence: float = 0.95
-) -> Interval:
-    """Return the mean over values keyed by (seed, trajectory, step), with an interval over seeds and trajectories.
+def two_way_interval(values: Mapping[tuple[int, str, int], float | None]) -> Interval:
+    """Return the mean over values keyed by (seed, trajectory, step), with a 95 % interval over seeds and trajectories.
 
     Both are random: other seeds would give other models, other trajectories other steps. The variance is the sum of
     the variances between seeds and between trajectories, each of cluster means (Cameron, Gelbach and Miller 2011,
@@ -166,7 +144,6 @@ def two_way_interval(
     >>> two_way_interval({(0, "t", 0): 0.25, (1, "t", 0): 0.75}).mean
     0.5
     """
-    _check(confidence, 1)
     judged = {key: value for key, value in sorted(values.items()) if value is not None}
     if not judged:
         raise ValueError(f"no judged value to take a mean of ({len(values)} unjudged)")
@@ -178,11 +155,10 @@ def two_way_interval(
         variance = sum(one for one, _ in spreads)
         weights = sum(one**2 / degrees for one, degrees in spreads)
         degrees = max(1, int(variance**2 / weights)) if weights else _NORMAL_FROM
-        half = _student_t_quantile(confidence, degrees) * math.sqrt(variance)
+        half = _student_t_quantile(0.95, degrees) * math.sqrt(variance)
         low, high = mean - half, mean + half
-    return Interval(
-        mean=mean, low=low, high=high, n=trajectories, steps=len(judged), unjudged=len(values) - len(judged)
-    )
+    steps, unjudged = len(judged), len(values) - len(judged)
+    return Interval(mean=mean, low=low, high=high, n=trajectories, steps=steps, unjudged=unjudged)
 
 
 def _clustered_variance(
@@ -221,21 +197,15 @@ def two_level_bootstrap(
     n = len(shares_N)
     if n == 1:
         return Interval(mean=float(shares_N[0]), low=None, high=None, n=1, steps=k, unjudged=0)
-    generator = np.random.default_rng(seed)
-    chunk = max(1, _DRAWS_AT_ONCE // n)
-    means: list[np.ndarray] = []
-    for start in range(0, resamples, chunk):
-        drawn_RN = shares_N[generator.integers(0, n, size=(min(chunk, resamples - start), n))]
-        means.append(generator.binomial(k, drawn_RN).mean(axis=1) / k)
+    resampled = _resampled(n, resamples, seed)
+    means = [draw.binomial(k, shares_N[draws_RN]).mean(axis=1) / k for draw, draws_RN in resampled]
     low, high = _expanded_quantiles(np.concatenate(means), n, confidence)
     return Interval(mean=float(shares_N.mean()), low=low, high=high, n=n, steps=n * k, unjudged=0)
 
 
 def _check(confidence: float, resamples: int) -> None:
     if not 0 < confidence < 1 or resamples < 1:
-        raise ValueError(
-            f"confidence {confidence} must lie between 0 and 1 and resamples {resamples} above 0"
-        )
+        raise ValueError(f"confidence {confidence} must lie between 0 and 1, resamples {resamples} above 0")
 
 
 def conclusion(difference: Interval) -> Conclusion:
@@ -248,22 +218,31 @@ def conclusion(difference: Interval) -> Conclusion:
 
 
 def _expanded_percentiles(
-    sums: Sequence[float], counts: Sequence[float], resamples: int, confidence: float, seed: int
+    sums: Sequence[float],
+    counts: Sequence[float],
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> tuple[float | None, float | None]:
     n = len(counts)
     if n == 1:
         return None, None
     sums_N, counts_N = np.array(sums), np.array(counts, dtype=np.float64)
-    generator = np.random.default_rng(seed)
-    chunk = max(1, _DRAWS_AT_ONCE // n)
     means: list[np.ndarray] = []
-    for start in range(0, resamples, chunk):
-        draws_RN = generator.integers(0, n, size=(min(chunk, resamples - start), n))
+    for _, draws_RN in _resampled(n, resamples, seed):
         drawn_R = counts_N[draws_RN].sum(axis=1)
         if drawn_R.min() <= 0:
             return None, None
         means.append(sums_N[draws_RN].sum(axis=1) / drawn_R)
     return _expanded_quantiles(np.concatenate(means), n, confidence)
+
+
+def _resampled(n: int, resamples: int, seed: int) -> Iterator[tuple[np.random.Generator, np.ndarray]]:
+    """Yield the drawn indices of the resamples, as many at a time as memory allows, and what draws them."""
+    generator = np.random.default_rng(seed)
+    chunk = max(1, _DRAWS_AT_ONCE // n)
+    for start in range(0, resamples, chunk):
+        yield generator, generator.integers(0, n, size=(min(chunk, resamples - start), n))
 
 
 def _expanded_quantiles(means_R: np.ndarray, n: int, confidence: float) -> tuple[float, float]:

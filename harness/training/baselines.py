@@ -7,16 +7,8 @@ from harness.data.split import evenly
 from harness.data.step_data import StepData
 from harness.training.records import BaselineLine
 from srl_agent.formats import UnrepresentableActionError
-from srl_agent.rewards import (
-    BASELINES,
-    BEST_CONSTANT,
-    REWARDS,
-    Score,
-    WeightedRewards,
-    as_step,
-    baseline_step,
-    constant_candidates,
-)
+from srl_agent.rewards import REWARDS, Score, WeightedRewards
+from srl_agent.rewards.baselines import BASELINES, BEST_CONSTANT, as_step, baseline_step, constant_candidates
 from srl_agent.steps import StepExample
 
 # The best constant is chosen among this many actions, on this many training steps. More hardly find a better one.
@@ -49,9 +41,8 @@ def _constant_lines(
 ) -> list[BaselineLine]:
     """Score the best constant action, which differs by reward."""
     constants = _best_constants(data, rewards)
-    scored = {
-        text: _score(rewards, [(example, text) for example in examples]) for text in set(constants.values())
-    }
+    texts = set(constants.values())
+    scored = {text: _score(rewards, [(example, text) for example in examples]) for text in texts}
     action = data.action_format.split(constants[_TOTAL])[1]
     lines = []
     for index, example in enumerate(examples):
@@ -76,16 +67,15 @@ def _best_constants(data: StepData, rewards: WeightedRewards) -> Mapping[str, st
     ]
     scored = {text: _score(own, [(example, text) for example in examples]) for text in candidates}
 
+    def value(score: Score, name: str) -> float:
+        return (score.total if name == _TOTAL else score.parts[name]) or 0.0
+
     def best(name: str) -> str:
-        return max(candidates, key=lambda text: sum(_value(score, name) for score in scored[text]))
+        return max(candidates, key=lambda text: sum(value(score, name) for score in scored[text]))
 
     only_ours = all(name in ours for name, weight in rewards.weights.items() if weight)
     constants = {name: best(name if name in ours else "structured") for name in rewards.functions}
     return {**constants, _TOTAL: best(_TOTAL if only_ours else "structured")}
-
-
-def _value(score: Score, name: str) -> float:
-    return (score.total if name == _TOTAL else score.parts[name]) or 0.0
 
 
 def _score(rewards: WeightedRewards, written: Sequence[tuple[StepExample, str]]) -> list[Score]:
@@ -95,11 +85,7 @@ def _score(rewards: WeightedRewards, written: Sequence[tuple[StepExample, str]])
 
 
 def _line(
-    policy: str,
-    example: StepExample,
-    action: str,
-    rewards: Mapping[str, float | None],
-    reward: float | None,
+    policy: str, example: StepExample, action: str, rewards: Mapping[str, float | None], reward: float | None
 ) -> BaselineLine:
     return BaselineLine(
         policy=policy,

@@ -10,6 +10,21 @@ from harness.config.tables import SwitchTable
 from harness.training.context import SELECTABLE, StageContext
 from harness.training.control import last_train_seconds
 
+_SHOWN = {
+    "eval_step_reward": "held-out reward",
+    "eval_format_rate": "format",
+    "eval_accuracy": "accuracy",
+    "loss": "loss",
+    "reward": "reward",
+    "sampling/kept_fraction": "kept",
+    "sampling/format_failure_rate": "bad format",
+}
+
+
+def shown(metrics: Mapping[str, float]) -> list[str]:
+    """Return the metrics that a line for a person has, formatted."""
+    return [f"{label} {metrics[key]:.3f}" for key, label in _SHOWN.items() if metrics.get(key) is not None]
+
 
 def plateau_reached(history: Sequence[Mapping[str, float]], metric: str, switch: SwitchTable) -> bool:
     """Return whether the last ``patience`` evaluations brought no new best value of the metric.
@@ -33,9 +48,7 @@ class SwitchCallback(TrainerCallback):
         self._switch = switch
         self._metric = metric
 
-    def on_evaluate(
-        self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
+    def on_evaluate(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if plateau_reached(state.log_history, self._metric, self._switch):
             control.should_training_stop = True
 
@@ -50,19 +63,13 @@ class RunCallback(TrainerCallback):
         self._first_step = 0
         self._train_seconds = last_train_seconds(context.run.metrics, stage)
 
-    def on_train_begin(
-        self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
+    def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self._started, self._first_step = time.monotonic(), state.global_step
 
-    def on_step_begin(
-        self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
+    def on_step_begin(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self._step_started = time.monotonic()
 
-    def on_step_end(
-        self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
+    def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self._train_seconds += time.monotonic() - self._step_started
         if state.global_step >= state.max_steps:
             control.should_evaluate = True
@@ -73,7 +80,7 @@ class RunCallback(TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         logs: Mapping[str, float] | None = None,
-        **kwargs: object,
+        **_: object,
     ) -> None:
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
@@ -81,21 +88,11 @@ class RunCallback(TrainerCallback):
         row = {"stage": self._stage, "step": state.global_step, "time": time.time(), "kind": kind}
         spent = {"train_seconds": round(self._train_seconds, 2)} if kind == "train" else {}
         self._context.run.append(self._context.run.metrics, [{**row, **spent, **_finite(logs)}])
-        self._context.console.info(
-            f"{self._stage} {state.global_step}/{state.max_steps}  " + self._line(logs, state)
-        )
+        done = f"{self._stage} {state.global_step}/{state.max_steps}"
+        self._context.console.info(f"{done}  {self._line(logs, state)}")
 
     def _line(self, logs: Mapping[str, float], state: TrainerState) -> str:
-        shown = {
-            "eval_step_reward": "held-out reward",
-            "eval_format_rate": "format",
-            "eval_accuracy": "accuracy",
-            "loss": "loss",
-            "reward": "reward",
-            "sampling/kept_fraction": "kept",
-            "sampling/format_failure_rate": "bad format",
-        }
-        parts = [f"{label} {logs[key]:.3f}" for key, label in shown.items() if logs.get(key) is not None]
+        parts = shown(logs)
         done = state.global_step - self._first_step
         if done and not SELECTABLE & logs.keys():
             left = (time.monotonic() - self._started) / done * (state.max_steps - state.global_step)
@@ -106,6 +103,5 @@ class RunCallback(TrainerCallback):
 def _finite(logs: Mapping[str, float]) -> dict[str, float | None]:
     """Replace what JSON lacks, NaN and infinities, by null."""
     return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in logs.items()
+        key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in logs.items()
     }

@@ -5,7 +5,7 @@ from itertools import chain
 
 from environments.math.tasks import MathTask
 from environments.swe.tasks import SWETask
-from harness.cli import UserError
+from harness.cli import UsageError, UserError
 from harness.config.tables import Recipe
 from harness.data.contamination import Contamination, EvaluatedTask, Trained
 from harness.data.contamination_gate import evaluated_tasks, refuse_contamination, trained_trajectories
@@ -42,8 +42,8 @@ def _named_set(name: str) -> list[EvaluatedTask]:
     try:
         return evaluated_tasks(evaluation_set(name), name)
     except UserError as error:
-        raise UserError(
-            f"contamination.against: {error}; or name no set: contamination.against=[]", exit_code=2
+        raise UsageError(
+            f"contamination.against: {error}; or name no set: contamination.against=[]"
         ) from error
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-import yaml
-
-from harness.cli import UserError
+from harness.cli import user_errors
+from harness.config.load import as_yaml
 from harness.config.tables import Recipe
 from harness.data.contamination_gate import summary
 from harness.run_folder import RunFolder
@@ -21,13 +20,11 @@ def dry_run(recipe: Recipe, folder: RunFolder) -> None:
     """Print the resolved recipe and what a run would train on. Raises UserError for what a run would refuse."""
     all_arguments(recipe, folder)
     inputs = load_inputs(recipe)
-    try:
+    with user_errors(ModelError, about="model.name", usage=True):
         model = check_model(recipe.model.name)
-    except ModelError as error:
-        raise UserError(f"model.name: {error}", exit_code=2) from error
     if recipe.study:
         check_study(recipe, folder.path)
-    print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+    print(as_yaml(recipe), end="")
     print(f"# model: {model}")
     for line in _findings(inputs):
         print(f"# {line}")

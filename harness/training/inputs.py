@@ -27,10 +27,6 @@ def load_inputs(recipe: Recipe, *, check_contamination: bool = True) -> Inputs:
     """Load and check what a recipe names; nothing is started. Raises UserError."""
     data = load_step_data(recipe)
     tasks = load_tasks(recipe, data)
-    return Inputs(
-        recipe=recipe,
-        data=data,
-        tasks=tasks,
-        rewards=make_rewards(recipe, data.action_format),
-        contamination=check_training(recipe, data, tasks) if check_contamination else None,
-    )
+    rewards = make_rewards(recipe, data.action_format)
+    found = check_training(recipe, data, tasks) if check_contamination else None
+    return Inputs(recipe=recipe, data=data, tasks=tasks, rewards=rewards, contamination=found)

@@ -23,27 +23,17 @@ def length_warnings(recipe: Recipe, data: StepData, tokenizer: PreTrainedTokeniz
         limits.append(("srl.trl.max_completion_length", longest, data.train))
     if recipe.validation.steps:
         limits.append(("validation.max_new_tokens", recipe.validation.max_new_tokens, data.validation))
-    found = (_warning(*limit, recipe, data, tokenizer) for limit in limits)
-    return [warning for warning in found if warning]
-
-
-def _warning(
-    setting: str,
-    limit: int,
-    refs: Sequence[StepRef],
-    recipe: Recipe,
-    data: StepData,
-    tokenizer: PreTrainedTokenizerBase,
-) -> str | None:
-    lengths = completion_lengths(evenly(refs, _STEPS), recipe, data, tokenizer)
-    cut = sum(length > limit for length in lengths)
-    if cut <= _TOO_MANY * len(lengths):
-        return None
-    return (
-        f"{setting} is {limit} and cuts {cut} of {len(lengths)} expert actions ({100 * cut / len(lengths):.0f} %, "
-        f"think span included; the longest has {max(lengths)} tokens): the model cannot write them, and what is cut "
-        "scores as a broken format"
-    )
+    warnings = []
+    for setting, limit, refs in limits:
+        lengths = completion_lengths(evenly(refs, _STEPS), recipe, data, tokenizer)
+        cut, count = sum(length > limit for length in lengths), len(lengths)
+        if cut > _TOO_MANY * count:
+            warnings.append(
+                f"{setting} is {limit} and cuts {cut} of {count} expert actions ({100 * cut / count:.0f} %, think span "
+                f"included; the longest has {max(lengths)} tokens): the model cannot write them, and what is cut "
+                "scores as a broken format"
+            )
+    return warnings
 
 
 def completion_lengths(

@@ -1,6 +1,5 @@
 """Profile a model on the training steps or tasks: sample several completions of each and store what they score."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import yaml
 
-from harness.cli import UserError
+from harness.cli import UsageError, user_errors
+from harness.config.load import as_yaml
 from harness.config.tables import GrpoTable, Recipe
 from harness.console import Console
 from harness.data.scoring import format_error, make_rewards, score_examples
@@ -45,10 +44,10 @@ class _Work:
 
 def resume(folder: RunFolder) -> None:
     """Resume an interrupted profile. Raises UserError."""
-    known = json.loads(folder.manifest.read_text(encoding="utf-8")) if folder.manifest.exists() else {}
-    if "profile" not in known:
-        raise UserError(f"{folder.path}: no profile to resume here", exit_code=2)
-    profile(folder.recipe(), folder, known["profile"]["stage"], known["profile"]["adapter"])
+    known = folder.read_manifest().get("profile")
+    if known is None:
+        raise UsageError(f"{folder.path}: no profile to resume here")
+    profile(folder.recipe(), folder, known["stage"], known["adapter"])
 
 
 def _settings(recipe: Recipe, stage: ProfiledStage) -> tuple[int, float, int, int]:
@@ -64,7 +63,7 @@ def _settings(recipe: Recipe, stage: ProfiledStage) -> tuple[int, float, int, in
 def dry_run(recipe: Recipe, stage: ProfiledStage) -> None:
     """Print the resolved recipe and how much there is to sample. Raises UserError."""
     work = _work(recipe, stage)
-    print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+    print(as_yaml(recipe), end="")
     print(f"# {_cost(recipe, stage, len(work.keys))}")
     print("# nothing was sampled: this was a dry run")
 
@@ -90,7 +89,7 @@ def _work(recipe: Recipe, stage: ProfiledStage) -> _Work:
 
 def _task_work(tasks: VerifiedTasks | None) -> _Work:
     if tasks is None:
-        raise UserError("--stage rlvr: the recipe has no table `outcomes`", exit_code=2)
+        raise UsageError("--stage rlvr: the recipe has no table `outcomes`")
 
     def score(keys: Sequence[Key], texts: Sequence[str]) -> list[float | None]:
         return [grade.reward for grade in tasks.grade([name for name, _ in keys], texts)]
@@ -127,9 +126,8 @@ def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: st
     drop_torn_line(path)
     done = read_profile(path) if path.exists() else {}
     left = [key for key in work.keys if key not in done]
-    console.info(
-        f"profile: {folder.path}; {_cost(recipe, stage, len(work.keys))}; {len(left)} left to sample"
-    )
+    cost = _cost(recipe, stage, len(work.keys))
+    console.info(f"profile: {folder.path}; {cost}; {len(left)} left to sample")
     _begin(recipe, folder, stage, adapter)
     with closing(work.tasks) if work.tasks else nullcontext():
         if work.tasks:
@@ -143,10 +141,8 @@ def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: st
         f"without, {found['unjudged']} unjudged; mean reward {_number(found['mean'])}, "
         f"broken format {_number(found['format_failure_rate'])}"
     )
-    table = "data" if stage == "srl" else "outcomes"
-    print(
-        f"profile: {path}; train on the pivots: {table}.select.profile={path} {table}.select.min_variance=0.001"
-    )
+    select = "data.select" if stage == "srl" else "outcomes.select"
+    print(f"profile: {path}; train on the pivots: {select}.profile={path} {select}.min_variance=0.001")
 
 
 def _number(value: float | None) -> str:
@@ -179,14 +175,11 @@ def _sample(
     if not left:
         return
     group, temperature, longest, at_once = _settings(recipe, stage)
-    try:
+    with user_errors(ModelError):
         name = resolve_model(recipe.model.name, console.info)
         tokenizer = load_tokenizer(name)
-        model = load_policy(
-            name, dtype=recipe.model.dtype, lora=None, adapter=adapter, **recipe.model.options
-        )
-    except ModelError as error:
-        raise UserError(str(error)) from error
+        options = recipe.model.options
+        model = load_policy(name, dtype=recipe.model.dtype, lora=None, adapter=adapter, **options)
     model.to(torch.accelerator.current_accelerator() or "cpu").eval()
     sampling = Sampling(temperature=temperature, max_tokens=longest)
     places = {key: place for place, key in enumerate(work.keys)}
@@ -200,14 +193,10 @@ def _sample(
         texts = [c.text for c in complete(model, tokenizer, [prompts[key] for key in rows], sampling)]
         rewards = work.score(rows, texts)
         broken = [work.format_error(text) is not None for text in texts]
+        parts = [slice(first, first + group) for first in range(0, len(rows), group)]
         yield [
-            Profile(
-                name=key[0],
-                step=key[1],
-                rewards=tuple(rewards[i * group : (i + 1) * group]),
-                format_failures=sum(broken[i * group : (i + 1) * group]),
-            )
-            for i, key in enumerate(keys)
+            Profile(name=name, step=step, rewards=tuple(rewards[part]), format_failures=sum(broken[part]))
+            for (name, step), part in zip(keys, parts, strict=True)
         ]
         done = min(start + at_once, len(left))
         minutes = (time.monotonic() - started) / done * (len(left) - done) / 60

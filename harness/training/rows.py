@@ -14,7 +14,6 @@ from harness.data.step_data import StepData
 from harness.data.trl_rows import step_completion
 from harness.training.context import StageContext
 from harness.training.outcomes.base import VerifiedTasks, ids
-from srl_agent.formats import Message
 from srl_agent.formats.math_step import solution_prompt, solution_text
 from srl_agent.generation.generate import tokenize_prompt
 from srl_agent.steps import StepRef
@@ -71,17 +70,12 @@ def _step_row(data: StepData, ref: StepRef) -> dict[str, object]:
 
 def _token_row(data: StepData, table: SftTable, tokenizer: PreTrainedTokenizerBase, ref: StepRef) -> TokenRow:
     """Render the prompt as in SRL, then thought and action; or a whole solution. The loss is over the completion."""
-    prompt, text = _solution(data, ref) if ref.step == WHOLE else _step(data, table, ref)
+    if ref.step == WHOLE:
+        trajectory = data.trajectory(ref.trajectory)
+        prompt, text = solution_prompt(trajectory.task), solution_text(trajectory.steps)
+    else:
+        example = data.example(ref)
+        prompt, text = example.prompt, step_completion(example, data.action_format, table)
     target = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
     prompt_ids = tokenize_prompt(tokenizer, prompt)
     return {"input_ids": prompt_ids + target, "labels": [-100] * len(prompt_ids) + target}
-
-
-def _step(data: StepData, table: SftTable, ref: StepRef) -> tuple[list[Message], str]:
-    example = data.example(ref)
-    return example.prompt, step_completion(example, data.action_format, table)
-
-
-def _solution(data: StepData, ref: StepRef) -> tuple[list[Message], str]:
-    trajectory = data.trajectory(ref.trajectory)
-    return solution_prompt(trajectory.task), solution_text(trajectory.steps)

@@ -1,6 +1,5 @@
 """Run a recipe from its checks to its report."""
 
-import json
 import logging
 import time
 import warnings
@@ -15,7 +14,7 @@ from datasets.utils import logging as datasets_logging
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from harness.cli import UserError
+from harness.cli import UsageError, UserError, user_errors
 from harness.config.stages import CONTROL, RL, Stage
 from harness.config.tables import Recipe
 from harness.console import Console
@@ -26,6 +25,7 @@ from harness.machine.describe import describe_machine
 from harness.reporting.write import report_runs
 from harness.run_folder import RunFolder, now
 from harness.training.baselines import baseline_lines
+from harness.training.callbacks import shown
 from harness.training.context import PolicyState, StageContext
 from harness.training.inputs import Inputs, load_inputs
 from harness.training.lengths import length_warnings
@@ -69,18 +69,16 @@ def train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> None:
 def _check_vllm(recipe: Recipe) -> None:
     for stage in recipe.stages:
         if getattr(recipe, stage).trl.get("use_vllm") and not torch.cuda.is_available():
-            raise UserError(
+            raise UsageError(
                 f"{stage}.trl.use_vllm: weights are handed to vLLM by CUDA, which this machine lacks; train with "
-                f"{stage}.trl.use_vllm=false, or on a machine with a GPU",
-                exit_code=2,
+                f"{stage}.trl.use_vllm=false, or on a machine with a GPU"
             )
 
 
 def _check_same_data(run: RunFolder, data: StepData) -> None:
     if not run.manifest.exists():
-        raise UserError(f"{run.manifest} is missing: this run cannot be resumed", exit_code=2)
-    known = json.loads(run.manifest.read_text(encoding="utf-8"))
-    if known["data"]["digest"] != data.digest:
+        raise UsageError(f"{run.manifest} is missing: this run cannot be resumed")
+    if run.read_manifest()["data"]["digest"] != data.digest:
         raise UserError(f"{data.path} has changed since the run started: it cannot be resumed on other data")
 
 
@@ -111,8 +109,7 @@ def _manifest(run: RunFolder, inputs: Inputs, console: Console, resume: bool) ->
 
 def _begin_manifest(run: RunFolder, inputs: Inputs, resume: bool) -> None:
     if resume:
-        known = json.loads(run.manifest.read_text(encoding="utf-8"))
-        run.update_manifest(status="running", resumed=[*known.get("resumed", []), now()])
+        run.update_manifest(status="running", resumed=[*run.read_manifest().get("resumed", []), now()])
         return
     recipe, data = inputs.recipe, inputs.data
     run.update_manifest(
@@ -139,8 +136,7 @@ def _begin_manifest(run: RunFolder, inputs: Inputs, resume: bool) -> None:
 
 def _wall_seconds(run: RunFolder, started: float) -> float:
     """Return seconds worked, over all sittings except those that ended in a kill."""
-    before = json.loads(run.manifest.read_text(encoding="utf-8")).get("wall_seconds") or 0.0
-    return round(float(before) + time.monotonic() - started, 1)
+    return round(float(run.read_manifest().get("wall_seconds") or 0.0) + time.monotonic() - started, 1)
 
 
 def _run_stages(
@@ -148,25 +144,22 @@ def _run_stages(
 ) -> None:
     recipe, tasks = inputs.recipe, inputs.tasks
     _say_inputs(inputs, run, console)
-    with closing(tasks) if tasks else nullcontext():
-        try:
-            if tasks:
-                tasks.start(console)
-            model = resolve_model(recipe.model.name, console.info)
-            context = _context(inputs, arguments, load_tokenizer(model), run, console)
-            state = PolicyState(model=model)
-            if recipe.validation.base:
-                state = PolicyState(model=model, metrics=_measure_base(model, context))
-            start_of_rl: PolicyState | None = None
-            for stage in recipe.stages:
-                if stage == CONTROL:
-                    run_stage(stage, start_of_rl or state, context)
-                    continue
-                if stage in RL:
-                    start_of_rl = start_of_rl or state
-                state = run_stage(stage, state, context)
-        except ModelError as error:
-            raise UserError(str(error)) from error
+    with closing(tasks) if tasks else nullcontext(), user_errors(ModelError):
+        if tasks:
+            tasks.start(console)
+        model = resolve_model(recipe.model.name, console.info)
+        context = _context(inputs, arguments, load_tokenizer(model), run, console)
+        state = PolicyState(model=model)
+        if recipe.validation.base:
+            state = PolicyState(model=model, metrics=_measure_base(model, context))
+        start_of_rl: PolicyState | None = None
+        for stage in recipe.stages:
+            if stage == CONTROL:
+                run_stage(stage, start_of_rl or state, context)
+                continue
+            if stage in RL:
+                start_of_rl = start_of_rl or state
+            state = run_stage(stage, state, context)
 
 
 def _say_inputs(inputs: Inputs, run: RunFolder, console: Console) -> None:
@@ -175,7 +168,7 @@ def _say_inputs(inputs: Inputs, run: RunFolder, console: Console) -> None:
     for side, refs in (("training", data.train), ("held out", data.validation)):
         console.info(f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories")
     if selection := [*data.selection, *(tasks.split.selection if tasks else ())]:
-        run.write_rows(run.path / "selection.jsonl", [choice.as_row() for choice in selection])
+        run.write_rows(run.path / "selection.jsonl", map(asdict, selection))
         kept = sum(choice.kept for choice in selection)
         console.info(f"selected by profile: {kept} of {len(selection)}, see selection.jsonl")
     if tasks:
@@ -227,9 +220,7 @@ def _measure_base(model: str, context: StageContext) -> dict[str, float]:
     metrics = context.validator.measure(policy, "base", 0)
     row = {"stage": "base", "step": 0, "time": time.time(), "kind": "validation"}
     run.append(run.metrics, [{**row, **metrics}])
-    shown = {"eval_step_reward": "held-out reward", "eval_format_rate": "format", "eval_accuracy": "accuracy"}
-    parts = [f"{label} {metrics[key]:.3f}" for key, label in shown.items() if key in metrics]
-    context.console.info("base  " + "  ".join(parts))
+    context.console.info("  ".join(["base", *shown(metrics)]))
     return metrics
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transformers import AutoConfig, PrinterCallback, Trainer, TrainerState, set_seed
 
-from harness.cli import UserError
+from harness.cli import UserError, user_errors
 from harness.config.stages import CONTROL, Stage
 from harness.config.tables import GrpoTable, Recipe, SftTable, StageTable
 from harness.training.callbacks import RunCallback, SwitchCallback, plateau_reached
@@ -82,10 +82,8 @@ def _train(stage: Stage, trainer: Trainer, checkpoint: Path | None, metric: str,
         if plateau_reached(state.log_history, metric, table.switch):  # killed before best.json was written
             trainer.state = state
             return
-    try:
+    with user_errors(NoSpreadError, about=f"{stage}"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except NoSpreadError as error:
-        raise UserError(f"{stage}: {error}") from error
 
 
 def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Trainer:
@@ -97,9 +95,8 @@ def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Tra
         context.console.info(f"{stage}: {args.max_steps} updates of SFT take about the time that RL took")
     set_seed(recipe.seed)  # a new adapter is drawn at random
     lora = recipe.model.lora.model_dump() if recipe.model.lora else None
-    model = load_policy(
-        start.model, dtype=recipe.model.dtype, lora=lora, adapter=start.adapter, **recipe.model.options
-    )
+    dtype, options = recipe.model.dtype, recipe.model.options
+    model = load_policy(start.model, dtype=dtype, lora=lora, adapter=start.adapter, **options)
     train, held_out = stage_datasets(stage, context)
     table: SftTable | GrpoTable = getattr(recipe, stage)
     shared = {
@@ -112,7 +109,7 @@ def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Tra
         "share_prefixes": table.share_prefixes,
         "tokens_per_call": table.tokens_per_call,
     }
-    try:
+    with user_errors(ValueError, about=f"{stage}.trl"):
         if isinstance(table, SftTable):
             return StepSFTTrainer(
                 trajectories=[str(ref.trajectory) for ref in sft_targets(table, inputs.data)],
@@ -132,8 +129,6 @@ def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Tra
             ),
             **shared,
         )
-    except ValueError as error:
-        raise UserError(f"{stage}.trl: {error}") from error
 
 
 def _choose_checkpoint(

@@ -1,6 +1,5 @@
 """Run every arm of a recipe with every seed, each in its own folder, and compare them."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -8,10 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from harness.cli import UserError
-from harness.config.load import make_recipe, set_key
+from harness.config.load import as_yaml, set_key, validate
 from harness.config.tables import Recipe
 from harness.console import Console
 from harness.reporting.read import read_run
@@ -43,7 +40,7 @@ def plan_study(recipe: Recipe, folder: Path) -> list[StudyRun]:
                 set_key(table, key, value)
             name = f"{arm}-seed{seed}"
             table |= {"seed": seed, "name": name, "output": str(folder)}
-            made = make_recipe(table, f"study.arms.{arm}")
+            made = validate(Recipe, table, f"study.arms.{arm}")
             runs.append(StudyRun(arm=arm, seed=seed, recipe=made, folder=RunFolder(folder / name)))
     return runs
 
@@ -69,12 +66,11 @@ def run_study(recipe: Recipe, folder: RunFolder, *, resume: bool) -> None:
 def _run_study(recipe: Recipe, folder: RunFolder, console: Console) -> StudyReport:
     assert recipe.study is not None
     runs = plan_study(recipe, folder.path)
-    left = [run for run in runs if not _is_finished(run)]
-    console.info(
-        f"study: {folder.path}; {len(left)} of {len(runs)} runs to do, {recipe.study.parallel} at once"
-    )
+    left = [run for run in runs if run.folder.read_manifest().get("status") != "finished"]
+    parallel = recipe.study.parallel
+    console.info(f"study: {folder.path}; {len(left)} of {len(runs)} runs to do, {parallel} at once")
     command = [*(recipe.study.command or (sys.executable,)), "-m", "harness.train"]
-    with ThreadPoolExecutor(recipe.study.parallel) as pool:
+    with ThreadPoolExecutor(parallel) as pool:
         codes = list(pool.map(lambda run: _do(run, command, console), left))
     if failed := [run.folder.path.name for run, code in zip(left, codes, strict=True) if code]:
         raise UserError(
@@ -94,11 +90,6 @@ def _last_line(log: Path) -> str:
     return next((line for line in reversed(lines) if line.strip()), "")
 
 
-def _is_finished(run: StudyRun) -> bool:
-    manifest = run.folder.manifest
-    return manifest.exists() and json.loads(manifest.read_text(encoding="utf-8")).get("status") == "finished"
-
-
 def _do(run: StudyRun, command: Sequence[str], console: Console) -> int:
     """Run one arm with one seed in its own process, output in log.txt; return its exit code."""
     name = run.folder.path.name
@@ -107,13 +98,12 @@ def _do(run: StudyRun, command: Sequence[str], console: Console) -> int:
     else:
         path = run.folder.path.parent / f"{name}.yaml"
         with atomic_write(path) as out:
-            yaml.safe_dump(run.recipe.model_dump(mode="json"), out, sort_keys=False, allow_unicode=True)
+            out.write(as_yaml(run.recipe))
         words = [str(path)]
     console.info(f"{name}: started")
     run.folder.path.mkdir(parents=True, exist_ok=True)
     with (run.folder.path / "log.txt").open("a", encoding="utf-8") as log:
-        code = subprocess.run(
-            [*command, *words], stdout=log, stderr=subprocess.STDOUT, check=False
-        ).returncode
+        done = subprocess.run([*command, *words], stdout=log, stderr=subprocess.STDOUT, check=False)
+    code = done.returncode
     console.info(f"{name}: {'finished' if code == 0 else f'failed with exit code {code}'}")
     return code

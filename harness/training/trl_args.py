@@ -7,7 +7,7 @@ import torch
 from transformers import TrainingArguments
 from trl import SFTConfig
 
-from harness.cli import UserError
+from harness.cli import UsageError, user_errors
 from harness.config.stages import CONTROL, Stage
 from harness.config.tables import GrpoTable, Recipe
 from harness.run_folder import RunFolder
@@ -48,23 +48,21 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> TrainingArgum
     supervised = config is SFTConfig
     table = trl_table(recipe, stage)
     if ours := sorted(_OURS & table.keys()):
-        raise UserError(
-            f"{stage}.trl.{ours[0]} is set by the harness: remove it from the recipe", exit_code=2
-        )
+        raise UsageError(f"{stage}.trl.{ours[0]} is set by the harness: remove it from the recipe")
     settings = {**_DEFAULTS, **({} if supervised else _GRPO_DEFAULTS), **table}
     # Left to itself transformers refuses bf16 on a machine without an accelerator instead of computing it there.
     settings.setdefault("use_cpu", not torch.accelerator.is_available())
     settings.setdefault("save_steps", settings.get("eval_steps", 50))
     settings.setdefault("eval_steps", settings["save_steps"])
     if settings["save_strategy"] == "steps" and settings["save_total_limit"] == 1:
-        raise UserError(f"{stage}.trl.save_total_limit: keep at least 2, the best and the last", exit_code=2)
+        raise UsageError(f"{stage}.trl.save_total_limit: keep at least 2, the best and the last")
     if supervised:
         settings |= {"max_length": None}
     else:  # TRL evaluates nothing here, and yet refuses a batch of evaluation that holds no whole group
         settings.setdefault("per_device_eval_batch_size", settings.get("num_generations") or 8)
     if stage == CONTROL:
         settings |= {"max_steps": 1}
-    try:
+    with user_errors(ValueError, TypeError, about=f"{stage}.trl", usage=True):
         args = config(
             output_dir=str(folder),
             seed=recipe.seed + (stage == CONTROL),  # the same steps in another order than sft had them
@@ -73,12 +71,8 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> TrainingArgum
             greater_is_better=True,
             **settings,
         )
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{stage}.trl: {error}", exit_code=2) from error
     if not supervised:
         grpo: GrpoTable = getattr(recipe, stage)
-        try:
+        with user_errors(ValueError, about=f"{stage}.sampling", usage=True):
             check_together(grpo.sampling.steps_per_trajectory, args)
-        except ValueError as error:
-            raise UserError(f"{stage}.sampling: {error}", exit_code=2) from error
     return args

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 from trl import GRPOConfig, SFTConfig
 
-from harness.cli import UserError
+from harness.cli import UsageError
 from harness.config.load import nearest
 from harness.config.stages import CONTROL, Stage
 from harness.config.tables import Recipe
@@ -40,14 +40,12 @@ def _value(stage: Stage, key: str, value: object) -> object:
     config = trl_config(stage)
     if key not in config.__dataclass_fields__:
         near = nearest(key, config.__dataclass_fields__)
-        raise UserError(f"unknown key {stage}.trl.{key}{near}", exit_code=2)
+        raise UsageError(f"unknown key {stage}.trl.{key}{near}")
     try:
         read = _adapter(_kinds(stage)[key]).validate_python(value)
     except ValidationError as error:
         wanted = dict.fromkeys(str(e["msg"]).removeprefix("Input should be ") for e in error.errors())
-        raise UserError(
-            f"{stage}.trl.{key}: should be {' or '.join(wanted)}, not {value!r}", exit_code=2
-        ) from error
+        raise UsageError(f"{stage}.trl.{key}: should be {' or '.join(wanted)}, not {value!r}") from error
     return read if isinstance(value, str) else value
 
 

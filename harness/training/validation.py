@@ -71,15 +71,10 @@ class Validator:
         held_out = [self.data.example(ref) for ref in self.data.validation[rank::world]]
         numbered = [(example, sample) for example in held_out for sample in range(self.settings.samples)]
         examples = [example for example, _ in numbered]
-        completions = self._complete(
-            model,
-            [example.prompt for example in examples],
-            f"validating {stage}",
-            # The same random numbers at every evaluation: what differs is the model.
-            Sampling(
-                temperature=self.settings.temperature, max_tokens=self.settings.max_new_tokens, seed=rank
-            ),
-        )
+        prompts, table = [example.prompt for example in examples], self.settings
+        # The same random numbers at every evaluation: what differs is the model.
+        sampling = Sampling(temperature=table.temperature, max_tokens=table.max_new_tokens, seed=rank)
+        completions = self._complete(model, prompts, f"validating {stage}", sampling)
         texts = [completion.text for completion in completions]
         scores = score_examples(self.rewards, examples, texts) if examples else []
         return [
@@ -178,9 +173,8 @@ def summarize(lines: Sequence[StepLine]) -> dict[str, float]:
     }
     if interval.low is not None and interval.high is not None:
         metrics |= {"eval_step_reward_low": interval.low, "eval_step_reward_high": interval.high}
-    return metrics | {
-        f"eval_step_reward/{kind}": sum(scored) / len(scored) for kind, scored in by_kind.items() if scored
-    }
+    scored = {kind: rewards for kind, rewards in by_kind.items() if rewards}
+    return metrics | {f"eval_step_reward/{kind}": sum(some) / len(some) for kind, some in scored.items()}
 
 
 def summarize_answers(lines: Sequence[AnswerLine]) -> dict[str, float]:
@@ -192,9 +186,6 @@ def summarize_answers(lines: Sequence[AnswerLine]) -> dict[str, float]:
     }
     if not verified:
         return metrics
-    interval = wilson(int(sum(verified)), len(verified))
-    return metrics | {
-        "eval_accuracy": interval.share,
-        "eval_accuracy_low": interval.low,
-        "eval_accuracy_high": interval.high,
-    }
+    rate = wilson(int(sum(verified)), len(verified))
+    ends = {"eval_accuracy_low": rate.low, "eval_accuracy_high": rate.high}
+    return metrics | {"eval_accuracy": rate.share, **ends}

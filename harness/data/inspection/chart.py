@@ -1,6 +1,5 @@
 """Draw the figures of a store."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +43,7 @@ def _lengths(axes: Axes, figures: Figures) -> None:
     longest = max((max(values, default=1) for values in found.values()), default=1)
     edges = np.geomspace(1, max(longest, 2), _BINS + 1)
     for colour, (part, values) in zip(COLOURS, found.items(), strict=False):
-        counts = np.histogram(_at_least_one(values), edges)[0]
+        counts = np.histogram(np.maximum(values, 1), edges)[0]  # the logarithmic axis has no 0
         axes.stairs(counts, edges, color=colour, linewidth=1.6, label=part)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k: the style has no superscripts
@@ -52,7 +51,3 @@ def _lengths(axes: Axes, figures: Figures) -> None:
     axes.set_ylabel("steps")
     axes.spines["bottom"].set_color(PALE)
     axes.legend(fontsize=9)
-
-
-def _at_least_one(values: Sequence[int]) -> list[int]:
-    return [max(value, 1) for value in values]  # the logarithmic axis has no 0

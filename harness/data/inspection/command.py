@@ -1,16 +1,15 @@
 """``--stats``, ``--sample`` and ``--validate`` of ``harness.convert``."""
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypedDict
 
-from harness.cli import UserError, positive
+from harness.cli import UsageError, UserError, positive
 from harness.console import table_console
+from harness.jsonl import write_json
 from srl_agent.formats import ActionFormat
 from srl_agent.steps import StepSettings
-from trajectories.store import atomic_write, beside, read_trajectories
+from trajectories.store import beside, read_trajectories
 
 
 def add_inspection_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,15 +40,14 @@ def is_asked_for(options: argparse.Namespace) -> bool:
 def store_named(options: argparse.Namespace) -> Path:
     """Return the store to inspect. Raises UserError."""
     if not is_asked_for(options):
-        raise UserError(
-            "--out is missing: the store to write (or inspect a store with --stats, --sample, --validate)",
-            exit_code=2,
+        raise UsageError(
+            "--out is missing: the store to write (or inspect a store with --stats, --sample, --validate)"
         )
     if options.force or options.ledger or options.format != "auto":
-        raise UserError("--force, --ledger and --format are for a conversion: --out is missing", exit_code=2)
+        raise UsageError("--force, --ledger and --format are for a conversion: --out is missing")
     if len(options.paths) > 1 or not options.paths[0].is_file():
         named = ", ".join(map(str, options.paths))
-        raise UserError(f"{named}: inspection takes exactly one store file (--out writes one)", exit_code=2)
+        raise UsageError(f"{named}: inspection takes exactly one store file (--out writes one)")
     path: Path = options.paths[0]
     return path
 
@@ -57,13 +55,11 @@ def store_named(options: argparse.Namespace) -> Path:
 def check_options(options: argparse.Namespace) -> None:
     """Raise UserError for an option that would have no effect."""
     if options.tokenizer and not options.stats:
-        raise UserError("--tokenizer is for --stats", exit_code=2)
+        raise UsageError("--tokenizer is for --stats")
     if is_asked_for(options) and options.to != "store":
-        raise UserError(
-            f"--stats, --sample and --validate inspect a store, not {options.to} rows", exit_code=2
-        )
+        raise UsageError(f"--stats, --sample and --validate inspect a store, not {options.to} rows")
     if options.stats and options.recipe and not (options.sample or options.validate):
-        raise UserError("--recipe is for --sample and --validate; --stats takes none", exit_code=2)
+        raise UsageError("--recipe is for --sample and --validate; --stats takes none")
 
 
 def inspect(options: argparse.Namespace, store: Path) -> int:
@@ -85,9 +81,7 @@ def _stats(store: Path, tokenizer: str | None) -> None:
         raise UserError(f"{store} holds no trajectory")
     table = {"store": str(store), "tokenizer": tokenizer, **found.as_table()}
     numbers, picture = beside(store, ".stats.json"), beside(store, ".stats.png")
-    with atomic_write(numbers) as out:
-        json.dump(table, out, indent=2)
-        out.write("\n")
+    write_json(numbers, table)
     draw(found.total, picture)
     console = table_console()
     total = found.total
@@ -110,7 +104,7 @@ def _token_counter(name: str) -> Callable[[Sequence[str]], Sequence[int]]:
     try:
         tokenizer = load_tokenizer(resolve_model(name))
     except (ModelError, OSError) as error:
-        raise UserError(f"--tokenizer {name}: {' '.join(str(error).split())[:200]}", exit_code=2) from error
+        raise UsageError(f"--tokenizer {name}: {' '.join(str(error).split())[:200]}") from error
 
     def count(texts: Sequence[str]) -> list[int]:
         # Tokenizers refuse lone surrogates.
@@ -125,30 +119,26 @@ def _samples(store: Path, options: argparse.Namespace) -> Iterator[str]:
 
     if options.recipe is None:
         return sample_trajectories(store, options.sample, options.seed)
-    return sample_rows(store, options.sample, options.seed, **_rendering(options.recipe))
+    settings, action_format = _rendering(options.recipe)
+    return sample_rows(store, options.sample, options.seed, settings=settings, action_format=action_format)
 
 
-class _Rendering(TypedDict):
-    settings: StepSettings
-    action_format: ActionFormat
-
-
-def _rendering(recipe_name: str) -> _Rendering:
+def _rendering(recipe_name: str) -> tuple[StepSettings, ActionFormat]:
     """Return how a recipe renders steps. Raises UserError."""
     from harness.config.load import load_recipe
     from harness.data.step_data import make_format, step_settings
 
     recipe = load_recipe(recipe_name)
-    return {"settings": step_settings(recipe), "action_format": make_format(recipe)}
+    return step_settings(recipe), make_format(recipe)
 
 
 def _validate(store: Path, recipe_name: str) -> int:
     from harness.data.inspection.validate import CHECKS, validate
 
-    rendering = _rendering(recipe_name)
-    found = validate(store, **rendering)
+    settings, action_format = _rendering(recipe_name)
+    found = validate(store, settings=settings, action_format=action_format)
     print(
-        f"{store} as {rendering['action_format'].name} ({recipe_name}): {found.trajectories} trajectories, "
+        f"{store} as {action_format.name} ({recipe_name}): {found.trajectories} trajectories, "
         f"{found.steps} steps, {found.actions} with an action ({found.unwritable} not representable), "
         f"{found.rows} training rows"
     )

@@ -13,6 +13,7 @@ from srl_agent.step_kinds import step_kind
 from trajectories import Step, Trajectory
 from trajectories.types import JSON
 
+Lengths = Mapping[str, Sequence[int]]  # of the texts of each part
 CountTokens = Callable[[Sequence[str]], Sequence[int]]  # of each text
 
 GROUPS = ("source", "repository", "model")
@@ -35,12 +36,7 @@ class Figures:
     characters: "dict[str, array[int]]" = field(default_factory=lambda: {part: array("q") for part in PARTS})
     tokens: "dict[str, array[int]]" = field(default_factory=lambda: {part: array("q") for part in PARTS})
 
-    def add(
-        self,
-        trajectory: Trajectory,
-        characters: Mapping[str, Sequence[int]],
-        tokens: Mapping[str, Sequence[int]],
-    ) -> None:
+    def add(self, trajectory: Trajectory, characters: Lengths, tokens: Lengths) -> None:
         """Count a trajectory with the lengths of its parts."""
         self.trajectories += 1
         self.resolved[{True: "yes", False: "no"}.get(trajectory.resolved, "unknown")] += 1  # type: ignore[arg-type]
@@ -81,13 +77,10 @@ class Stats:
     groups: Mapping[str, Mapping[str, Figures]]  # source, repository, model -> name -> figures
 
     def as_table(self) -> dict[str, JSON]:
-        return {
-            "total": self.total.as_table(),
-            **{
-                f"by_{group}": {name: one.as_table() for name, one in _largest(found)}
-                for group, found in self.groups.items()
-            },
-        }
+        table: dict[str, JSON] = {"total": self.total.as_table()}
+        for group, found in self.groups.items():
+            table[f"by_{group}"] = {name: one.as_table() for name, one in _largest(found)}
+        return table
 
 
 def collect(trajectories: Iterable[Trajectory], count_tokens: CountTokens | None = None) -> Stats:

@@ -5,17 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from srl_agent import steps
 from srl_agent.formats import ActionFormat, FormatError, Message, UnrepresentableActionError
 from srl_agent.formats.base import count_characters
-from srl_agent.steps import (
-    TARGET,
-    StepExample,
-    StepSettings,
-    render_example,
-    target_status,
-    truncate_middle,
-    window_start,
-)
 from trajectories import Step, Trajectory
 from trajectories.schema_check import check_schema
 from trajectories.store import Line, StoreError, parse_line, read_lines
@@ -65,7 +57,7 @@ class Validation:
             found.append(violation)
 
 
-def validate(path: Path, *, settings: StepSettings, action_format: ActionFormat) -> Validation:
+def validate(path: Path, *, settings: steps.StepSettings, action_format: ActionFormat) -> Validation:
     """Check a store in one pass, one trajectory in memory at a time. An unreadable line is a violation, too."""
     found = Validation()
     seen: dict[str, int] = {}
@@ -82,7 +74,7 @@ def _line(
     line: Line,
     seen: dict[str, int],
     found: Validation,
-    settings: StepSettings,
+    settings: steps.StepSettings,
     action_format: ActionFormat,
 ) -> Iterator[Violation]:
     where = f"{path}:{line.number}"
@@ -103,9 +95,9 @@ def _line(
     if not any(step.actions for step in trajectory.steps):
         yield Violation(check="acts", where=where, detail=trajectory.trajectory_id)
     yield from _actions(trajectory, where, found, action_format)
-    statuses = target_status(trajectory, settings=settings, action_format=action_format)
+    statuses = steps.target_status(trajectory, settings=settings, action_format=action_format)
     for index, status in enumerate(statuses):
-        if status == TARGET:
+        if status == steps.TARGET:
             found.rows += 1
             yield from _row(trajectory, index, f"{where} step {index}", settings, action_format)
 
@@ -145,21 +137,19 @@ def _actions(
             try:
                 read = action_format.parse(written).actions if whole else action_format.syntax.parse(written)
             except FormatError as error:
-                yield Violation(
-                    check="round_trip", where=f"{where} step {index}", detail=f"{error}: {text!r}"[:200]
-                )
-                break
-            if read != step.actions:
-                detail = f"{text!r} is parsed as {read!r}"[:200]
-                yield Violation(check="round_trip", where=f"{where} step {index}", detail=detail)
+                wrong = f"{error}: {text!r}"
+            else:
+                wrong = f"{text!r} is parsed as {read!r}" if read != step.actions else ""
+            if wrong:
+                yield Violation(check="round_trip", where=f"{where} step {index}", detail=wrong[:200])
                 break
 
 
 def _row(
-    trajectory: Trajectory, index: int, where: str, settings: StepSettings, action_format: ActionFormat
+    trajectory: Trajectory, index: int, where: str, settings: steps.StepSettings, action_format: ActionFormat
 ) -> Iterator[Violation]:
     try:
-        example = render_example(trajectory, index, settings=settings, action_format=action_format)
+        example = steps.render_example(trajectory, index, settings=settings, action_format=action_format)
     except UnrepresentableActionError as error:
         yield Violation(check="renders", where=where, detail=str(error))
         return
@@ -176,7 +166,7 @@ def _row(
 
 
 def wrong_end(
-    prompt: Sequence[Message], trajectory: Trajectory, index: int, settings: StepSettings
+    prompt: Sequence[Message], trajectory: Trajectory, index: int, settings: steps.StepSettings
 ) -> str | None:
     """Return what is wrong with the end of a step's prompt, None if nothing is.
 
@@ -185,30 +175,24 @@ def wrong_end(
     if not prompt or prompt[-1]["role"] != "user":
         return f"the last message is {prompt[-1]['role'] + chr(39) + 's' if prompt else 'missing'}"
     before = trajectory.steps[:index]
-    if window_start(before, settings.context_window) < len(before):
-        answered, what = (
-            truncate_middle(before[-1].observation, settings.max_observation_chars),
-            "observation",
-        )
+    if steps.window_start(before, settings.context_window) < len(before):
+        what, text, limit = "observation", before[-1].observation, settings.max_observation_chars
     else:
-        answered, what = truncate_middle(trajectory.task, settings.max_task_chars), "task"
+        what, text, limit = "task", trajectory.task, settings.max_task_chars
+    answered = steps.truncate_middle(text, limit)
     return None if answered in prompt[-1]["content"] else f"the {what} before it is not in the last message"
 
 
-def leaks(example: StepExample, trajectory: Trajectory, action_format: ActionFormat) -> list[str]:
+def leaks(example: steps.StepExample, trajectory: Trajectory, action_format: ActionFormat) -> list[str]:
     """Return the parts of the target step that are in its prompt but in nothing before the step."""
     shown = _BETWEEN.join(message["content"] for message in example.prompt)
     target = trajectory.steps[example.step_index]
-    texts = {
-        "action": example.expert_action,
-        "thought": target.thought.strip(),
-        "observation": target.observation,
-    }
-    present = {
-        what: text
-        for what, text in texts.items()
-        if len(text) >= (1 if what == "action" else _LONG_ENOUGH) and text in shown
-    }
+    texts = (
+        ("action", example.expert_action, 1),
+        ("thought", target.thought.strip(), _LONG_ENOUGH),
+        ("observation", target.observation, _LONG_ENOUGH),
+    )
+    present = {what: text for what, text, shortest in texts if len(text) >= shortest and text in shown}
     if not present:
         return []
     known = _BETWEEN.join(_known_before(trajectory, example.step_index, action_format))

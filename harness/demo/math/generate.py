@@ -25,17 +25,19 @@ class Problem:
     answer: int
 
 
+def _problem(question: str, *steps: tuple[str, str], answer: int) -> Problem:
+    return Problem(question=question, steps=steps, answer=answer)
+
+
 def _boxes(draw: random.Random) -> Problem:
     name, thing = draw.choice(_NAMES), draw.choice(_THINGS)
     boxes, each, more = draw.randint(2, 9), draw.randint(2, 9), draw.randint(2, 20)
     inside = boxes * each
-    return Problem(
-        question=f"{name} has {boxes} boxes with {each} {thing} in each, and {more} more {thing}. "
+    return _problem(
+        f"{name} has {boxes} boxes with {each} {thing} in each, and {more} more {thing}. "
         f"How many {thing} does {name} have?",
-        steps=(
-            ("Multiply", f"The boxes hold {boxes} * {each} = {inside} {thing}."),
-            ("Add", f"With the others it is {inside} + {more} = {inside + more} {thing}."),
-        ),
+        ("Multiply", f"The boxes hold {boxes} * {each} = {inside} {thing}."),
+        ("Add", f"With the others it is {inside} + {more} = {inside + more} {thing}."),
         answer=inside + more,
     )
 
@@ -44,13 +46,11 @@ def _spend(draw: random.Random) -> Problem:
     name, thing = draw.choice(_NAMES), draw.choice(_THINGS)
     number, price, left = draw.randint(2, 9), draw.randint(2, 9), draw.randint(1, 20)
     cost = number * price
-    return Problem(
-        question=f"{name} has {cost + left} dollars and buys {number} {thing} for {price} dollars each. "
+    return _problem(
+        f"{name} has {cost + left} dollars and buys {number} {thing} for {price} dollars each. "
         "How many dollars are left?",
-        steps=(
-            ("Multiply", f"The {thing} cost {number} * {price} = {cost} dollars."),
-            ("Subtract", f"What is left is {cost + left} - {cost} = {left} dollars."),
-        ),
+        ("Multiply", f"The {thing} cost {number} * {price} = {cost} dollars."),
+        ("Subtract", f"What is left is {cost + left} - {cost} = {left} dollars."),
         answer=left,
     )
 
@@ -60,25 +60,21 @@ def _share(draw: random.Random) -> Problem:
     bags, each = draw.randint(2, 9), draw.randint(2, 9)
     total = bags * each
     first = draw.randint(1, total - 1)
-    return Problem(
-        question=f"{name} finds {first} {thing} in the morning and {total - first} in the evening, and puts them into "
+    return _problem(
+        f"{name} finds {first} {thing} in the morning and {total - first} in the evening, and puts them into "
         f"{bags} equal bags. How many {thing} are in each bag?",
-        steps=(
-            ("Add", f"Together there are {first} + {total - first} = {total} {thing}."),
-            ("Divide", f"Each bag holds {total} / {bags} = {each} {thing}."),
-        ),
+        ("Add", f"Together there are {first} + {total - first} = {total} {thing}."),
+        ("Divide", f"Each bag holds {total} / {bags} = {each} {thing}."),
         answer=each,
     )
 
 
 def _perimeter(draw: random.Random) -> Problem:
     long, wide = draw.randint(5, 25), draw.randint(2, 15)
-    return Problem(
-        question=f"A rectangle is {long} cm long and {wide} cm wide. What is its perimeter in cm?",
-        steps=(
-            ("Add", f"Length and width together are {long} + {wide} = {long + wide} cm."),
-            ("Double", f"The perimeter is 2 * {long + wide} = {2 * (long + wide)} cm."),
-        ),
+    return _problem(
+        f"A rectangle is {long} cm long and {wide} cm wide. What is its perimeter in cm?",
+        ("Add", f"Length and width together are {long} + {wide} = {long + wide} cm."),
+        ("Double", f"The perimeter is 2 * {long + wide} = {2 * (long + wide)} cm."),
         answer=2 * (long + wide),
     )
 
@@ -86,12 +82,10 @@ def _perimeter(draw: random.Random) -> Problem:
 def _ages(draw: random.Random) -> Problem:
     one, other = draw.sample(_NAMES, 2)
     age, older = draw.randint(5, 30), draw.randint(2, 12)
-    return Problem(
-        question=f"{one} is {age} years old. {other} is {older} years older. How old are they together?",
-        steps=(
-            ("Add the difference", f"{other} is {age} + {older} = {age + older} years old."),
-            ("Add the ages", f"Together they are {age} + {age + older} = {2 * age + older} years old."),
-        ),
+    return _problem(
+        f"{one} is {age} years old. {other} is {older} years older. How old are they together?",
+        ("Add the difference", f"{other} is {age} + {older} = {age + older} years old."),
+        ("Add the ages", f"Together they are {age} + {age + older} = {2 * age + older} years old."),
         answer=2 * age + older,
     )
 
@@ -100,13 +94,11 @@ def _travel(draw: random.Random) -> Problem:
     name = draw.choice(_NAMES)
     speed, hours, more = draw.randint(3, 12), draw.randint(2, 8), draw.randint(2, 20)
     way = speed * hours
-    return Problem(
-        question=f"{name} rides {speed} km an hour for {hours} hours, and then {more} km more. "
+    return _problem(
+        f"{name} rides {speed} km an hour for {hours} hours, and then {more} km more. "
         "How many km is that in all?",
-        steps=(
-            ("Multiply", f"In {hours} hours it is {speed} * {hours} = {way} km."),
-            ("Add", f"In all it is {way} + {more} = {way + more} km."),
-        ),
+        ("Multiply", f"In {hours} hours it is {speed} * {hours} = {way} km."),
+        ("Add", f"In all it is {way} + {more} = {way + more} km."),
         answer=way + more,
     )
 
@@ -116,14 +108,12 @@ def _savings(draw: random.Random) -> Problem:
     start, week, weeks = draw.randint(2, 20), draw.randint(2, 9), draw.randint(2, 6)
     saved = week * weeks
     spent = draw.randint(1, start + saved - 1)
-    return Problem(
-        question=f"{name} has {start} dollars, gets {week} dollars a week for {weeks} weeks, and then spends {spent} "
+    return _problem(
+        f"{name} has {start} dollars, gets {week} dollars a week for {weeks} weeks, and then spends {spent} "
         "dollars. How many dollars are left?",
-        steps=(
-            ("Multiply", f"In {weeks} weeks it is {week} * {weeks} = {saved} dollars."),
-            ("Add", f"That makes {start} + {saved} = {start + saved} dollars."),
-            ("Subtract", f"What is left is {start + saved} - {spent} = {start + saved - spent} dollars."),
-        ),
+        ("Multiply", f"In {weeks} weeks it is {week} * {weeks} = {saved} dollars."),
+        ("Add", f"That makes {start} + {saved} = {start + saved} dollars."),
+        ("Subtract", f"What is left is {start + saved} - {spent} = {start + saved - spent} dollars."),
         answer=start + saved - spent,
     )
 
@@ -131,12 +121,10 @@ def _savings(draw: random.Random) -> Problem:
 def _equation(draw: random.Random) -> Problem:
     factor, x, plus = draw.randint(2, 9), draw.randint(2, 12), draw.randint(1, 20)
     right = factor * x + plus
-    return Problem(
-        question=f"Solve for x: {factor}x + {plus} = {right}.",
-        steps=(
-            ("Subtract", f"{factor}x = {right} - {plus} = {right - plus}."),
-            ("Divide", f"x = {right - plus} / {factor} = {x}."),
-        ),
+    return _problem(
+        f"Solve for x: {factor}x + {plus} = {right}.",
+        ("Subtract", f"{factor}x = {right} - {plus} = {right - plus}."),
+        ("Divide", f"x = {right - plus} / {factor} = {x}."),
         answer=x,
     )
 

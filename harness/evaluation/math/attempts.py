@@ -7,13 +7,13 @@ from typing import Literal
 
 from environments.math.tasks import MathTask
 from environments.math.verifier import MathVerdict, MathVerifier
-from harness.cli import UserError
+from harness.cli import UsageError, user_errors
 from harness.config.evaluation import EvaluationRecipe
 from harness.evaluation.items import Candidate, EvalItem
-from harness.evaluation.parts import as_user_errors
 from harness.evaluation.records import AttemptRecord, Bucket, Key
 from srl_agent.formats import get_format
-from srl_agent.policies import Policy, make_policy
+from srl_agent.models.packaged import ModelError
+from srl_agent.policies import Policy, PolicyError, make_policy
 from srl_agent.scaffolds import ScaffoldTask, load_scaffold
 from srl_agent.scaffolds.math import SOLUTION, MathScaffold
 
@@ -75,23 +75,19 @@ class MathEvaluator:
 def math_items(tasks: Sequence[MathTask], *, greedy: bool, samples: int) -> list[EvalItem[MathTask]]:
     """Return all that a run does, greedy answers first: they say early how it goes."""
     counts = {GREEDY: int(greedy), SAMPLED: samples}
-    return [
-        EvalItem(task=task, source=source, samples=count)
-        for source, count in counts.items()
-        if count
-        for task in tasks
-    ]
+    asked = [(source, count) for source, count in counts.items() if count]
+    return [EvalItem(task=task, source=source, samples=count) for source, count in asked for task in tasks]
 
 
 def make_evaluator(recipe: EvaluationRecipe) -> MathEvaluator:
     """Return the evaluator of a recipe. Raises UserError."""
     assert recipe.policy is not None  # the recipe is checked for it
     name = recipe.scaffold.name or "math"
-    with as_user_errors():
+    with user_errors(ValueError, usage=True), user_errors(PolicyError, ModelError, about="policy"):
         scaffold = load_scaffold(name, recipe.scaffold.settings, action_format=get_format("math-step"))
         policy = make_policy(recipe.policy.name, recipe.policy.settings)
     if not isinstance(scaffold, MathScaffold):
-        raise UserError(f"domain math: the scaffold is math, not {name} (scaffold.name=math)", exit_code=2)
+        raise UsageError(f"domain math: the scaffold is math, not {name} (scaffold.name=math)")
     return MathEvaluator(
         policy=policy,
         scaffold=scaffold,

@@ -9,12 +9,12 @@ from environments.sandbox.agent import AgentSandbox
 from environments.sandbox.container import Container, Limits
 from environments.sandbox.history import strip_future_commits
 from environments.swe.tasks import SWETask
-from harness.cli import UserError
+from harness.cli import UsageError, user_errors
 from harness.config.evaluation import EvaluationRecipe
 from harness.config.tables import LimitsTable
 from harness.demo import expert_path
-from harness.evaluation.parts import as_user_errors
 from srl_agent.formats import ActionFormat, Message, get_format
+from srl_agent.models.packaged import ModelError
 from srl_agent.policies import Completion, Policy, PolicyError, Sampling, make_policy
 from srl_agent.policies.scripted import ScriptedPolicy
 from srl_agent.scaffolds import Recorder, Rollout, Scaffold, ScaffoldTask, load_scaffold
@@ -96,32 +96,26 @@ def sandbox_limits(table: LimitsTable) -> Limits:
 def make_agent(recipe: EvaluationRecipe) -> Agent:
     """Return the recipe's policy in its scaffold. Raises UserError."""
     if recipe.policy is None:
-        raise UserError(
-            "judge names predictions: say which (predictions=FILE), or a policy that makes them", exit_code=2
-        )
+        raise UsageError("judge names predictions: say which (predictions=FILE), or a policy that makes them")
     name = recipe.scaffold.name or "tool-loop"
     if name == "oracle-edit" and not recipe.scaffold.oracle:
-        raise UserError(
-            "scaffold oracle-edit needs the reference patch's files: set scaffold.oracle=true", exit_code=2
-        )
-    with as_user_errors():
+        raise UsageError("scaffold oracle-edit needs the reference patch's files: set scaffold.oracle=true")
+    with user_errors(ValueError, usage=True), user_errors(PolicyError, ModelError, about="policy"):
         action_format = get_format(recipe.actions.format, recipe.actions.tools)
         scaffold = load_scaffold(name, recipe.scaffold.settings, action_format=action_format)
         if recipe.policy.name == EXPERT:
             policy = _expert(action_format, scaffold)
         else:
             policy = make_policy(recipe.policy.name, recipe.policy.settings)
-    return Agent(
-        policy=policy, scaffold=scaffold, limits=sandbox_limits(recipe.limits), oracle=recipe.scaffold.oracle
-    )
+    limits = sandbox_limits(recipe.limits)
+    return Agent(policy=policy, scaffold=scaffold, limits=limits, oracle=recipe.scaffold.oracle)
 
 
 def _expert(action_format: ActionFormat, scaffold: Scaffold) -> Policy:
     """Return the demo's expert, step by step. Raises UserError for a scaffold without steps."""
     if not isinstance(scaffold, ToolLoop):
-        raise UserError(
-            "policy expert replays the demo's trajectories, turn by turn: scaffold.name=tool-loop",
-            exit_code=2,
+        raise UsageError(
+            "policy expert replays the demo's trajectories, turn by turn: scaffold.name=tool-loop"
         )
     return ScriptedPolicy.from_trajectories(
         read_trajectories(expert_path()), action_format=action_format, settings=scaffold, name=EXPERT

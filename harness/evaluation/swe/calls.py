@@ -49,10 +49,8 @@ def _first_calls(
     for attempt in known:
         actions = attempt.steps[0].actions if attempt.steps else ()
         scores.append(structured_similarity(actions, expert[attempt.instance_id]) if actions else 0.0)
-    return {
-        "structured": sum(scores) / len(scores),
-        "exact": _share(sum(score == 1.0 for score in scores), len(scores)),
-    }
+    exact = _share(sum(score == 1.0 for score in scores), len(scores))
+    return {"structured": sum(scores) / len(scores), "exact": exact}
 
 
 def _share(count: int, total: int) -> Shares:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from environments.failures import EnvironmentFailure
 from environments.swe.grading import Verdict
@@ -110,11 +110,6 @@ def make_evaluator(recipe: EvaluationRecipe) -> SWEEvaluator:
     )
 
 
-def verdict_row(verdict: Verdict) -> dict[str, JSON]:
-    """Return a line of verdicts.jsonl."""
-    return asdict(verdict)
-
-
 def verdict_from(row: Mapping[str, JSON]) -> Verdict:
-    """Inverse of :func:`verdict_row`."""
+    """Return the verdict of a line of verdicts.jsonl, which has its fields."""
     return Verdict(**{**row, "stripped": tuple(Stripped(**part) for part in row["stripped"])})

@@ -5,17 +5,25 @@ from collections.abc import Sequence
 from environments.failures import EnvironmentFailure
 from environments.images.base import base_image
 from environments.images.instance import has_image, pull_image
+from environments.sandbox.engine import connect
 from environments.swe.tasks import SWETask
+from harness.cli import user_errors
 from harness.console import Console
 from harness.demo.instances import build_demo_images
 
 
 def provide_images(source: str, tasks: Sequence[SWETask], console: Console) -> None:
-    """Build or pull what is not on this machine; ``source`` is that of the tasks.
+    """Connect to the engine; build or pull what is not on this machine. ``source`` is that of the tasks.
 
     An image that cannot be pulled costs only its own task: a warning names it, and its attempts end as infrastructure
-    failures. Raises EnvironmentFailure if none of the images can be pulled.
+    failures. Raises UserError without an engine, or if none of the images can be pulled.
     """
+    with user_errors(EnvironmentFailure):
+        connect()  # in the main thread, where signals can be taken over
+        _provide(source, tasks, console)
+
+
+def _provide(source: str, tasks: Sequence[SWETask], console: Console) -> None:
     if source == "demo":
         base_image(console.info)
         with console.progress("building images", len(tasks)) as advance:

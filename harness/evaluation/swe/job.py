@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from environments.failures import EnvironmentFailure
-from environments.sandbox.engine import connect
 from environments.swe.grading import Verdict
 from environments.swe.tasks import SWETask, TaskError
-from harness.cli import UserError
+from harness.cli import user_errors
 from harness.config.evaluation import GOLD, NOOP, PREDICTIONS, EvaluationRecipe, Source
 from harness.console import Console
 from harness.demo import expert_path
@@ -17,13 +15,7 @@ from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.items import AttemptResult, Candidate, EvalItem
 from harness.evaluation.records import Prediction, RolloutRecord, read_records
 from harness.evaluation.swe.calls import expert_first_calls
-from harness.evaluation.swe.evaluator import (
-    PatchRecord,
-    SWEEvaluator,
-    make_evaluator,
-    verdict_from,
-    verdict_row,
-)
+from harness.evaluation.swe.evaluator import PatchRecord, SWEEvaluator, make_evaluator, verdict_from
 from harness.evaluation.swe.images import provide_images
 from harness.evaluation.swe.predictions import read_predictions
 from harness.evaluation.swe.report import build_report
@@ -74,11 +66,7 @@ class SWEJob:
     @contextmanager
     def ready(self, folder: EvaluationFolder, console: Console) -> Iterator[None]:
         """Provide the images. Raises UserError without an engine, or without any of the images."""
-        try:
-            connect()  # in the main thread, where signals can be taken over
-            provide_images(self.recipe.tasks.source, self.tasks, console)
-        except EnvironmentFailure as error:
-            raise UserError(str(error)) from error
+        provide_images(self.recipe.tasks.source, self.tasks, console)
         for row in read_rows(folder.verdicts):
             self.evaluator.remember(verdict_from(row))
         yield
@@ -88,7 +76,7 @@ class SWEJob:
 
     def save_verdicts(self, result: AttemptResult[SWETask, Verdict], folder: EvaluationFolder) -> None:
         new = [verdict for verdict in result.verdicts if verdict and self.evaluator.remember(verdict)]
-        folder.append(folder.verdicts, map(verdict_row, new))
+        folder.append(folder.verdicts, map(asdict, new))
 
     def report(self, folder: EvaluationFolder) -> dict[str, JSON]:
         expert = read_trajectories(expert_path()) if self.recipe.tasks.source == "demo" else ()
@@ -105,18 +93,12 @@ class SWEJob:
 
 def make_swe_job(recipe: EvaluationRecipe) -> SWEJob:
     """Load what a recipe names: tasks and predictions, and the policy last. Raises UserError."""
-    try:
+    with user_errors(TaskError, usage=True):
         tasks = all_swe_tasks(recipe.tasks)
         predictions: dict[str, Prediction] = {}
         if recipe.predictions and PREDICTIONS in recipe.judge:
             predictions = read_predictions(Path(recipe.predictions), [task.instance_id for task in tasks])
         tasks = filtered(tasks, recipe.tasks)
-    except TaskError as error:
-        raise UserError(str(error), exit_code=2) from error
-    return SWEJob(
-        recipe=recipe,
-        tasks=tasks,
-        predictions=predictions,
-        contamination=check_tasks(tasks, recipe.contamination),
-        evaluator=make_evaluator(recipe),
-    )
+    found = check_tasks(tasks, recipe.contamination)
+    made = make_evaluator(recipe)
+    return SWEJob(recipe=recipe, tasks=tasks, predictions=predictions, contamination=found, evaluator=made)

@@ -7,16 +7,8 @@ from dataclasses import asdict
 from environments.swe.grading import Verdict
 from environments.swe.tasks import SWETask
 from harness.config.evaluation import GOLD, NOOP, PREDICTIONS, Source
+from harness.evaluation import report as shared
 from harness.evaluation.records import FAILURES, Bucket, Key, RolloutRecord
-from harness.evaluation.report import (
-    INCOMPLETE,
-    SCHEMA_VERSION,
-    bucket_of,
-    core_report,
-    pass_at_k,
-    resolved_samples,
-    rollout_report,
-)
 from harness.evaluation.swe.calls import call_figures
 from harness.evaluation.swe.evaluator import PatchRecord
 from harness.evaluation.swe.exploits import suspicions
@@ -24,14 +16,7 @@ from trajectories import Action
 from trajectories.store import from_json
 from trajectories.types import JSON
 
-_BUCKETS: tuple[Bucket, ...] = (
-    "resolved",
-    "unresolved",
-    "empty_patch",
-    "error",
-    "infra_failure",
-    "policy_failure",
-)
+_BUCKETS: tuple[Bucket, ...] = ("resolved", "unresolved", "empty_patch", "error", *FAILURES.values())
 
 Records = Mapping[Key, PatchRecord]
 
@@ -52,15 +37,16 @@ def build_report(
     the sanity check is filled. ``first_calls``: an expert's, by instance.
     """
     ids = [task.instance_id for task in tasks]
-    report: dict[str, JSON] = {"schema_version": SCHEMA_VERSION, "total_instances": len(ids)}
+    report: dict[str, JSON] = {"schema_version": shared.SCHEMA_VERSION, "total_instances": len(ids)}
     if model_name is not None:
-        report |= core_report(ids, records, source=PREDICTIONS, buckets=_BUCKETS, model_name=model_name)
+        source = PREDICTIONS
+        report |= shared.core_report(ids, records, source=source, buckets=_BUCKETS, model_name=model_name)
         report |= _swebench_keys(ids, report, records)
-        resolved = resolved_samples(ids, records, source=PREDICTIONS, samples=samples)
+        resolved = shared.resolved_samples(ids, records, source=source, samples=samples)
         report |= {
             "by_repo": _by_repo(tasks, frozenset(report["resolved_ids"])),
             "samples": samples,
-            "pass_at_k": pass_at_k(resolved, samples),
+            "pass_at_k": shared.pass_at_k(resolved, samples),
             **_rollouts(sorted(rollouts, key=lambda one: one.key), report["resolved_instances"], first_calls),
             **_verdicts(verdicts, [record for record in records.values() if record.source == PREDICTIONS]),
         }
@@ -69,7 +55,7 @@ def build_report(
 
 def _swebench_keys(ids: Sequence[str], report: Mapping[str, JSON], records: Records) -> dict[str, JSON]:
     completed = sorted([*report["resolved_ids"], *report["unresolved_ids"]])
-    submitted = sorted(set(ids) - set(report[f"{INCOMPLETE}_ids"]))
+    submitted = sorted(set(ids) - set(report[f"{shared.INCOMPLETE}_ids"]))
     broken = [name for bucket in ("error", *FAILURES.values()) for name in report[f"{bucket}_ids"]]
     return {
         "completed_ids": completed,
@@ -90,8 +76,8 @@ def _by_repo(tasks: Sequence[SWETask], resolved: frozenset[str]) -> dict[str, di
 
 def _sanity_check(ids: Sequence[str], records: Records, source: Source) -> dict[str, JSON] | None:
     """Return what the reference patch, or the empty one, got on the same images; None if it was not verified."""
-    buckets = {name: bucket_of(records, name, source) for name in ids}
-    if set(buckets.values()) == {INCOMPLETE}:
+    buckets = {name: shared.bucket_of(records, name, source) for name in ids}
+    if set(buckets.values()) == {shared.INCOMPLETE}:
         return None
     wanted = "resolved" if source == GOLD else "unresolved"
     return {
@@ -114,7 +100,7 @@ def _rollouts(
             found[rollout.instance_id].append({"sample": rollout.sample, **asdict(suspicion)})
     finished = [made for rollout in rollouts if (made := rollout.finished) is not None]
     return {
-        **rollout_report(rollouts, per_resolved=resolved),
+        **shared.rollout_report(rollouts, per_resolved=resolved),
         "calls": call_figures(finished, first_calls),
         "suspected_exploit_ids": sorted(found),
         "suspected_exploits": found,
@@ -126,11 +112,7 @@ def _verdicts(verdicts: Iterable[Verdict], own: Sequence[PatchRecord]) -> dict[s
     keys = [(record.instance_id, record.patch_digest or "") for record in own]
     given = [by_key[key] for key in keys if key in by_key]
     return {
-        "stripped_from_patches": {
-            verdict.instance_id: [asdict(part) for part in verdict.stripped]
-            for verdict in given
-            if verdict.stripped
-        },
+        "stripped_from_patches": {v.instance_id: [*map(asdict, v.stripped)] for v in given if v.stripped},
         "forged_results_ids": sorted(v.instance_id for v in given if v.reason == "forged_results"),
         "test_seconds": round(sum(verdict.test_seconds for verdict in given), 1),
         "verdict_seconds": round(sum(verdict.seconds for verdict in given), 1),

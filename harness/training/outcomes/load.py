@@ -1,7 +1,7 @@
 """Load the verified tasks that a recipe names."""
 
 from environments.swe.tasks import TaskError
-from harness.cli import UserError
+from harness.cli import user_errors
 from harness.config.tables import Recipe
 from harness.data.step_data import StepData
 from harness.training.outcomes.base import VerifiedTasks
@@ -16,10 +16,8 @@ def load_tasks(recipe: Recipe, data: StepData) -> VerifiedTasks | None:
         return None
     if table.domain == "math":
         return load_math(table, data, seed=recipe.split_seed)
-    try:
+    with user_errors(TaskError, about="outcomes.tasks", usage=True):
         return load_swe(table, recipe.data, seed=recipe.split_seed)
-    except TaskError as error:
-        raise UserError(f"outcomes.tasks: {error}", exit_code=2) from error
 
 
 def describe(tasks: VerifiedTasks, domain: str) -> str:

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from environments.math.tasks import MathTask, MathTaskError, load_math_tasks
 from environments.math.verifier import MathVerifier, extract_answer
-from harness.cli import UserError
+from harness.cli import UserError, user_errors
 from harness.config.tables import OutcomesTable
 from harness.console import Console
 from harness.data.split import split_groups
@@ -14,7 +13,6 @@ from harness.data.step_data import StepData
 from harness.training.outcomes.base import Grade, TaskSplit, thin
 from srl_agent.formats import Message
 from srl_agent.formats.math_step import solution_prompt
-from trajectories import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +47,13 @@ class MathTasks:
 def load_math(table: OutcomesTable, data: StepData, *, seed: int) -> MathTasks:
     """Load the problems of the trajectories, split with them, or those of a file. Raises UserError."""
     of_data = table.source == "data"
-    train, validation = _of_data(data) if of_data else _of_file(table, seed=seed)
+    if of_data:
+        train, validation = (
+            _problems(data, data.train_trajectories),
+            _problems(data, data.validation_trajectories),
+        )
+    else:
+        train, validation = _of_file(table, seed=seed)
     for tasks, name in ((train, "training"), (validation, "held-out")):
         if not tasks:
             raise UserError(
@@ -65,30 +69,18 @@ def load_math(table: OutcomesTable, data: StepData, *, seed: int) -> MathTasks:
 
 
 def _of_file(table: OutcomesTable, *, seed: int) -> tuple[list[MathTask], list[MathTask]]:
-    try:
+    with user_errors(MathTaskError, ValueError, about="outcomes", usage=True):
         tasks = load_math_tasks(table.source)
-        split = split_groups(
-            [task.problem for task in tasks], by="instance", fraction=table.validation_fraction, seed=seed
-        )
-    except (MathTaskError, ValueError) as error:
-        raise UserError(f"outcomes: {error}", exit_code=2) from error
+        problems, share = [task.problem for task in tasks], table.validation_fraction
+        split = split_groups(problems, by="instance", fraction=share, seed=seed)
     return [tasks[i] for i in split.train], [tasks[i] for i in split.validation]
-
-
-def _of_data(data: StepData) -> tuple[list[MathTask], list[MathTask]]:
-    return _problems(data, data.train_trajectories), _problems(data, data.validation_trajectories)
 
 
 def _problems(data: StepData, positions: Sequence[int]) -> list[MathTask]:
     """Return one task per problem: several solutions of it are one task."""
-    found = (_problem(data.trajectory(position), data.path) for position in positions)
-    return list({task.instance_id: task for task in found if task is not None}.values())
-
-
-def _problem(trajectory: Trajectory, path: Path) -> MathTask | None:
-    answer = trajectory.metadata.get("answer")
-    if not isinstance(answer, str) or not answer:
-        return None
-    return MathTask(
-        instance_id=trajectory.instance_id, problem=trajectory.task, answer=answer, source=path.stem
-    )
+    found: dict[str, MathTask] = {}
+    for one in map(data.trajectory, positions):
+        name, answer = one.instance_id, one.metadata.get("answer")
+        if isinstance(answer, str) and answer:
+            found[name] = MathTask(instance_id=name, problem=one.task, answer=answer, source=data.path.stem)
+    return list(found.values())

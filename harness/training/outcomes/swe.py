@@ -5,10 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from environments.failures import EnvironmentFailure
-from environments.sandbox.engine import connect
 from environments.swe.tasks import SWETask
 from environments.swe.verifier import ContainerVerifier
-from harness.cli import UserError
+from harness.cli import UserError, user_errors
 from harness.config.evaluation import PREDICTIONS
 from harness.config.tables import DataTable, OutcomesTable
 from harness.console import Console
@@ -40,11 +39,7 @@ class SWETasks:
 
     def start(self, console: Console) -> None:
         """Connect to the engine; build or pull the images. Raises UserError."""
-        try:
-            connect()  # in the main thread, where signals can be taken over
-            provide_images(self.source, list(self.tasks.values()), console)
-        except EnvironmentFailure as error:
-            raise UserError(str(error)) from error
+        provide_images(self.source, list(self.tasks.values()), console)
 
     def prompt(self, task_id: str) -> list[Message]:
         """Read the task's files from a sandbox at first use. Raises UserError."""
@@ -91,17 +86,10 @@ class SWETasks:
 def load_swe(table: OutcomesTable, data: DataTable, *, seed: int) -> SWETasks:
     """Load the tasks of the table, split by repository or instance as the steps are. Raises UserError, TaskError."""
     tasks = load_swe_tasks(table.tasks)
-    by = data.split_by
-    try:
-        sides = split_groups(
-            [task.repo if by == "repository" else task.instance_id for task in tasks],
-            by=by,
-            fraction=table.validation_fraction,
-            held_out=data.held_out,
-            seed=seed,
-        )
-    except ValueError as error:
-        raise UserError(f"outcomes: {error}") from error
+    by, share = data.split_by, table.validation_fraction
+    groups = [task.repo if by == "repository" else task.instance_id for task in tasks]
+    with user_errors(ValueError, about="outcomes"):
+        sides = split_groups(groups, by=by, fraction=share, held_out=data.held_out, seed=seed)
     split = thin([tasks[i] for i in sides.train], [tasks[i] for i in sides.validation], table)
     limits = sandbox_limits(table.limits)
     scaffold = OracleEdit(max_file_chars=table.max_file_chars)

@@ -29,7 +29,7 @@ def test_settings_are_keywords_and_what_is_offered_fills_in() -> None:
     assert loop.sampling == Sampling(temperature=0.5, stop=("a",))
     mini = load_scaffold("agentless-mini", {"samples": 3}, action_format=XML, sampling=Sampling(max_tokens=9))
     assert isinstance(mini, AgentlessMini)
-    assert (mini.samples, mini.sampling.max_tokens) == (3, 9)
+    assert (mini.samples, mini.sampling) == (3, Sampling(max_tokens=9))
 
 
 def test_every_built_in_name_is_a_class_with_run() -> None:
