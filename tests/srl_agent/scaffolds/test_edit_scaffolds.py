@@ -198,7 +198,7 @@ def test_files_are_shown_whole_up_to_the_budget() -> None:
     shown = show_files(["none", "a", "big", "c"], files.get, 80)
     assert (shown.paths, shown.left_out, shown.unreadable) == (("a", "c"), ("big",), ("none",))
     assert shown.text.startswith(f"[start of a]\n{'a' * 50}\n[end of a]\n\n[start of c]\nc\nc\n")
-    assert shown.text.endswith("[end of c]\n\n[not shown for want of room: big]")
+    assert shown.text.endswith("[end of c]\n\n[not shown for lack of space: big]")
     assert show_files(["big"], files.get, 10).paths == ("big",)
 
 
