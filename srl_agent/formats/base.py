@@ -47,8 +47,8 @@ TOOL_SETS: Mapping[str, Mapping[str, Sequence[str]]] = {
 
 _SYSTEM_PROMPT = """\
 You solve a software task in a repository, one step at a time. At each turn:
-1. Think privately between <think> and </think>: what is known, what is needed next. Nobody reads it.
-2. After </think> write the single next action and nothing else. Its output comes back to you.
+1. Think between <think> and </think>: what is known, what is needed next. This is private.
+2. After </think> write exactly one action and nothing else. Its output comes back to you.
 
 {instructions}"""
 

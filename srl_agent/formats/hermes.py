@@ -35,7 +35,7 @@ class HermesSyntax:
         while position < len(text.rstrip()):
             block = _BLOCK.match(text, position)
             if block is None:
-                raise FormatError(f"text that is no <tool_call>: {text[position:].strip()[:40]!r}")
+                raise FormatError(f"expected a <tool_call>, found {text[position:].strip()[:40]!r}")
             actions.append(_load(block[1]))
             position = block.end()
         if not actions:
@@ -57,7 +57,7 @@ def _load(text: str) -> Action:
     except ValueError as error:
         raise FormatError(f"<tool_call> does not hold JSON: {error}") from error
     if not isinstance(call, dict) or call.keys() != {"name", "arguments"}:
-        raise FormatError('<tool_call> holds something else than {"name", "arguments"}')
+        raise FormatError('<tool_call> must hold exactly {"name", "arguments"}')
     if not isinstance(call["name"], str) or not isinstance(call["arguments"], dict):
-        raise FormatError("the name of a call is text and its arguments are an object")
+        raise FormatError("the name of a call must be text and its arguments an object")
     return Action(name=call["name"], arguments=call["arguments"])

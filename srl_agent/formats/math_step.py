@@ -34,7 +34,7 @@ class MathStepSyntax:
     name = "math-step"
 
     def instructions(self, tools: Mapping[str, Sequence[str]]) -> str:
-        return "A step is a short title between ** and **, then what is done."
+        return "A step is a short title between ** and **, then its content."
 
     def render(self, actions: Sequence[Action]) -> str:
         if len(actions) != 1:
@@ -63,9 +63,9 @@ class MathStepFormat(ActionFormat):
         if omitted:
             parts.append(f"[{omitted} earlier steps are not shown]")
         so_far = f"Steps so far:\n{join_steps(done, first=omitted + 1)}"
-        parts.append(so_far if done else "No step is done yet.")
+        parts.append(so_far if done else "No steps yet.")
         number = omitted + len(done) + 1
-        named = f" Its title is **{title}**: write what comes after it." if title else ""
+        named = f" Its title is **{title}**. Write its content." if title else ""
         parts.append(f"Write step {number}.{named}")
         return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
 

@@ -97,7 +97,7 @@ def _same(left: JSON, right: JSON) -> bool:
 def _parse_action(text: str, position: int) -> tuple[Action, int]:
     start = _FUNCTION.match(text, position)
     if start is None:
-        raise FormatError(f"text that is no <function=…> call: {text[position:].strip()[:40]!r}")
+        raise FormatError(f"expected a <function=…> call, found {text[position:].strip()[:40]!r}")
     arguments: dict[str, JSON] = {}
     position = start.end()
     while parameter := _PARAMETER.match(text, position):

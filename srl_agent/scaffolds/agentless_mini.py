@@ -17,9 +17,9 @@ from srl_agent.scaffolds.tree import render_tree
 from trajectories import Action, Step
 
 _PROMPT = """\
-An issue of the repository {repo} is to be resolved by changing its source.
+Resolve the following issue in the repository {repo} by editing its source code.
 
-The issue:
+Issue:
 [start of the issue]
 {issue}
 [end of the issue]
@@ -29,9 +29,8 @@ The files of the repository{which}:
 {tree}
 [end of the tree]
 
-Which files have to be changed? First think privately between <think> and </think>. After </think> write up to \
-{max_files} paths, each complete from the root of the repository and on a line of its own, the likeliest first, and \
-nothing else."""
+Which files need to change? First think privately between <think> and </think>. After </think> write up to \
+{max_files} paths, one per line, each complete from the root of the repository, most likely first, and nothing else."""
 
 _PAGE = 500  # lines of `git ls-files` per call, so that the environment does not cut the output
 _LIST_MARK = re.compile(r"^(?:[-*•]|\d+[.)])\s+")

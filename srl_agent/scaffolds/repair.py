@@ -9,24 +9,24 @@ from srl_agent.scaffolds.search_replace import FORM, Applied, ParsedAnswer, appl
 from trajectories import Action, Step
 
 _PROMPT = """\
-An issue of the repository {repo} is to be resolved by changing its source.
+Resolve the following issue in the repository {repo} by editing its source code.
 
-The issue:
+Issue:
 [start of the issue]
 {issue}
 [end of the issue]
 
 {files}
 
-First think privately between <think> and </think> about where the cause is and what has to change. After </think> \
+First think privately between <think> and </think> about the cause and the change that it needs. After </think> \
 write the change as edits of this form and nothing else:
 
 {form}
 
-- The path is the file's path as it is given above. Several edits, also of other files, are fine.
-- The lines after SEARCH are copied from the file with all their white space, and enough of them that they stand in \
-it only once. They are replaced by the lines before REPLACE.
-- A new file is an edit with no line after SEARCH."""
+- Write the file's path as it is given above. Several edits are fine, also of other files.
+- Copy the SEARCH lines exactly, including whitespace, and include enough lines to match a unique location. The lines \
+before REPLACE replace them.
+- To create a file, leave the SEARCH lines empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def show_files(paths: Sequence[str], read: Callable[[str], str | None], max_char
             shown.append(path)
             budget -= len(text)
     if left_out:
-        blocks.append(f"[not shown for want of room: {', '.join(left_out)}]")
+        blocks.append(f"[not shown for lack of space: {', '.join(left_out)}]")
     text = "\n\n".join(blocks)
     return ShownFiles(text=text, paths=tuple(shown), left_out=tuple(left_out), unreadable=tuple(unreadable))
 
@@ -110,4 +110,4 @@ def explain(repair: Repair, refused: Mapping[str, str]) -> str:
     lines += repair.parsed.problems
     if repair.applied.rejected:
         lines.append(f"nothing was kept: {repair.applied.rejected}")
-    return "\n".join(lines) or "The answer holds no SEARCH/REPLACE edit."
+    return "\n".join(lines) or "The answer has no SEARCH/REPLACE edit."

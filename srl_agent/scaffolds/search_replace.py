@@ -21,9 +21,9 @@ FORM = """\
 ```python
 ### path/to/file.py
 <<<<<<< SEARCH
-lines that are in the file
+lines of the file
 =======
-the lines in their place
+lines that replace them
 >>>>>>> REPLACE
 ```"""
 

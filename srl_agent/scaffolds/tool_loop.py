@@ -15,7 +15,7 @@ from trajectories import Action, Step
 FINISHING = frozenset({"submit", "task_done", "finish"})  # actions that end a rollout
 
 _COMPLAINT = """\
-Nothing was executed: {error}{cut}.
+Invalid response: {error}{cut}. Nothing was executed.
 Write your thoughts between <think> and </think>, then the next action in the form described above."""
 
 

@@ -175,7 +175,7 @@ def text_of(prompt: Sequence[Message]) -> str:
 def test_the_first_prompt() -> None:
     system, user = MATH.render_prompt("What is 2 + 2?", [])
     assert (system["role"], user["role"]) == ("system", "user")
-    assert user["content"] == "Problem:\nWhat is 2 + 2?\n\nNo step is done yet.\n\nWrite step 1."
+    assert user["content"] == "Problem:\nWhat is 2 + 2?\n\nNo steps yet.\n\nWrite step 1."
     for said in ("<think>", "not the whole solution", "\\boxed{}", "a short title between ** and **"):
         assert said in system["content"]
 
@@ -193,7 +193,7 @@ def test_omitted_steps_are_mentioned_and_counted() -> None:
     assert "[2 earlier steps are not shown]\n\nSteps so far:\n3. **Box**" in shown
     assert shown.endswith("Write step 4.")
     none = text_of(render_next("Q", [ADD, BOX], settings=StepSettings(context_window=0), action_format=MATH))
-    assert none == "Problem:\nQ\n\n[2 earlier steps are not shown]\n\nNo step is done yet.\n\nWrite step 3."
+    assert none == "Problem:\nQ\n\n[2 earlier steps are not shown]\n\nNo steps yet.\n\nWrite step 3."
 
 
 def test_a_long_problem_is_cut_in_the_middle() -> None:
@@ -240,7 +240,7 @@ def test_a_title_in_the_prompt_is_not_in_the_target() -> None:
         solved(ADD, step("Half of it is 2.", "Halve"), BOX), 1, settings=shown, action_format=MATH
     )
     assert text_of(example.prompt).endswith(
-        "Write step 2. Its title is **Halve**: write what comes after it."
+        "Write step 2. Its title is **Halve**. Write its content."
     )
     assert "1. **Add** 2 + 2 = 4." in text_of(example.prompt)  # titles of steps that are done stay
     assert example.expert_action == "Half of it is 2."

@@ -93,7 +93,7 @@ def oracle(answer: str, files: Mapping[str, str] = FILES) -> tuple[str, str]:
 def test_an_edit_inside_the_thinking_changes_nothing() -> None:
     patch, said = oracle(f"<think>Perhaps\n{edit('x = 1', 'x = 2')}\n</think>\nI do not know.")
     assert patch == ""
-    assert said == "The answer holds no SEARCH/REPLACE edit."
+    assert said == "The answer has no SEARCH/REPLACE edit."
 
 
 def test_a_new_file_and_a_file_that_was_not_shown() -> None:
@@ -122,7 +122,7 @@ def test_a_path_that_cannot_be_a_file_is_refused_and_the_rest_counts() -> None:
         (edit("x = 1", "x = 1\n"), "nothing was kept: only blank lines would change"),
         (edit("x = 3", "x = 2"), "a.py: not applied: SEARCH does not occur in the file"),
         (edit("x = 1", "x = 2", "../a.py"), "../a.py: not applied: not a path inside the repository"),
-        ("```python\nx = 2\n```", "The answer holds no SEARCH/REPLACE edit."),
+        ("```python\nx = 2\n```", "The answer has no SEARCH/REPLACE edit."),
     ],
 )
 def test_why_nothing_was_kept(answer: str, said: str) -> None:
@@ -199,7 +199,7 @@ def test_files_are_shown_whole_up_to_the_budget() -> None:
     shown = show_files(["none", "a", "big", "c"], files.get, 80)
     assert (shown.paths, shown.left_out, shown.unreadable) == (("a", "c"), ("big",), ("none",))
     assert shown.text.startswith(f"[start of a]\n{'a' * 50}\n[end of a]\n\n[start of c]\nc\nc\n")
-    assert shown.text.endswith("[end of c]\n\n[not shown for want of room: big]")
+    assert shown.text.endswith("[end of c]\n\n[not shown for lack of space: big]")
     assert show_files(["big"], files.get, 10).paths == ("big",)
 
 

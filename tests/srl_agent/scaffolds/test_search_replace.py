@@ -30,7 +30,7 @@ def outcome(search: str, new: str, text: str | None, path: str = "a.txt") -> tup
 def test_the_form_of_the_prompt_is_read() -> None:
     (edit,) = parse_edits(f"<think>Hm.</think>\n\n{FORM}").edits
     assert edit == Edit(
-        path="path/to/file.py", search="lines that are in the file\n", replace="the lines in their place\n"
+        path="path/to/file.py", search="lines of the file\n", replace="lines that replace them\n"
     )
 
 

@@ -127,7 +127,7 @@ def test_a_malformed_answer_is_a_step_and_the_next_prompt_shows_what_was_wrong()
     assert refused.actions == ()
     assert refused.thought == "I would run ls."
     assert refused.observation.startswith(
-        "Nothing was executed: text that is no <function=…> call: 'I would run ls.'."
+        "Invalid response: expected a <function=…> call, found 'I would run ls.'. Nothing was executed."
     )
     assert policy.prompts[1][2:] == [
         {"role": "assistant", "content": "I would run ls."},
