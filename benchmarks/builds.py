@@ -180,7 +180,6 @@ def srl_trainer(recipe_path: str, overrides: Sequence[str], folder: Path) -> Any
     from harness.training.inputs import load_inputs
     from harness.training.run import quiet_libraries
     from harness.training.stage import make_trainer
-    from harness.training.trl_args import all_arguments
     from harness.training.validation import Validator
     from srl_agent.models.load import load_tokenizer
     from srl_agent.models.packaged import resolve_model
@@ -195,7 +194,7 @@ def srl_trainer(recipe_path: str, overrides: Sequence[str], folder: Path) -> Any
         console=console,
     )  # fmt: skip
     context = StageContext(
-        inputs=inputs, arguments=all_arguments(recipe, run), validator=validator, tokenizer=tokenizer, run=run,
+        inputs=inputs, validator=validator, tokenizer=tokenizer, run=run,
         console=console,
     )  # fmt: skip
     return make_trainer("srl", PolicyState(model=model), context)

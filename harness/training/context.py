@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedTokenizerBase
 
-from harness.config.stages import Stage
 from harness.console import Console
 from harness.run_folder import RunFolder
 from harness.training.inputs import Inputs
@@ -28,7 +27,6 @@ class StageContext:
     """State that all stages of a run share."""
 
     inputs: Inputs
-    arguments: Mapping[Stage, TrainingArguments]
     validator: Validator
     tokenizer: PreTrainedTokenizerBase
     run: RunFolder

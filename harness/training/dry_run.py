@@ -11,14 +11,14 @@ from harness.training.inputs import Inputs, load_inputs
 from harness.training.lengths import length_warnings
 from harness.training.outcomes.load import describe
 from harness.training.study import check_study
-from harness.training.trl_args import all_arguments
+from harness.training.trl_args import check_arguments
 from srl_agent.models.load import load_tokenizer
 from srl_agent.models.packaged import ModelError, check_model, local_model_path
 
 
 def dry_run(recipe: Recipe, folder: RunFolder) -> None:
     """Print the resolved recipe and what a run would train on. Raises UserError for what a run would refuse."""
-    all_arguments(recipe, folder)
+    check_arguments(recipe, folder)
     inputs = load_inputs(recipe)
     with user_errors(ModelError, about="model.name", usage=True):
         model = check_model(recipe.model.name)

@@ -11,11 +11,11 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets.utils import logging as datasets_logging
-from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from harness.cli import UsageError, UserError, user_errors
-from harness.config.stages import CONTROL, RL, Stage
+from harness.config.stages import CONTROL, RL
 from harness.config.tables import Recipe
 from harness.console import Console
 from harness.data.contamination_gate import summary
@@ -30,7 +30,7 @@ from harness.training.context import PolicyState, StageContext
 from harness.training.inputs import Inputs, load_inputs
 from harness.training.lengths import length_warnings
 from harness.training.stage import run_stage
-from harness.training.trl_args import all_arguments
+from harness.training.trl_args import check_arguments
 from harness.training.validation import Validator
 from srl_agent.models.load import load_policy, load_tokenizer
 from srl_agent.models.packaged import ModelError, resolve_model
@@ -49,7 +49,7 @@ def train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> None:
     quiet_libraries()
     # Without an accelerator it would not see that several processes were launched.
     process = PartialState(cpu=not torch.accelerator.is_available())
-    arguments = all_arguments(recipe, folder)
+    check_arguments(recipe, folder)
     _check_vllm(recipe)
     path = broadcast_object_list([folder.path])[0]  # every process named it by its own clock
     run = RunFolder(path, writes=process.is_main_process)
@@ -61,7 +61,7 @@ def train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> None:
         run.create(recipe)
     process.wait_for_everyone()
     with _manifest(run, inputs, console, resume):
-        _run_stages(inputs, arguments, run, console)
+        _run_stages(inputs, run, console)
     if run.writes:
         report_runs([run.path])
 
@@ -139,16 +139,14 @@ def _wall_seconds(run: RunFolder, started: float) -> float:
     return round(float(run.read_manifest().get("wall_seconds") or 0.0) + time.monotonic() - started, 1)
 
 
-def _run_stages(
-    inputs: Inputs, arguments: dict[Stage, TrainingArguments], run: RunFolder, console: Console
-) -> None:
+def _run_stages(inputs: Inputs, run: RunFolder, console: Console) -> None:
     recipe, tasks = inputs.recipe, inputs.tasks
     _say_inputs(inputs, run, console)
     with closing(tasks) if tasks else nullcontext(), user_errors(ModelError):
         if tasks:
             tasks.start(console)
         model = resolve_model(recipe.model.name, console.info)
-        context = _context(inputs, arguments, load_tokenizer(model), run, console)
+        context = _context(inputs, load_tokenizer(model), run, console)
         state = PolicyState(model=model)
         if recipe.validation.base:
             state = PolicyState(model=model, metrics=_measure_base(model, context))
@@ -178,7 +176,6 @@ def _say_inputs(inputs: Inputs, run: RunFolder, console: Console) -> None:
 
 def _context(
     inputs: Inputs,
-    arguments: dict[Stage, TrainingArguments],
     tokenizer: PreTrainedTokenizerBase,
     run: RunFolder,
     console: Console,
@@ -200,9 +197,7 @@ def _context(
     )
     if recipe.validation.steps:
         run.write_rows(run.baselines, map(asdict, baseline_lines(data, validator.rewards)))
-    return StageContext(
-        inputs=inputs, arguments=arguments, validator=validator, tokenizer=tokenizer, run=run, console=console
-    )
+    return StageContext(inputs=inputs, validator=validator, tokenizer=tokenizer, run=run, console=console)
 
 
 def _measure_base(model: str, context: StageContext) -> dict[str, float]:

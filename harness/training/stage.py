@@ -17,6 +17,7 @@ from harness.training.control import control_updates
 from harness.training.outcomes.base import verified_rewards
 from harness.training.records import StageEnd, group_line
 from harness.training.rows import sft_targets, stage_datasets
+from harness.training.trl_args import stage_arguments
 from srl_agent.models.load import load_policy
 from srl_agent.training.dynamic_sampling import DynamicSampling, NoSpreadError
 from srl_agent.training.memory import return_free_memory
@@ -88,11 +89,11 @@ def _train(stage: Stage, trainer: Trainer, checkpoint: Path | None, metric: str,
 
 def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Trainer:
     inputs, recipe, run = context.inputs, context.inputs.recipe, context.run
-    args = context.arguments[stage]
-    args.output_dir = str(run.stage_dir(stage))
-    if stage == CONTROL:
-        args.max_steps = control_updates(run.metrics)
-        context.console.info(f"{stage}: {args.max_steps} updates of SFT take about the time that RL took")
+    updates = control_updates(run.metrics) if stage == CONTROL else None
+    if updates is not None:
+        context.console.info(f"{stage}: {updates} updates of SFT take about the time that RL took")
+    # Made here and not once for the run: it resets accelerate's global state, which the last stage's trainer has set.
+    args = stage_arguments(stage, recipe, run.stage_dir(stage), updates=updates)
     set_seed(recipe.seed)  # a new adapter is drawn at random
     lora = recipe.model.lora.model_dump() if recipe.model.lora else None
     dtype, options = recipe.model.dtype, recipe.model.options

@@ -15,7 +15,7 @@ from harness.reporting.read import read_run
 from harness.reporting.schema import StudyReport
 from harness.reporting.study import study_markdown, study_numbers
 from harness.run_folder import RunFolder
-from harness.training.trl_args import all_arguments
+from harness.training.trl_args import check_arguments
 from trajectories.store import atomic_write
 
 
@@ -48,7 +48,7 @@ def plan_study(recipe: Recipe, folder: Path) -> list[StudyRun]:
 def check_study(recipe: Recipe, folder: Path) -> None:
     """Raise UserError for an arm that makes no recipe, or one that a stage would refuse."""
     for planned in plan_study(recipe, folder):
-        all_arguments(planned.recipe, planned.folder)
+        check_arguments(planned.recipe, planned.folder)
 
 
 def run_study(recipe: Recipe, folder: RunFolder, *, resume: bool) -> None:

@@ -33,16 +33,19 @@ _OURS = frozenset(
 )  # fmt: skip
 
 
-def all_arguments(recipe: Recipe, folder: RunFolder) -> dict[Stage, TrainingArguments]:
-    """Return TRL's configuration of each stage. Raises UserError for settings that a stage would refuse hours later."""
+def check_arguments(recipe: Recipe, folder: RunFolder) -> None:
+    """Raise UserError for settings that a stage would refuse when its turn comes, hours later."""
     check_trl_tables(recipe)
-    return {stage: stage_arguments(stage, recipe, folder.stage_dir(stage)) for stage in recipe.stages}
+    for stage in recipe.stages:
+        stage_arguments(stage, recipe, folder.stage_dir(stage))
 
 
-def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> TrainingArguments:
+def stage_arguments(
+    stage: Stage, recipe: Recipe, folder: Path, *, updates: int | None = None
+) -> TrainingArguments:
     """Return TRL's configuration of a stage. Raises UserError for settings that TRL refuses.
 
-    sft_control learns its ``max_steps`` when its turn comes: here it is 1.
+    ``updates``: the number that sft_control makes, which is known when its turn comes.
     """
     config: Callable[..., TrainingArguments] = trl_config(stage)
     supervised = config is SFTConfig
@@ -61,7 +64,7 @@ def stage_arguments(stage: Stage, recipe: Recipe, folder: Path) -> TrainingArgum
     else:  # TRL evaluates nothing here, and yet refuses a batch of evaluation that holds no whole group
         settings.setdefault("per_device_eval_batch_size", settings.get("num_generations") or 8)
     if stage == CONTROL:
-        settings |= {"max_steps": 1}
+        settings |= {"max_steps": updates or 1}
     with user_errors(ValueError, TypeError, about=f"{stage}.trl", usage=True):
         args = config(
             output_dir=str(folder),

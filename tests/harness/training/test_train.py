@@ -289,6 +289,26 @@ def test_lora_bfloat16_checkpointing_and_the_last_step(tiny_model: Path, tmp_pat
     assert (Path(best["final_checkpoint"]) / "adapter_model.safetensors").exists()
 
 
+def test_stages_of_different_precision_follow_each_other(tiny_model: Path, tmp_path: Path) -> None:
+    sft = {"max_steps": 1, "save_steps": 1, "per_device_train_batch_size": 2, "use_cpu": True, "bf16": True}
+    srl = {
+        "max_steps": 1,
+        "save_steps": 1,
+        "num_generations": 4,
+        "per_device_train_batch_size": 4,
+        "use_cpu": True,
+    }
+    path = recipe(
+        tmp_path,
+        tiny_model,
+        sft={"trl": sft},
+        srl={"sampling": {"epsilon": -1}, "trl": {**srl, "max_completion_length": 8}},
+    )
+    done = run(str(path))
+    assert done.returncode == 0, done.stderr
+    assert "srl: ends after 1 updates" in done.stderr
+
+
 def test_two_processes_fill_every_batch_and_agree(tiny_model: Path, tmp_path: Path) -> None:
     path = recipe(tmp_path, tiny_model, stages=["srl"], name="run-{time}")
     launched(2, "harness.train", str(path), "srl.trl.max_steps=2")

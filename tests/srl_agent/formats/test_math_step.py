@@ -239,9 +239,7 @@ def test_a_title_in_the_prompt_is_not_in_the_target() -> None:
     example = render_example(
         solved(ADD, step("Half of it is 2.", "Halve"), BOX), 1, settings=shown, action_format=MATH
     )
-    assert text_of(example.prompt).endswith(
-        "Write step 2. Its title is **Halve**. Write its content."
-    )
+    assert text_of(example.prompt).endswith("Write step 2. Its title is **Halve**. Write its content.")
     assert "1. **Add** 2 + 2 = 4." in text_of(example.prompt)  # titles of steps that are done stay
     assert example.expert_action == "Half of it is 2."
     assert MATH.parse(f"<think>t</think>{example.expert_action}").actions == example.expert.actions
