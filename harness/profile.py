@@ -1,4 +1,4 @@
-"""Score a start model's completions of the training steps: ``python -m harness.profile [recipe] [key=value …]``.
+"""Score an initial policy's completions of the training steps: ``python -m harness.profile [recipe] [key=value …]``.
 
 Samples several completions of each step, or of each verified task; a training recipe selects by their mean and variance
 (``data.select``, ``outcomes.select``).
@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness.profile",
-        description="Sample completions of every training step with the start model and store what they score, so that "
-        "training can be restricted to steps with a spread.",
+        description="Sample completions of every training step with the initial policy and store what they score, "
+        "so that training can be restricted to steps with a spread.",
         epilog="shipped recipes: " + ", ".join(shipped_recipes()),
     )
     add_recipe_arguments(parser, example="data.train_steps=200 srl.trl.num_generations=8")
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "--stage", choices=("srl", "rlvr"), help="whose rewards (default: srl, if the recipe has it)"
     )
     parser.add_argument(
-        "--adapter", metavar="DIR", help="a LoRA adapter over the recipe's model, as start model"
+        "--adapter", metavar="DIR", help="a LoRA adapter over the recipe's model, as initial policy"
     )
     parser.add_argument("--name", help="of the profile's folder (default: profile-<the recipe's name>)")
     return parser

@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, NamedTuple, Self, TypeVar
 
-from harness.jsonl import read_rows
+from harness.cli import user_errors
+from harness.jsonl import read_objects
 from srl_agent.scaffolds import Rollout, Status
 from trajectories import Trajectory
 from trajectories.store import from_json, to_json
@@ -108,5 +109,10 @@ LineT = TypeVar("LineT", bound=_Line)
 
 
 def read_records(path: Path, kind: type[LineT]) -> dict[Key, LineT]:
-    """Return the last line for each key of a file, none if there is no file. Raises UserError."""
-    return {record.key: record for record in map(kind.from_row, read_rows(path))}
+    """Return the last line for each key of a file, none if there is no file. Raises UserError naming file and line."""
+    records: dict[Key, LineT] = {}
+    for line in read_objects(path):
+        with user_errors(TypeError, about=f"{line.where}: not a line of {path.name}"):
+            record = kind.from_row(line.fields)
+        records[record.key] = record
+    return records

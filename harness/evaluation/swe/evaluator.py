@@ -70,6 +70,7 @@ class SWEEvaluator:
             patch_digest=verdict.patch_digest if verdict else None,
         )
 
+    # Threads of RLVR call it at once: at worst a verdict is remembered twice.
     def remember(self, verdict: Verdict) -> bool:
         """Return False if it is known, or if nothing was run for it."""
         key = verdict.instance_id, verdict.patch_digest

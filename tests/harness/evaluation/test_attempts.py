@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import UserError
 from harness.config.evaluation import load_evaluation
 from harness.config.load import shipped_recipes
 from harness.evaluation.folder import EvaluationFolder
+from harness.evaluation.records import AttemptRecord, read_records
 from harness.jsonl import read_rows
 from tests.harness.evaluation.test_evaluate import command, report_of
 from tests.tiny_runs import ROOT
@@ -295,3 +297,12 @@ def test_a_folder_of_an_earlier_release_is_resumed_and_reported(tmp_path: Path) 
     assert "1 of 2 verdicts to go" in done.stderr
     assert report_of(folder.path) == before
     assert len(read_rows(folder.rollouts)) == 2
+
+
+def test_a_line_without_its_columns_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "attempts.jsonl"
+    path.write_text(
+        '{"instance_id": "a", "sample": 0, "bucket": "resolved"}\n{"instance_id": "b", "sample": 0}\n'
+    )
+    with pytest.raises(UserError, match=r"attempts.jsonl:2: not a line of attempts.jsonl: .*bucket"):
+        read_records(path, AttemptRecord)
