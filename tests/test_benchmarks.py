@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.tiny_math_model import problems, samples
 from harness.demo import expert_path
-from tests.tiny_runs import ROOT
+from tests.tiny_runs import ROOT, recipe, run
 from trajectories.store import read_trajectories
 
 
@@ -217,3 +217,20 @@ def test_bad_input_of_a_benchmark_is_named(words: tuple[str, object], message: s
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (ROOT / "x").exists()
+
+
+# --- a wording ------------------------------------------------------------------------------------------------
+
+
+def test_a_wording_is_compared_at_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
+    rewards = [{"name": "tests.plugin_rewards:letters"}]
+    path = recipe(tmp_path, tiny_model, stages=["sft"], rewards=rewards)
+    assert run(str(path), "sft.trl.max_steps=1", "sft.trl.save_steps=1", "sft.keep=last").returncode == 0
+    before = tmp_path / "before.json"
+    before.write_text(json.dumps({"one step at a time": "step by step"}))
+    found = benchmark("wording", tmp_path / "run", "--stage", "sft", "--before", before)
+    assert found["after"]["n"] == found["before"]["n"] == found["difference"]["n"] > 0
+    before.write_text(json.dumps({"not in any prompt": "x"}))
+    refused = run_benchmark("wording", tmp_path / "run", "--stage", "sft", "--before", before)
+    assert refused.returncode != 0
+    assert "no prompt holds any of" in refused.stderr
