@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cli import add_recipe_arguments, recipe_and_overrides, resumed_run, run
+from harness.config.load import shipped_recipes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m harness.evaluate",
         description="Let a policy attempt tasks in containers, or take anyone's patches; verify them by the tests of "
         "their tasks and write a report.",
+        epilog="shipped recipes: " + ", ".join(shipped_recipes("evaluate")),
     )
     add_recipe_arguments(parser, example="tasks.source=tasks.jsonl workers=8")
     mode = parser.add_mutually_exclusive_group()

@@ -12,6 +12,7 @@ import pytest
 from harness.cli import UserError
 from harness.config.evaluation import load_evaluation
 from harness.config.load import shipped_recipes
+from harness.evaluate import main
 from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.records import AttemptRecord, read_records
 from harness.jsonl import read_rows
@@ -306,3 +307,10 @@ def test_a_line_without_its_columns_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"attempts.jsonl:2: not a line of attempts.jsonl: .*bucket"):
         read_records(path, AttemptRecord)
+
+
+def test_help_names_the_shipped_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"shipped recipes: {', '.join(shipped_recipes('evaluate'))}" in told
