@@ -174,7 +174,8 @@ def test_the_control_goes_on_with_sft_for_the_time_of_rl(tiny_model: Path, tmp_p
     }
     path = recipe(tmp_path, tiny_model, stages=["sft", "srl", "sft_control"], sft_control=control)
     folder = tmp_path / "run"
-    kill_when([str(path)], folder / "metrics.jsonl", "sft_control", 1)
+    # SFT learns fast, so that its end differs from its start by more than one batch from another.
+    kill_when([str(path), "sft.trl.learning_rate=0.01"], folder / "metrics.jsonl", "sft_control", 1)
     resumed = run("--resume", str(folder))
     assert resumed.returncode == 0, resumed.stderr
     metrics = [row for row in whole_lines(folder / "metrics.jsonl") if row["kind"] == "train"]
@@ -194,7 +195,7 @@ def test_the_control_goes_on_with_sft_for_the_time_of_rl(tiny_model: Path, tmp_p
     assert all(Path(checkpoint).is_dir() for checkpoint in starts.values())
     # It starts where SRL started: its first loss is that of the end of SFT, not of the model before.
     losses = {s: [r["loss"] for r in metrics if r["stage"] == s] for s in ("sft", "sft_control")}
-    assert losses["sft_control"][0] < losses["sft"][0]
+    assert losses["sft_control"][0] < losses["sft"][0] - 0.5
     # A finished stage is found where the run's folder stands now.
     moved = folder.rename(tmp_path / "moved")
     (moved / "checkpoints/sft_control/best.json").unlink()
