@@ -9,12 +9,14 @@ object: the mean reward of each, and their paired difference with a 95 % interva
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from harness.cli import UserError
+from harness.cli import run as exit_code_of
 from harness.config.evaluation import EvaluationRecipe, TrainedPolicyTable
 from harness.data.scoring import make_rewards, score_examples
 from harness.data.step_data import load_step_data
@@ -49,7 +51,7 @@ def rewards_of(run: Path, stage: str, before: Mapping[str, str]) -> dict[str, di
     recipe = folder.recipe()
     data = load_step_data(recipe)
     rewards = make_rewards(recipe, data.action_format)
-    trained = EvaluationRecipe(trained_policy=TrainedPolicyTable(run=str(run), stage=stage))
+    trained = EvaluationRecipe(trained_policy=TrainedPolicyTable(run=str(run), stage=stage, held_out=False))
     policy = with_trained_policy(trained).policy
     assert policy is not None
     path, adapter = resolve_model(policy.settings["model"]), policy.settings["adapter"]
@@ -98,4 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

@@ -10,7 +10,7 @@ import yaml
 from harness.cli import UsageError, UserError
 from harness.config.load import as_yaml, validate
 from harness.config.tables import Recipe, Table
-from harness.jsonl import append_rows, read_objects
+from harness.jsonl import append_rows, read_objects, write_json
 from trajectories.store import atomic_write
 from trajectories.types import JSON
 
@@ -73,9 +73,7 @@ class RunFolder:
 
     def write_json(self, path: Path, table: Mapping[str, object]) -> None:
         if self.writes:
-            with atomic_write(path) as out:
-                json.dump(table, out, indent=2, ensure_ascii=False)
-                out.write("\n")
+            write_json(path, table)
 
     def write_rows(self, path: Path, rows: Iterable[Mapping[str, object]]) -> None:
         """Write a whole JSON Lines file."""

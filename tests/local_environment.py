@@ -14,7 +14,7 @@ from srl_agent.scaffolds import ScaffoldTask
 
 
 class LocalEnvironment:
-    """``calls``: after so many the sandbox's time is over, as a container's can be."""
+    """``calls``: the number of calls after which the sandbox's time is over, as a container's can be."""
 
     def __init__(self, files: Mapping[str, str], *, calls: int = 1000) -> None:
         self.sandbox = LocalSandbox(files)
