@@ -44,7 +44,7 @@ def stock(source: Path, out: Path) -> None:
     made, taken = [], Counter[str]()
     for number, row in enumerate(rows, 1):
         document = Document(value=row, origin=str(source), line=number)
-        name = detect(row)
+        name = detect(row).name
         for trajectory in READERS[name](document, FileLedger(str(source), name)):
             wanted = trajectory.trajectory_id
             taken[wanted] += 1

@@ -60,7 +60,7 @@ def _dump(value: Any) -> str:
 
 def _trajectories(document: Document) -> int:
     try:
-        name = detect(document.value)
+        name = detect(document.value).name
         if name in _SPREAD:
             raise SystemExit(f"{document.position}: trajectories of {name} are several documents each")
         return sum(1 for _ in READERS[name](document, FileLedger(document.origin, name)))

@@ -1,5 +1,6 @@
 """The shared record: types, readers, ledger, store. Imports nothing of the other packages."""
 
-from trajectories.types import Action, Step, Trajectory, repository_of
+from trajectories.task_ids import repository_of, task_id
+from trajectories.types import Action, Step, Trajectory
 
-__all__ = ["Action", "Step", "Trajectory", "repository_of"]
+__all__ = ["Action", "Step", "Trajectory", "repository_of", "task_id"]

@@ -43,6 +43,7 @@ class FileLedger:
         self.steps = Count()
         self.skipped: Counter[str] = Counter()  # the file itself, or members of it, that hold no trajectories
         self.notes: Counter[str] = Counter()  # oddities that cost no turn
+        self.recognised_by: Counter[str] = Counter()  # structures that the format was detected by
         self._examples: dict[str, dict[str, list[str]]] = {}
 
     def trajectory(
@@ -100,7 +101,8 @@ class FileLedger:
 
     def to_json(self) -> dict[str, JSON]:
         totals = Totals.of([self]).to_json()
-        return {"path": self.path, "format": self.format_name, **totals, "examples": self._examples}
+        by = {"recognised_by": dict(self.recognised_by)} if self.recognised_by else {}
+        return {"path": self.path, "format": self.format_name, **by, **totals, "examples": self._examples}
 
 
 @dataclass(frozen=True, kw_only=True)

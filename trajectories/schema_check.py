@@ -19,6 +19,7 @@ def check_schema(trajectory: Trajectory) -> None:
     for number, step in enumerate(trajectory.steps, 1):  # as the ledger counts them
         _check(f"thought of turn {number}", step.thought, str)
         _check(f"observation of turn {number}", step.observation, str)
+        _check(f"reasoning of turn {number}", step.reasoning, str)
         _check(f"target of turn {number}", step.target, bool)
         for action in step.actions:
             _check(f"an action's name in turn {number}", action.name, str)

@@ -33,6 +33,7 @@ def to_json(trajectory: Trajectory) -> dict[str, JSON]:
                 "thought": step.thought,
                 "actions": [{"name": a.name, "arguments": dict(a.arguments)} for a in step.actions],
                 "observation": step.observation,
+                **reasoning_of(step),
                 **context_mark(step),
             }
             for step in trajectory.steps
@@ -45,6 +46,11 @@ def to_json(trajectory: Trajectory) -> dict[str, JSON]:
 def context_mark(step: Step) -> dict[str, bool]:
     """Return the mark of a step that is context only. Other steps have none, so that their lines stay short."""
     return {} if step.target else {"target": False}
+
+
+def reasoning_of(step: Step) -> dict[str, str]:
+    """Return the reasoning of a step that has some."""
+    return {"reasoning": step.reasoning} if step.reasoning else {}
 
 
 def from_json(row: JSONObject) -> Trajectory:
@@ -61,6 +67,7 @@ def from_json(row: JSONObject) -> Trajectory:
                 thought=step["thought"],
                 actions=tuple(Action(name=a["name"], arguments=a["arguments"]) for a in step["actions"]),
                 observation=step["observation"],
+                reasoning=step.get("reasoning", ""),
                 target=step.get("target", True),
             )
             for step in row["steps"]

@@ -1,9 +1,10 @@
 """The record of what an agent did, turn by turn. Expert trajectories and policy rollouts are one type."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from trajectories.task_ids import repository_of
 
 JSON = Any  # what json.loads returns
 JSONObject = Mapping[str, JSON]
@@ -21,9 +22,11 @@ class Action:
 class Step:
     """One turn of the agent and what came back."""
 
-    thought: str  # prose before the calls; never compared with anything
+    # What the model wrote before its calls, or its reasoning where it wrote nothing else. Never compared with anything.
+    thought: str
     actions: tuple[Action, ...]  # parallel calls in order; empty: prose only, or a call that was refused
     observation: str  # results of all calls of the turn, in order
+    reasoning: str = ""  # the private thinking, where the source recorded it
     target: bool = True  # False: context for later steps, never a training target (trajectories.filters)
 
 
@@ -46,16 +49,3 @@ class Trajectory:
         """Return ``owner/name``: ``metadata["repo"]`` if the source named it, else taken from the instance id."""
         named = self.metadata.get("repo")
         return named if isinstance(named, str) and named else repository_of(self.instance_id)
-
-
-_INSTANCE_ID = re.compile(r"^(?P<owner>[^/]+?)__(?P<name>.+?)(?:-\d+|\.[0-9a-f]{8}(?:\..*)?)?$")
-
-
-def repository_of(instance_id: str) -> str:
-    """Return the repository of a SWE-bench or SWE-smith instance id, any other id as it is.
-
-    >>> repository_of("django__django-16527"), repository_of("acme__widgets.1a2b3c4d.func_pm__ab12")
-    ('django/django', 'acme/widgets')
-    """
-    match = _INSTANCE_ID.match(instance_id)
-    return f"{match['owner']}/{match['name']}" if match else instance_id

@@ -11,7 +11,7 @@ def read(
     value: JSON, name: str | None = None, origin: str = "acme__w-1.json"
 ) -> tuple[list[Trajectory], FileLedger]:
     """Read the trajectories of a document, whose format is detected unless it is named."""
-    name = name or detect(value)
+    name = name or detect(value).name
     ledger = FileLedger(origin, name)
     found = list(READERS[name](Document(value=value, origin=origin), ledger))
     ledger.trajectories.check("trajectories")

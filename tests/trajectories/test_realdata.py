@@ -89,7 +89,7 @@ def test_set_survives_every_format(name: str, tmp_path: Path) -> None:
 
 def read_row(format_name: str, row: Mapping[str, JSON]) -> Trajectory:
     document = Document(value=json.loads(json.dumps(row)), origin="row.json")
-    assert detect(document.value) == format_name
+    assert detect(document.value).name == format_name
     (trajectory,) = READERS[format_name](document, FileLedger("row.json", format_name))
     return trajectory
 

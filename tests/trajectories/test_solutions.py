@@ -393,9 +393,9 @@ def test_plain_rows() -> None:
 
 
 def test_formats_are_detected_from_their_columns() -> None:
-    assert detect(s1k()) == "s1k"
-    assert detect([s1k(deepseek_attempt=...)]) == "s1k"
-    assert detect(plain()) == detect([plain(question=..., problem="p")]) == "math"
+    assert detect(s1k()).name == "s1k"
+    assert detect([s1k(deepseek_attempt=...)]).name == "s1k"
+    assert detect(plain()).name == detect([plain(question=..., problem="p")]).name == "math"
     for other in ({"question": "q"}, {"solution": "s"}, plain(solution=["s"]), plain(question=3)):
         with pytest.raises(UnknownFormat):
             detect(other)

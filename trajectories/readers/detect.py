@@ -1,32 +1,49 @@
-"""Detection of a document's format from its content."""
+"""Detection of a document's format by its structure: fields, roles, names of schemas. Never by words of a reply."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from trajectories.readers.fields import CHAT_COLUMNS
 from trajectories.types import JSON, JSONObject
 
 _LOOKED_AT = 200  # messages that are inspected to distinguish chat formats
 _OF_OPENHANDS = ("action", "observation")
 _ITEM_ENDINGS = ("_call", "_call_output")  # of the types of items of the Responses API
+_SMITH_ID = re.compile(r"[^/\s]+__[^/\s]+\.[0-9a-f]{8}\.[^/\s]+", re.ASCII)
+_STREAM_TYPES = {"system", "assistant", "user", "result", "stream_event"}
+# Words of mini-swe-agent's own prompts: the fence of its commands, the commands that end a run.
+_MINI_PROMPTS = ("mswea_bash_command", "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT", "MINI_SWE_AGENT_FINAL_OUTPUT")
+_MINI_INFO = ("mini_version", "model_stats", "exit_status", "submission", "config")
+_MINI_EXTRA = ("actions", "response", "raw_output", "exit_status", "interrupt_type", "model_response")
 
 
 class UnknownFormat(ValueError):
     """No format, or more than one, fits; the message lists the formats."""
 
 
-def detect(value: JSON) -> str:
-    """Return the name of the one format that fits. Raises UnknownFormat.
+@dataclass(frozen=True, kw_only=True)
+class Detected:
+    """A format, and the structure that it was recognised by."""
+
+    name: str
+    why: str
+
+
+def detect(value: JSON) -> Detected:
+    """Return the one format that fits. Raises UnknownFormat.
 
     >>> detect({"trajectory_format": "mini-swe-agent-1.1", "info": {}, "messages": []})
-    'mini-swe-agent'
+    Detected(name='mini-swe-agent', why='`trajectory_format` names it')
     """
-    found = [name for name, fits in _FORMATS.items() if fits(value)]
-    chat = _chat_format(value)
-    if chat and not found:
-        found = chat
+    found = [Detected(name=name, why=why) for name, fits in _FORMATS.items() if (why := fits(value))]
+    found = found or _chat_formats(value)
     if len(found) == 1:
         return found[0]
     if found:
-        raise UnknownFormat(f"looks like {' and '.join(found)} at once; choose one with --format")
+        names = " and ".join(one.name for one in found)
+        raise UnknownFormat(f"looks like {names} at once; choose one with --format")
     raise UnknownFormat(f"{_describe(value)} is of none of the formats {', '.join(FORMAT_NAMES)}")
 
 
@@ -45,124 +62,268 @@ def _first(value: JSON) -> JSON:
     return value[0] if isinstance(value, list) and value else None
 
 
-def _is_atif(value: JSON) -> bool:
-    return _has(value, schema_version=str, steps=list) and value["schema_version"].startswith("ATIF-")
+def _objects(value: JSON) -> list[JSONObject]:
+    shown = value[:_LOOKED_AT] if isinstance(value, list) else []
+    return [item for item in shown if isinstance(item, Mapping)]
 
 
-def _is_responses(value: JSON) -> bool:
+def _atif(value: JSON) -> str | None:
+    if _has(value, schema_version=str, steps=list) and value["schema_version"].startswith("ATIF-"):
+        return f"`schema_version` is {value['schema_version'][:20]}"
+    return None
+
+
+def _adp(value: JSON) -> str | None:
+    if _has(value, content=list) and any("class_" in item for item in _objects(value["content"])):
+        return "`content` holds items with `class_`"
+    return None
+
+
+def _claude_code(value: JSON) -> str | None:
+    if not _has(value, type=str) or _iflow(value) or _qwen_code(value):
+        return None
+    if value["type"] in ("user", "assistant"):
+        return "a line with `type`, `uuid` and `sessionId`" if _has(value, sessionId=str, uuid=str) else None
+    marks = next((key for key in ("sessionId", "leafUuid", "snapshot") if key in value), None)
+    return f"a line with `type` and `{marks}`" if marks else None
+
+
+def _claude_stream(value: JSON) -> str | None:
+    first = _first(value) if isinstance(value, list) else value
+    if _has(first, type=str, session_id=str) and first["type"] in _STREAM_TYPES:
+        return f"{'a list of lines' if isinstance(value, list) else 'a line'} with `type` and `session_id`"
+    return None
+
+
+def _codex(value: JSON) -> str | None:
+    return "a line of `timestamp`, `type`, `payload`" if _has(value, timestamp=str, type=str, payload=dict) else None
+
+
+def _gemini(value: JSON) -> str | None:
+    return "`sessionId` and `projectHash`" if _has(value, sessionId=str, projectHash=str) else None
+
+
+def _iflow(value: JSON) -> str | None:
+    if _has(value, uuid=str, sessionId=str, type=str) and value["sessionId"].startswith("session-"):
+        return "a line with `uuid`, and a `sessionId` that begins with session-"
+    return None
+
+
+def _inspect(value: JSON) -> str | None:
+    if _has(value, eval=dict, status=str, version=int):
+        return "a log with `version`, `status` and `eval`"
+    return "a sample with `epoch` and `messages`" if _has(value, epoch=int, messages=list) else None
+
+
+def _math(value: JSON) -> str | None:
+    row = _first(value) if isinstance(value, list) else value
+    asked = next((key for key in ("question", "problem") if _has(row, **{key: str})), None)
+    return f"`{asked}` and `solution`" if asked and _has(row, solution=str) and not _s1k(value) else None
+
+
+def _mini(value: JSON) -> str | None:
+    if not _has(value, messages=list):
+        return None
+    if str(value.get("trajectory_format", "")).startswith("mini-swe-agent"):
+        return "`trajectory_format` names it"
+    info = value.get("info")
+    found = [key for key in _MINI_INFO if isinstance(info, Mapping) and key in info]
+    return f"`messages` beside `info` with `{found[0]}`" if found else None
+
+
+def _moatless(value: JSON) -> str | None:
+    return "`nodes` with `node_id`" if _has(value, nodes=list) and _has(_first(value["nodes"]), node_id=int) else None
+
+
+def _opencode(value: JSON) -> str | None:
+    if _has(value, info=dict, messages=list) and _has(_first(value["messages"]), info=dict, parts=list):
+        return "`messages` with `info` and `parts`"
+    return None
+
+
+def _openhands(value: JSON) -> str | None:
+    where, events = "a list", value
+    if _has(value, history=list) and not isinstance(value.get("trajectory"), list):
+        where, events = "`history`", value["history"]
+    event = _first(events)
+    event = _first(event) if isinstance(event, list) else event
+    if not isinstance(event, Mapping) or "role" in event:
+        return None
+    if _sdk(event):
+        return f"{where} of events with `kind`"
+    mark = next((key for key in _OF_OPENHANDS if key in event), None)
+    return f"{where} of events with `{mark}`" if mark else None
+
+
+def _sdk(value: JSON) -> str | None:
+    fits = _has(value, kind=str, id=str, timestamp=str, source=str)
+    return "an event with `kind`, `id` and `source`" if fits else None
+
+
+def _pi(value: JSON) -> str | None:
+    if _has(value, type=str, version=int, id=str, cwd=str) and value["type"] == "session":
+        return "a line of type session with `version` and `cwd`"
+    if _has(value, type=str, id=str, message=dict) and "parentId" in value:
+        return "a line with `message` and `parentId`"
+    return None
+
+
+def _pivot(value: JSON) -> str | None:
+    fits = _has(value, responses_create_params=dict, expected_action=dict)
+    return "`responses_create_params` and `expected_action`" if fits else None
+
+
+def _qwen_code(value: JSON) -> str | None:
+    if _has(value, sessionId=str, uuid=str, message=dict) and isinstance(value["message"].get("parts"), list):
+        return "a line with `sessionId`, whose message has `parts`"
+    return None
+
+
+def _r2e_gym(value: JSON) -> str | None:
+    return "`trajectory_steps`" if _has(value, trajectory_steps=list) else None
+
+
+def _responses(value: JSON) -> str | None:
     """Accept a response, a request with one, NeMo Gym's rollout, or anything with items of the API's types."""
     items = value
     if isinstance(value, Mapping):
         request = value["request"] if _has(value, request=dict) else value
         response = value["response"] if _has(value, response=dict) else value
         if _has(value, responses_create_params=dict):
-            return not _has(value, expected_action=dict)
+            return None if _has(value, expected_action=dict) else "`responses_create_params`"
         if _has(response, output=list) and ("input" in request or response.get("object") == "response"):
-            return True
+            return "a response with `output`"
         items = request.get("input")
-    shown = items[:_LOOKED_AT] if isinstance(items, list) else []
-    return any(str(item.get("type")).endswith(_ITEM_ENDINGS) for item in shown if isinstance(item, Mapping))
+    kinds = (str(item.get("type")) for item in _objects(items))
+    found = next((kind for kind in kinds if kind.endswith(_ITEM_ENDINGS)), None)
+    return f"an item of type {found[:40]}" if found else None
 
 
-def _is_swe_agent(value: JSON) -> bool:
+def _s1k(value: JSON) -> str | None:
+    row = _first(value) if isinstance(value, list) else value
+    found = _has(row, question=str) and next(
+        (key for key in ("deepseek_attempt", "gemini_attempt") if key in row), None
+    )
+    return f"`question` and `{found}`" if found else None
+
+
+def _store(value: JSON) -> str | None:
+    return "`schema_version` and `steps`" if _has(value, schema_version=int, trajectory_id=str, steps=list) else None
+
+
+def _swe_agent(value: JSON) -> str | None:
     if _has(value, history=list, trajectory=list):
-        return True
-    return _has(value, attempts=list) and _has(_first(value["attempts"]), history=list)
+        return "`history` and `trajectory`"
+    if _has(value, attempts=list) and _has(_first(value["attempts"]), history=list):
+        return "`attempts` with `history`"
+    return None
 
 
-def _is_mini(value: JSON) -> bool:
-    if not _has(value, messages=list):
-        return False
-    return str(value.get("trajectory_format", "")).startswith("mini-swe-agent") or _has(value, info=dict)
-
-
-def _is_trae(value: JSON) -> bool:
+def _trae(value: JSON) -> str | None:
     run = value["trajectory"] if _has(value, trajectory=dict) else {}
-    return _has(value, agent_steps=list) or "agent_steps" in run
+    return "`agent_steps`" if _has(value, agent_steps=list) or "agent_steps" in run else None
 
 
-def _is_openhands(value: JSON) -> bool:
-    if _has(value, history=list) and not isinstance(value.get("trajectory"), list):
-        event = _first(value["history"])
-        event = _first(event) if isinstance(event, list) else event
-    else:
-        event = _first(value)
-    return isinstance(event, Mapping) and "role" not in event and not event.keys().isdisjoint(_OF_OPENHANDS)
-
-
-def _is_claude_code(value: JSON) -> bool:
-    if not _has(value, type=str):
-        return False
-    if value["type"] in ("user", "assistant"):
-        return _has(value, sessionId=str, uuid=str)
-    return any(key in value for key in ("sessionId", "leafUuid", "snapshot"))
-
-
-def _is_s1k(value: JSON) -> bool:
-    row = _first(value) if isinstance(value, list) else value
-    return _has(row, question=str) and ("deepseek_attempt" in row or "gemini_attempt" in row)
-
-
-def _is_math(value: JSON) -> bool:
-    row = _first(value) if isinstance(value, list) else value
-    asked = _has(row, question=str) or _has(row, problem=str)
-    return asked and _has(row, solution=str) and not _is_s1k(row)
-
-
-_FORMATS: Mapping[str, Callable[[JSON], bool]] = {
-    "atif": _is_atif,
-    "claude-code": _is_claude_code,
-    "math": _is_math,
-    "mini-swe-agent": _is_mini,
-    "moatless": lambda value: _has(value, nodes=list) and _has(_first(value["nodes"]), node_id=int),
-    "openhands": _is_openhands,
-    "openhands-sdk": lambda value: _has(value, kind=str, id=str, timestamp=str, source=str),
-    "pivot": lambda value: _has(value, responses_create_params=dict, expected_action=dict),
-    "responses": _is_responses,
-    "s1k": _is_s1k,
-    "store": lambda value: _has(value, schema_version=int, trajectory_id=str, steps=list),
-    "swe-agent": _is_swe_agent,
-    "swe-smith": lambda value: _has(value, messages=str),
-    "trae": _is_trae,
+_FORMATS: Mapping[str, Callable[[JSON], str | None]] = {
+    "adp": _adp,
+    "atif": _atif,
+    "claude-code": _claude_code,
+    "claude-stream": _claude_stream,
+    "codex": _codex,
+    "gemini": _gemini,
+    "iflow": _iflow,
+    "inspect": _inspect,
+    "math": _math,
+    "mini-swe-agent": _mini,
+    "moatless": _moatless,
+    "opencode": _opencode,
+    "openhands": _openhands,
+    "openhands-sdk": _sdk,
+    "pi": _pi,
+    "pivot": _pivot,
+    "qwen-code": _qwen_code,
+    "r2e-gym": _r2e_gym,
+    "responses": _responses,
+    "s1k": _s1k,
+    "store": _store,
+    "swe-agent": _swe_agent,
+    "trae": _trae,
 }
-FORMAT_NAMES = tuple(sorted((*_FORMATS, "anthropic", "openai")))
+_CHATS = ("ai-sdk", "anthropic", "openai", "swe-smith")
+FORMAT_NAMES = tuple(sorted((*_FORMATS, *_CHATS)))
 
 
-def _chat_format(value: JSON) -> list[str]:
-    """Return the formats that a list of chat messages fits, bare or under ``messages`` (of ``request``)."""
+def _chat_formats(value: JSON) -> list[Detected]:
+    """Return the formats that a list of chat messages fits: bare, or in a column of a row, or of its ``request``."""
     body = value["request"] if _has(value, request=dict) else value
-    messages = body.get("messages") if isinstance(body, Mapping) else body
-    if not isinstance(messages, list) or not messages:
+    column = next((key for key in CHAT_COLUMNS if _has(body, **{key: list}) or _has(body, **{key: str})), None)
+    if isinstance(body, Mapping) and column is None:
         return []
-    if not all(isinstance(message, Mapping) and "role" in message for message in messages[:_LOOKED_AT]):
+    where = f"`{column}`" if column else "a list of messages"
+    if column and isinstance(body.get("traj_id"), str):
+        return [Detected(name="swe-smith", why=f"{where} beside `traj_id`")]
+    messages = _objects(_loaded(body[column]) if column else body)
+    if not messages or not all("role" in message or "from" in message for message in messages):
         return []
-    marks = set().union(*(_marks(message) for message in messages[:_LOOKED_AT]))
-    if "anthropic" in marks or (isinstance(body, Mapping) and "max_tokens" in body and "openai" not in marks):
-        return ["anthropic", "openai"] if "openai" in marks else ["anthropic"]
-    if "swe-agent" in marks:
-        return ["swe-smith"]
-    if "openai" in marks:
-        return ["openai"]
-    # Calls in the text. A data set's row names its instance; mini-swe-agent's bare list has nothing around it.
-    if isinstance(value, Mapping) and "instance_id" in value and marks & {"xml", "fence"}:
-        return ["swe-smith"]
-    return ["mini-swe-agent"] if "fence" in marks else ["openai"]
+    marks: dict[str, str] = {}
+    for message in messages:
+        for name, why in _marks(message):
+            marks.setdefault(name, why)
+    prompts = _prompts(messages)
+    if mini := next((word for word in _MINI_PROMPTS if word in prompts), None):
+        marks = {"mini-swe-agent": f"the prompt says {mini}"} | marks
+    if isinstance(body, Mapping) and _SMITH_ID.fullmatch(str(body.get("instance_id", ""))):
+        marks.setdefault("swe-smith", "an `instance_id` of SWE-smith's form")
+    if isinstance(body, Mapping) and "max_tokens" in body and "openai" not in marks:
+        marks.setdefault("anthropic", "`max_tokens` of a request")
+    for name in ("mini-swe-agent", "swe-smith", "inspect", "ai-sdk"):
+        if name in marks:
+            return [Detected(name=name, why=f"{where}: {marks[name]}")]
+    if not marks:
+        marks = {"openai": "roles and texts, no native calls"}
+    return [Detected(name=name, why=f"{where}: {why}") for name, why in sorted(marks.items())]
 
 
-def _marks(message: JSONObject) -> set[str]:
-    marks = set()
-    content = message.get("content")
-    if "message_type" in message or "tool_call_ids" in message:
-        marks.add("swe-agent")
-    elif message.get("tool_calls") or message.get("role") == "tool":
-        marks.add("openai")
-    if isinstance(content, Sequence) and not isinstance(content, str):
-        kinds = {str(block.get("type")) for block in content if isinstance(block, Mapping)}
-        if kinds & {"tool_use", "tool_result"}:
-            marks.add("anthropic")
-    if message["role"] == "assistant" and isinstance(content, str):
-        if "<function=" in content:
-            marks.add("xml")
-        if "```" in content or "<mswea_bash_command>" in content:
-            marks.add("fence")
-    return marks
+def _loaded(column: JSON) -> JSON:
+    """Return messages, which some sets hold as a JSON text."""
+    if not isinstance(column, str):
+        return column
+    try:
+        return json.loads(column)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _prompts(messages: Sequence[JSONObject]) -> str:
+    """Return the texts before the first reply, which are the scaffold's."""
+    texts = []
+    for message in messages:
+        if message.get("role", message.get("from")) in ("assistant", "gpt"):
+            break
+        content = message.get("content", message.get("value"))
+        blocks = content if isinstance(content, list) else [content]
+        texts += [block.get("text") if isinstance(block, Mapping) else block for block in blocks]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _marks(message: JSONObject) -> Iterable[tuple[str, str]]:
+    """Yield the formats that the fields of a message tell of."""
+    extra = message.get("extra")
+    if isinstance(extra, Mapping) and (key := next((key for key in _MINI_EXTRA if key in extra), None)):
+        yield "mini-swe-agent", f"`extra` with `{key}`"
+    for key in ("message_type", "tool_call_ids"):
+        if key in message:
+            yield "swe-smith", f"messages with `{key}`"
+            return
+    calls = message.get("tool_calls")
+    if _has(_first(calls), function=str):
+        yield "inspect", "`tool_calls` whose `function` is a name"
+    elif calls or message.get("role") == "tool" or isinstance(message.get("function_call"), Mapping):
+        content = message.get("content")
+        if not any(block.get("type") == "tool-result" for block in _objects(content)):
+            yield "openai", "`tool_calls`" if calls else f"role {message.get('role')}"
+    kinds = {str(block.get("type")) for block in _objects(message.get("content"))}
+    if found := sorted(kinds & {"tool-call", "tool-result"}):
+        yield "ai-sdk", f"blocks of type {found[0]}"
+    if found := sorted(kind for kind in kinds if kind == "tool_result" or kind.endswith("tool_use")):
+        yield "anthropic", f"blocks of type {found[0][:40]}"

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from trajectories.ledger import FileLedger
+from trajectories.readers.fields import as_verdict
 from trajectories.schema_check import check_schema
 from trajectories.sources.documents import Document
+from trajectories.task_ids import task_id
 from trajectories.types import JSON, Action, JSONObject, Step, Trajectory
 
 NO_ACTION = "no_action"  # an agent turn of prose only
@@ -15,6 +17,7 @@ FINAL_MESSAGE = "final_message"  # the same, and the last turn
 SEVERAL_BLOCKS = "several_command_blocks"  # the scaffold wants one and ran none
 NO_BLOCK = "no_command_block"
 EMPTY_TURN = "empty_turn"  # neither prose nor a call
+REASONING = "reasoning_kept"  # a turn whose private thinking the source recorded
 
 # Turns that are steps without an action: context for what follows, never a target.
 _KEPT_WITHOUT_ACTION = frozenset({NO_ACTION, FINAL_MESSAGE, SEVERAL_BLOCKS, NO_BLOCK})
@@ -32,8 +35,9 @@ class Call:
 class Reply:
     """One agent turn."""
 
-    thought: str
+    thought: str  # the visible text
     calls: tuple[Call, ...] = ()
+    reasoning: str = ""  # the private thinking; it is the step's thought if there is no visible text
     problem: str | None = None  # why it did nothing, or cannot be a step
 
 
@@ -75,7 +79,9 @@ class _Turn:
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
         self.problem = reply.problem or (None if reply.calls else NO_ACTION)
-        if self.problem in _KEPT_WITHOUT_ACTION and not reply.thought.strip():
+        self.reasoning = reply.reasoning.strip()
+        self.thought = reply.thought.strip() or self.reasoning
+        if self.problem in _KEPT_WITHOUT_ACTION and not self.thought:
             self.problem = EMPTY_TURN
         self.by_call: dict[int, list[str]] = {}
         self.loose: list[str] = []
@@ -92,7 +98,9 @@ class _Turn:
         texts = [text for index in sorted(self.by_call) for text in self.by_call[index]] + self.loose
         actions = tuple(call.action for call in self.reply.calls)
         observation = "\n".join(text for text in texts if text)
-        return Step(thought=self.reply.thought.strip(), actions=actions, observation=observation)
+        return Step(
+            thought=self.thought, actions=actions, observation=observation, reasoning=self.reasoning
+        )
 
 
 def fold(events: Iterable[Event]) -> Folded:
@@ -128,6 +136,8 @@ def fold(events: Iterable[Event]) -> Folded:
     if unanswered := sum(not turn.problem and not turn.has_result for turn in turns[:-1]):
         notes["turn_without_result"] += unanswered
     notes.update(turn.problem for turn in turns if turn.problem and turn.kept)
+    if reasoned := sum(turn.kept and bool(turn.reasoning) for turn in turns):
+        notes[REASONING] += reasoned
     return Folded(
         prompt="\n\n".join(text for text in prompt if text.strip()),
         steps=tuple(turn.step() for turn in turns if turn.kept),
@@ -192,23 +202,24 @@ def record(
 ) -> Iterator[Trajectory]:
     """Make the trajectory of a conversation, count it and its turns, and yield it unless it is unusable.
 
-    Events are folded first. Empty ids fall back: ``trajectory_id`` to ``instance_id``, that to the document's name.
+    Events are folded first. Empty ids fall back: ``trajectory_id`` to ``instance_id``, that to the document's name. A
+    suffix that tells rollouts of one task apart stays in the former and leaves the latter.
     ``prompt``: None for the folded one; it is kept in the metadata if it is more than the task. ``task``: None for the
-    issue in the prompt. ``resolved`` counts only as a bool. Raises TypeError or ValueError, before anything is counted,
+    issue in the prompt. ``resolved`` counts as a bool, 0 or 1. Raises TypeError or ValueError, before anything is counted,
     if :func:`check_schema` does.
     """
     folded = conversation if isinstance(conversation, Folded) else fold(conversation)
     prompt = folded.prompt if prompt is None else prompt
     task = issue_text(prompt) if task is None else task
-    instance_id = instance_id or document.name
+    rollout_id = instance_id or document.name
     trajectory = Trajectory(
-        trajectory_id=trajectory_id or instance_id,
-        instance_id=instance_id,
+        trajectory_id=trajectory_id or rollout_id,
+        instance_id=task_id(rollout_id),
         task=task,
         steps=folded.steps,
         source=source,
         model=model,
-        resolved=resolved if isinstance(resolved, bool) else None,
+        resolved=as_verdict(resolved),
         patch=patch,
         metadata={**(metadata or {}), **({} if task == prompt.strip() else {"prompt": prompt})},
     )

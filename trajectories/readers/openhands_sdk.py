@@ -22,6 +22,11 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     yield from record(_events(document.value), document, ledger, source="openhands-sdk", instance_id=name)
 
 
+def conversation(document: Document) -> str:
+    """Return what the events of a conversation have in common: their folder, or the file that holds one a line."""
+    return document.origin.rpartition("/")[0] if document.line is None else document.origin
+
+
 def _events(events: Sequence[JSONObject]) -> Iterator[Event]:
     """Yield events. Actions of one response are one turn, wherever its other events are."""
     responses: dict[str, list[JSONObject]] = {}

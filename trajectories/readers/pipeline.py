@@ -6,20 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from trajectories.ledger import FileLedger, Ledger
-from trajectories.readers import READERS, pivot
+from trajectories.readers import READERS, openhands_sdk, pivot
 from trajectories.readers.detect import UnknownFormat, detect
 from trajectories.sources.documents import DEFAULT_LIMIT, Document, Failure, is_candidate, read_documents
 from trajectories.types import Trajectory
 
+# Logs of one line an event: every line of the file belongs to it, also those of an unknown kind.
+LOGS = frozenset({"claude-code", "claude-stream", "codex", "gemini", "iflow", "pi", "qwen-code"})
 # Formats whose trajectory is spread over several documents, with the key that these share.
 _GROUPED: dict[str, Callable[[Document], str]] = {
-    "claude-code": lambda document: document.origin,
-    "openhands-sdk": lambda document: document.origin.rpartition("/")[0],
+    **dict.fromkeys(LOGS, lambda document: document.origin),
+    "openhands-sdk": openhands_sdk.conversation,
     "pivot": pivot.same_trajectory,
 }
 # Formats whose document with the highest number holds all that the others of its trajectory hold.
 _LAST_HOLDS_ALL: dict[str, Callable[[Document], int]] = {"pivot": pivot.step_index}
-
+_UNKNOWN_AT_FIRST = 1000  # lines of no known format that may come before the first line of a log
 
 Found = tuple[Trajectory, FileLedger]
 
@@ -62,21 +64,55 @@ class _Session:
         self.group: list[Document] = []
         self.group_key: tuple[str, str] | None = None
         self.group_path = ""
+        self.why_unknown = ""
+        self.unknown_path = ""
         self.recognised: tuple[str, str] | None = None  # origin and format of the last recognised document
-        self.skipped: str | None = None  # origin whose first document is of no format
+        self.unknown: list[tuple[Document, str]] = []  # the first documents of an origin, of no format, with why
 
     def take(self, path: str, item: Document | Failure) -> Iterator[Found]:
-        if item.origin == self.skipped:
-            return
+        if self.unknown and self.unknown[0][0].origin != item.origin:
+            self._give_up()
         if isinstance(item, Failure):
             self._fail(path, item)
             return
-        try:
-            name = self.format_name or detect(item.value)
-        except UnknownFormat as error:
-            self._unknown(path, item, str(error))
+        name = self._name(path, item)
+        if name is None:
+            if rows := rows_of(item):
+                for row in rows:
+                    yield from self.take(path, row)
+            else:
+                self._unknown(path, item)
             return
         self.recognised = (item.origin, name)
+        yield from self._settle(path, name)
+        yield from self._add(path, name, item)
+
+    def _name(self, path: str, document: Document) -> str | None:
+        """Return the format of a document, None for none. A log's lines are all of its format."""
+        if self.format_name:
+            return self.format_name
+        if self.recognised and self.recognised[0] == document.origin and self.recognised[1] in LOGS:
+            return self.recognised[1]
+        try:
+            detected = detect(document.value)
+        except UnknownFormat as error:
+            self.why_unknown = str(error)
+            return None
+        self.ledger.file(path, detected.name).recognised_by[detected.why] += 1
+        return detected.name
+
+    def _settle(self, path: str, name: str) -> Iterator[Found]:
+        """Take the documents of no format before the first one that has one: lines of the log, or lost rows."""
+        unknown, self.unknown = self.unknown, []
+        for document, why in unknown:
+            if name in LOGS:
+                yield from self._add(path, name, document)
+            else:
+                reason = f"{document.position}: {why}"
+                self.ledger.file(path, name).trajectory(reason, 0, reason="unknown_format")
+
+    def _add(self, path: str, name: str, item: Document) -> Iterator[Found]:
+        """Read a document, or keep it with its group; read the group before it if that is complete."""
         key = (name, _GROUPED[name](item)) if name in _GROUPED else None
         if key != self.group_key:
             yield from self.flush()
@@ -93,6 +129,7 @@ class _Session:
 
     def flush(self) -> Iterator[Found]:
         """Read the group that is complete."""
+        self._give_up()
         if self.group_key is None:
             return
         name, key = self.group_key
@@ -130,21 +167,42 @@ class _Session:
         else:
             account.trajectory(failure.position, 0, reason=failure.reason)
 
-    def _unknown(self, path: str, document: Document, why: str) -> None:
+    def _unknown(self, path: str, document: Document) -> None:
         format_name = self._format_of(document.origin)
-        account = self.ledger.file(path, format_name)
-        where = f"{document.position}: {why}"
         if format_name is None:
-            self.skipped = document.origin
-            account.skip("unknown_format", where)
-        elif self._in_group(document.origin):
+            if len(self.unknown) < _UNKNOWN_AT_FIRST:
+                self.unknown.append((document, self.why_unknown))
+                self.unknown_path = path
+            return
+        account = self.ledger.file(path, format_name)
+        where = f"{document.position}: {self.why_unknown}"
+        if self._in_group(document.origin):
             account.note("unknown_line", where)
         else:
             account.trajectory(where, 0, reason="unknown_format")
 
+    def _give_up(self) -> None:
+        """Count a file, or a member, none of whose documents is of a known format."""
+        if self.unknown:
+            document, why = self.unknown[0]
+            self.ledger.file(self.unknown_path).skip("unknown_format", f"{document.position}: {why}")
+            self.unknown = []
+
     def _in_group(self, origin: str) -> bool:
         """Return whether this is a line of a file whose lines are one trajectory."""
         return self.group_key is not None and origin == self.group_key[1]
+
+
+def rows_of(document: Document) -> list[Document]:
+    """Return the rows of a document that is a list of rows, each of a known format; empty for any other."""
+    value = document.value
+    if not isinstance(value, list) or document.line is not None or len(value) == 0:
+        return []
+    try:
+        detect(value[0])
+    except UnknownFormat:
+        return []
+    return [Document(value=row, origin=document.origin, line=number) for number, row in enumerate(value, 1)]
 
 
 def _unique(trajectory: Trajectory, seen: Counter[str], account: FileLedger) -> Trajectory:

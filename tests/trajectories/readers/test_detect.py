@@ -24,7 +24,7 @@ def test_every_format_has_a_reader() -> None:
     ],
 )
 def test_unknown_lists_the_formats(value: JSON) -> None:
-    with pytest.raises(UnknownFormat, match=r"none of the formats anthropic, .*swe-smith, trae"):
+    with pytest.raises(UnknownFormat, match=r"none of the formats adp, ai-sdk, anthropic, .*swe-smith, trae"):
         detect(value)
 
 
@@ -41,5 +41,5 @@ def test_two_formats_at_once_is_an_error_that_names_both() -> None:
 
 def test_request_body_without_a_call_is_anthropic() -> None:
     messages = [{"role": "user", "content": "Hi"}]
-    assert detect({"model": "m", "max_tokens": 1, "messages": messages}) == "anthropic"
-    assert detect({"messages": messages}) == "openai"
+    assert detect({"model": "m", "max_tokens": 1, "messages": messages}).name == "anthropic"
+    assert detect({"messages": messages}).name == "openai"

@@ -520,7 +520,7 @@ def test_openhands_sdk_events_of_one_response_are_one_turn() -> None:
 
     user = {"kind": "MessageEvent", "id": "m", "timestamp": "t", "source": "user",
             "llm_message": {"role": "user", "content": [{"type": "text", "text": "Go"}]}}  # fmt: skip
-    assert detect(user) == "openhands-sdk"
+    assert detect(user).name == "openhands-sdk"
     trajectory = one([user, action(1), seen(1), action(2), seen(2)], "openhands-sdk", "runs/conv-1/events")
     (step,) = trajectory.steps
     assert [call.arguments for call in step.actions] == [{"command": "c1"}, {"command": "c2"}]
@@ -613,7 +613,7 @@ def test_claude_code_blocks_of_a_reply_on_several_lines_forks_and_meta() -> None
         line("err", "a4", "assistant", "API Error", message={"id": "m4", "model": "<synthetic>"}),
         line("null", "err", "user", "x") | {"message": None},
     ]
-    assert {detect(record) for record in lines} == {"claude-code"}
+    assert {detect(record).name for record in lines} == {"claude-code"}
     found, ledger = read(lines, "claude-code")
     assert [len(trajectory.steps) for trajectory in found] == [2, 2]
     first = found[0].steps[0]
