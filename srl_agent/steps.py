@@ -10,11 +10,14 @@ storage grows with the trajectories and not with their prefixes.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from srl_agent.formats import ActionFormat, Message, Span, UnrepresentableActionError
 from srl_agent.formats.math_step import title_of, without_title
 from srl_agent.step_kinds import step_kind
 from trajectories import Step, Trajectory
+
+Thoughts = Literal["expert", "filler", "none"]  # what a target holds before its action
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,10 @@ class StepSettings(PromptSettings):
     show_title: bool = False  # put the title of a solution's step into the prompt; the target is the rest
     max_action_chars: int | None = None  # steps with longer expert actions are no targets
     max_prompt_chars: int | None = None  # steps with longer prompts are no targets
+    thoughts: Thoughts = (
+        "expert"  # of targets: the expert's, or the filler where there is none; always the filler; none
+    )
+    filler: str = "I take the next step."
 
 
 @dataclass(frozen=True, kw_only=True, order=True, slots=True)
@@ -141,6 +148,10 @@ def _title(step: Step, settings: StepSettings) -> str:
 
 # Status of a step as a target. A letter each, so that those of a trajectory are one short string.
 TARGET = "t"
+TARGET_WITHOUT_THOUGHT = (
+    "f"  # its thought is missing, or the format cannot write it: the filler stands for it
+)
+TARGETS = (TARGET, TARGET_WITHOUT_THOUGHT)
 _LAST = "l"  # has an action and is never a target
 _NO_ACTION = "n"
 _CONTEXT_ONLY = "c"
@@ -188,7 +199,7 @@ def _candidate_status(
         return _LONG_ACTION
     if settings.max_prompt_chars is not None and prompt_chars > settings.max_prompt_chars:
         return _LONG_PROMPT
-    return TARGET
+    return TARGET if action_format.expert_thought(step) else TARGET_WITHOUT_THOUGHT
 
 
 def select_targets(statuses: Iterable[tuple[int, str]], *, format_name: str) -> Selected:
@@ -206,7 +217,7 @@ def select_targets(statuses: Iterable[tuple[int, str]], *, format_name: str) -> 
         if without_action := letters.count(_NO_ACTION):
             skipped["no action"] += without_action
         for index, letter in enumerate(letters):
-            if letter == TARGET:
+            if letter in TARGETS:
                 refs.append(StepRef(trajectory=position, step=index))
             elif letter in _REASONS:
                 skipped[_REASONS[letter].format(format=format_name)] += 1

@@ -33,6 +33,12 @@ class ScaffoldTable(Table):
     oracle: bool = False  # show it which files the reference patch touches (oracle-edit needs it)
 
 
+class PolicyActionsTable(ActionsTable):
+    """How the policy writes its actions."""
+
+    thinks: bool = True  # false: an action alone, as trained with steps.thoughts: none
+
+
 class TrainedPolicyTable(Table):
     """Weights of a training run as the policy."""
 
@@ -62,7 +68,7 @@ class EvaluationRecipe(Table):
     # Instead of `policy`: a stage of a training run, with the prompts that it was trained with.
     trained_policy: TrainedPolicyTable | None = None
     scaffold: ScaffoldTable = ScaffoldTable()
-    actions: ActionsTable = ActionsTable()  # the format that the model was trained with
+    actions: PolicyActionsTable = PolicyActionsTable()  # the format that the model was trained with
     # Predictions for each task; math: sampled answers, beside the greedy one.
     samples: int = Field(default=1, ge=0)
     greedy: bool = True  # math: one greedy answer

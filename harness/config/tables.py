@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.config.stages import CONTROL, RL, Stage
+from srl_agent.steps import Thoughts
 
 Cause = Literal["instance", "commit", "patch", "text"]  # why a task counts as trained on
 Metric = Literal["step_reward", "accuracy"]
@@ -53,6 +54,10 @@ class StepsTable(Table):
     # Steps with a longer expert action or a longer prompt are no targets [open].
     max_action_chars: int | None = Field(default=None, ge=1)
     max_prompt_chars: int | None = Field(default=None, ge=1)
+    # What a target holds in <think>. expert: the recorded reasoning, or else the text before the call, or else the
+    # filler; filler: always the filler; none: no <think>, neither in targets nor asked of the model.
+    thoughts: Thoughts = "expert"
+    filler: str = Field(default="I take the next step.", min_length=1)
 
 
 class ActionsTable(Table):
@@ -157,8 +162,6 @@ class SftTable(StageTable):
 
     # solutions: whole solutions as answers to RLVR's prompt (math only)
     targets: tuple[Literal["steps", "solutions"], ...] = Field(default=("steps",), min_length=1)
-    thought: Literal["expert", "filler"] = "expert"  # content of <think>
-    filler: str = "I take the next step."  # for steps without a thought, and for thought: filler
     # Consecutive steps of one trajectory per batch. Their prompts share more; the batch is less diverse.
     steps_per_trajectory: int = Field(default=1, ge=1)
 
@@ -260,6 +263,25 @@ class Recipe(Table):
     outcomes: OutcomesTable | None = None
     contamination: AgainstTable = AgainstTable()
     study: StudyTable | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older_names(cls, table: object) -> object:
+        """Read `thought` and `filler` where recipes had them before, in the table `sft`."""
+        if not isinstance(table, dict) or not isinstance(table.get("sft"), dict):
+            return table
+        renamed = {"thought": "thoughts", "filler": "filler"}
+        found = {renamed[key]: value for key, value in table["sft"].items() if key in renamed}
+        if not found:
+            return table
+        stages = {
+            name: {k: v for k, v in table[name].items() if k not in renamed}
+            if isinstance(table[name], dict)
+            else table[name]
+            for name in ("sft", CONTROL)
+            if name in table
+        }
+        return {**table, **stages, "steps": {**found, **(table.get("steps") or {})}}
 
     @model_validator(mode="after")
     def _check_stages(self) -> Self:

@@ -17,7 +17,14 @@ from harness.demo import expert_path
 from harness.demo.math import solved_path
 from srl_agent.formats import ActionFormat, get_format
 from srl_agent.plugins import PluginError
-from srl_agent.steps import StepExample, StepRef, StepSettings, render_example, select_targets
+from srl_agent.steps import (
+    TARGET_WITHOUT_THOUGHT,
+    StepExample,
+    StepRef,
+    StepSettings,
+    render_example,
+    select_targets,
+)
 from trajectories import Trajectory
 from trajectories.store import StoreError, read_trajectory
 
@@ -38,6 +45,7 @@ class StepData:
     train_trajectories: tuple[int, ...]
     validation_trajectories: tuple[int, ...]
     left_out: Mapping[str, Mapping[str, int]]  # side -> reason -> count
+    without_thought: Mapping[str, int]  # side -> targets whose expert wrote no thought that a target can hold
     selection: tuple[SelectionRow, ...]  # by data.select, one for each training step
     trajectory: Callable[[int], Trajectory]  # by position in the file
 
@@ -45,6 +53,13 @@ class StepData:
         """Render one step."""
         trajectory = self.trajectory(ref.trajectory)
         return render_example(trajectory, ref.step, settings=self.settings, action_format=self.action_format)
+
+    def count_fillers(self, side: str) -> int:
+        """Return how many targets of a side (train, validation) hold the filler instead of an expert's thought."""
+        if self.settings.thoughts == "expert":
+            return self.without_thought[side]
+        targets = {"train": self.train, "validation": self.validation}[side]
+        return len(targets) if self.settings.thoughts == "filler" else 0
 
     def count_trajectories(self, refs: Sequence[StepRef]) -> int:
         return len({ref.trajectory for ref in refs})
@@ -89,9 +104,14 @@ def load_step_data(recipe: Recipe) -> StepData:
         train_trajectories=sides["train"],
         validation_trajectories=sides["validation"],
         left_out=left_out,
+        without_thought={side: _count_without_thought(entries, refs) for side, refs in chosen.items()},
         selection=tuple(selection),
         trajectory=lru_cache(maxsize=_CACHED_TRAJECTORIES)(partial(_read, path, entries)),
     )
+
+
+def _count_without_thought(entries: Sequence[Entry], refs: Sequence[StepRef]) -> int:
+    return sum(entries[ref.trajectory].target_status[ref.step] == TARGET_WITHOUT_THOUGHT for ref in refs)
 
 
 def _existing_path(recipe: Recipe) -> Path:
@@ -145,7 +165,8 @@ def data_path(recipe: Recipe) -> Path:
 def make_format(recipe: Recipe) -> ActionFormat:
     """Return the recipe's action format. Raises UserError."""
     with user_errors(PluginError, about="actions", usage=True):
-        return get_format(recipe.actions.format, recipe.actions.tools)
+        thinks = recipe.steps.thoughts != "none"
+        return get_format(recipe.actions.format, recipe.actions.tools, thinks=thinks)
 
 
 def prompt_digest(data: StepData) -> str:

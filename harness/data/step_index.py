@@ -20,7 +20,7 @@ from srl_agent.steps import StepSettings, target_status
 from trajectories import Trajectory
 from trajectories.store import atomic_write, parse_line, read_lines
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # Bytes: the index of a smaller file is not saved, because the pass takes only a moment.
 WORTH_KEEPING = 16 * 2**20
 

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from harness.config.tables import Recipe, SftTable
+from harness.config.tables import Recipe
 from harness.data.step_data import make_format, step_settings
-from srl_agent.formats import ActionFormat, UnrepresentableActionError
-from srl_agent.steps import StepExample, render_example, select_steps
+from srl_agent.formats import ActionFormat
+from srl_agent.steps import StepExample, StepSettings, render_example, select_steps
 from trajectories import Trajectory
 from trajectories.types import JSON
 from trajectories.writers import Writer
@@ -24,7 +24,7 @@ def prompt_completion(recipe: Recipe) -> Writer:
             left_out["last step (steps.include_last_step)"] += 1
         for ref in refs:
             example = render_example(trajectory, ref.step, settings=settings, action_format=action_format)
-            completion = step_completion(example, action_format, recipe.sft)
+            completion = step_completion(example, action_format, settings)
             yield {
                 "prompt": example.prompt,
                 "completion": [{"role": "assistant", "content": completion}],
@@ -35,11 +35,7 @@ def prompt_completion(recipe: Recipe) -> Writer:
     return write
 
 
-def step_completion(example: StepExample, action_format: ActionFormat, settings: SftTable) -> str:
+def step_completion(example: StepExample, action_format: ActionFormat, settings: StepSettings) -> str:
     """Render the expert's step as a completion, with its thought or the filler. Raises UnrepresentableActionError."""
-    filled = replace(example.expert, thought=settings.filler)
-    use_expert = settings.thought == "expert" and example.expert.thought.strip()
-    try:
-        return action_format.render(example.expert if use_expert else filled)
-    except UnrepresentableActionError:  # the thought itself contains a <think> tag
-        return action_format.render(filled)
+    thought = action_format.expert_thought(example.expert) if settings.thoughts == "expert" else None
+    return action_format.render(replace(example.expert, thought=thought or settings.filler))

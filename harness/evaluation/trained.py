@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from harness.cli import UsageError, UserError
-from harness.config.evaluation import EvaluationRecipe, PolicyTable, TrainedPolicyTable
+from harness.config.evaluation import EvaluationRecipe, PolicyActionsTable, PolicyTable, TrainedPolicyTable
 from harness.config.stages import BASE, CONTROL, RL
 from harness.config.tables import Recipe
 from harness.run_folder import RunFolder
@@ -30,7 +30,8 @@ def with_trained_policy(recipe: EvaluationRecipe) -> EvaluationRecipe:
         return recipe
     if recipe.policy is not None:
         raise UsageError("policy and trained_policy: give one of them; trained_policy is for the domain swe")
-    updates: dict[str, JSON] = {"policy": policy, "actions": run.actions}
+    actions = PolicyActionsTable(**run.actions.model_dump(), thinks=run.steps.thoughts != "none")
+    updates: dict[str, JSON] = {"policy": policy, "actions": actions}
     if (recipe.scaffold.name or "tool-loop") == "tool-loop":
         settings = {**_prompt_settings(run), **recipe.scaffold.settings}
         updates["scaffold"] = recipe.scaffold.model_copy(update={"settings": settings})

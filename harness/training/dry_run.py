@@ -38,6 +38,8 @@ def _findings(inputs: Inputs) -> Iterator[str]:
     for side, refs in (("train", data.train), ("validation", data.validation)):
         left_out = "".join(f", left out {n} ({why})" for why, n in data.left_out[side].items())
         yield f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories{left_out}"
+    filled = data.count_fillers("train")
+    yield f"thoughts: {recipe.steps.thoughts}; {filled} of {len(data.train)} targets hold the filler"
     if inputs.tasks and recipe.outcomes:
         yield f"verified tasks: {describe(inputs.tasks, recipe.outcomes.domain)}"
     if found := inputs.contamination:

@@ -25,7 +25,7 @@ def length_warnings(recipe: Recipe, data: StepData, tokenizer: PreTrainedTokeniz
         limits.append(("validation.max_new_tokens", recipe.validation.max_new_tokens, data.validation))
     warnings = []
     for setting, limit, refs in limits:
-        lengths = completion_lengths(evenly(refs, _STEPS), recipe, data, tokenizer)
+        lengths = completion_lengths(evenly(refs, _STEPS), data, tokenizer)
         cut, count = sum(length > limit for length in lengths), len(lengths)
         if cut > _TOO_MANY * count:
             warnings.append(
@@ -37,8 +37,8 @@ def length_warnings(recipe: Recipe, data: StepData, tokenizer: PreTrainedTokeniz
 
 
 def completion_lengths(
-    refs: Sequence[StepRef], recipe: Recipe, data: StepData, tokenizer: PreTrainedTokenizerBase
+    refs: Sequence[StepRef], data: StepData, tokenizer: PreTrainedTokenizerBase
 ) -> list[int]:
     """Return the number of tokens of the expert's completions as SFT would learn them, end token included."""
-    texts = [step_completion(data.example(ref), data.action_format, recipe.sft) for ref in refs]
+    texts = [step_completion(data.example(ref), data.action_format, data.settings) for ref in refs]
     return [len(ids) + 1 for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]

@@ -41,7 +41,7 @@ def stage_datasets(stage: Stage, context: StageContext) -> tuple[Dataset, Datase
         step_row = partial(_step_row, data)
         return lazy_dataset(data.train, step_row), lazy_dataset(data.validation, step_row)
     table: SftTable = getattr(inputs.recipe, stage)
-    token_row = partial(_token_row, data, table, context.tokenizer)
+    token_row = partial(_token_row, data, context.tokenizer)
     return lazy_dataset(sft_targets(table, data), token_row), lazy_dataset(data.validation, token_row)
 
 
@@ -68,14 +68,14 @@ def _step_row(data: StepData, ref: StepRef) -> dict[str, object]:
     return {"prompt": example.prompt, **reward_columns(example)}
 
 
-def _token_row(data: StepData, table: SftTable, tokenizer: PreTrainedTokenizerBase, ref: StepRef) -> TokenRow:
+def _token_row(data: StepData, tokenizer: PreTrainedTokenizerBase, ref: StepRef) -> TokenRow:
     """Render the prompt as in SRL, then thought and action; or a whole solution. The loss is over the completion."""
     if ref.step == WHOLE:
         trajectory = data.trajectory(ref.trajectory)
         prompt, text = solution_prompt(trajectory.task), solution_text(trajectory.steps)
     else:
         example = data.example(ref)
-        prompt, text = example.prompt, step_completion(example, data.action_format, table)
+        prompt, text = example.prompt, step_completion(example, data.action_format, data.settings)
     target = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
     prompt_ids = tokenize_prompt(tokenizer, prompt)
     return {"input_ids": prompt_ids + target, "labels": [-100] * len(prompt_ids) + target}

@@ -130,6 +130,8 @@ def _begin_manifest(run: RunFolder, inputs: Inputs, resume: bool) -> None:
             "train_trajectories": data.count_trajectories(data.train),
             "validation_trajectories": data.count_trajectories(data.validation),
             "left_out": {side: dict(reasons) for side, reasons in data.left_out.items()},
+            "thoughts": recipe.steps.thoughts,
+            "targets_with_filler": {side: data.count_fillers(side) for side in data.without_thought},
         },
     )
 
@@ -165,6 +167,8 @@ def _say_inputs(inputs: Inputs, run: RunFolder, console: Console) -> None:
     console.info(f"run: {run.path}")
     for side, refs in (("training", data.train), ("held out", data.validation)):
         console.info(f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories")
+    if {"sft", CONTROL} & set(inputs.recipe.stages) and (filled := data.count_fillers("train")):
+        console.info(f"thoughts: {filled} of {len(data.train)} targets hold the filler (steps.thoughts)")
     if selection := [*data.selection, *(tasks.split.selection if tasks else ())]:
         run.write_rows(run.path / "selection.jsonl", map(asdict, selection))
         kept = sum(choice.kept for choice in selection)

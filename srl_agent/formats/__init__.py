@@ -29,14 +29,17 @@ SYNTAXES: Mapping[str, type[ActionSyntax]] = {
 _FORMATS: Mapping[str, type[ActionFormat]] = {"math-step": MathStepFormat}  # those with their own prompts
 
 
-def get_format(name: str, tools: str | Mapping[str, Sequence[str]] = "swe-agent") -> ActionFormat:
+def get_format(
+    name: str, tools: str | Mapping[str, Sequence[str]] = "swe-agent", *, thinks: bool = True
+) -> ActionFormat:
     """Return an action format by the name of its syntax, or by ``package.module:Class``.
 
-    ``tools`` names one of TOOL_SETS or is a mapping of argument names by tool. Raises PluginError.
+    ``tools`` names one of TOOL_SETS or is a mapping of argument names by tool. ``thinks``: whether a completion begins
+    with a thought. Raises PluginError.
     """
     syntax = load_named(name, SYNTAXES, kind="action format")
     named_tools = load_named(tools, TOOL_SETS, kind="tool set") if isinstance(tools, str) else tools
-    return _FORMATS.get(name, ActionFormat)(syntax=syntax(), tools=named_tools)
+    return _FORMATS.get(name, ActionFormat)(syntax=syntax(), tools=named_tools, thinks=thinks)
 
 
 __all__ = [

@@ -52,6 +52,12 @@ You solve a software task in a repository, one step at a time. At each turn:
 
 {instructions}"""
 
+_PROMPT_WITHOUT_THINKING = """\
+You solve a software task in a repository, one step at a time. At each turn write exactly one action and nothing else. \
+Its output comes back to you.
+
+{instructions}"""
+
 _THINK_TAG = re.compile(r"</?think>")
 _COMPLETION = re.compile(r"\s*<think>(?P<thought>.*?)</think>(?P<action>.*)", re.DOTALL)
 
@@ -71,6 +77,7 @@ class ActionFormat:
 
     syntax: ActionSyntax
     tools: Mapping[str, Sequence[str]]  # argument names by tool name, for the system prompt
+    thinks: bool = True  # False: a completion is an action alone, and the prompt asks for no thought
 
     @property
     def name(self) -> str:
@@ -84,7 +91,8 @@ class ActionFormat:
         which the next message answers. ``title``: of the step to write, if the prompt may show it; only steps of
         solutions have one.
         """
-        system = _SYSTEM_PROMPT.format(instructions=self.syntax.instructions(self.tools))
+        asked = _SYSTEM_PROMPT if self.thinks else _PROMPT_WITHOUT_THINKING
+        system = asked.format(instructions=self.syntax.instructions(self.tools))
         messages = [{"role": "system", "content": system}, {"role": "user", "content": task + _note(omitted)}]
         for step in history:
             said, answer = self._turn(step)
@@ -122,8 +130,18 @@ class ActionFormat:
             raise UnrepresentableActionError(f"{self.name}: the action holds a <think> tag")
         return text
 
+    def expert_thought(self, step: Step) -> str | None:
+        """Return the thought that a target can hold: the recorded reasoning, or else the visible text.
+
+        None if there is none, or if it holds a tag of the envelope.
+        """
+        texts = (text.strip() for text in (step.reasoning, step.thought))
+        return next((text for text in texts if text and not _THINK_TAG.search(text)), None)
+
     def render(self, step: Step) -> str:
         """Return the whole completion for a step: thought, then actions. Raises UnrepresentableActionError."""
+        if not self.thinks:
+            return self.render_actions(step.actions)
         thought = step.thought.strip()
         if not thought or _THINK_TAG.search(thought):
             raise UnrepresentableActionError("the thought is empty or holds a <think> tag")
@@ -133,8 +151,10 @@ class ActionFormat:
         """Split a completion into thought and action text, outer white space stripped; the action is not parsed.
 
         Raises FormatError unless the completion starts with its only ``<think>…</think>``, which holds a thought, and
-        has text after it.
+        has text after it. Without thinking all of it is the action, and it holds no such tag.
         """
+        if not self.thinks:
+            return "", self._action_alone(completion)
         match = _COMPLETION.fullmatch(completion)
         if match is None:
             raise FormatError("no <think>…</think> at the start")
@@ -146,6 +166,13 @@ class ActionFormat:
         if not action:
             raise FormatError("no action after </think>")
         return thought, action
+
+    def _action_alone(self, completion: str) -> str:
+        if _THINK_TAG.search(completion):
+            raise FormatError("a <think> tag, and the prompt asks for an action alone")
+        if not completion.strip():
+            raise FormatError("no action")
+        return completion.strip()
 
     def parse(self, completion: str) -> Step:
         """Read a completion as a step with an empty observation. Raises FormatError."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from srl_agent.formats.base import (
     ActionFormat,
@@ -20,6 +20,10 @@ from trajectories.solutions import SolutionStep, join_steps, read_step, write_st
 _STEP_PROMPT = """\
 Solve the problem one step at a time. First think privately between <think> and </think>. After </think> write only \
 the next step, not the whole solution. {instructions} The last step gives the answer in \\boxed{{}}."""
+
+_STEP_PROMPT_WITHOUT_THINKING = """\
+Solve the problem one step at a time. Write only the next step, not the whole solution. {instructions} The last step \
+gives the answer in \\boxed{{}}."""
 
 _SOLUTION_PROMPT = """\
 Solve the problem. You may think privately between <think> and </think> first. Then write the whole solution in \
@@ -57,7 +61,8 @@ class MathStepFormat(ActionFormat):
     """The thinking envelope around a step; the solution so far is in the user message (paper, section 3)."""
 
     def render_prompt(self, task: str, history: Steps, *, omitted: int = 0, title: str = "") -> list[Message]:
-        system = _STEP_PROMPT.format(instructions=self.syntax.instructions(self.tools))
+        asked = _STEP_PROMPT if self.thinks else _STEP_PROMPT_WITHOUT_THINKING
+        system = asked.format(instructions=self.syntax.instructions(self.tools))
         done = [solution_step(action) for step in history for action in step.actions]
         parts = [f"Problem:\n{task}"]
         if omitted:
@@ -111,4 +116,4 @@ def without_title(step: Step) -> Step:
         Action(name=action.name, arguments={k: v for k, v in action.arguments.items() if k != "title"})
         for action in step.actions
     )
-    return Step(thought=step.thought, actions=actions, observation=step.observation)
+    return replace(step, actions=actions)

@@ -352,7 +352,17 @@ def test_a_recipe_means_what_it_meant(
     written = yaml.safe_load((here / recipe).read_text())
     for override in (*overrides, *model):
         remove(written, override.partition("=")[0])
+    move_thoughts(written)
     assert lost(written, resolved) == []
+
+
+def move_thoughts(recipe: dict[str, Any]) -> None:
+    """Move what a recipe said about thoughts to where it says so today."""
+    for stage in ("sft", "sft_control"):
+        said = {key: recipe[stage].pop(key) for key in ("thought", "filler") if key in recipe.get(stage, {})}
+        if said and stage == "sft":
+            renamed = {{"thought": "thoughts"}.get(key, key): value for key, value in said.items()}
+            recipe["steps"] = renamed | recipe.get("steps", {})
 
 
 def remove(table: dict[str, Any], key: str) -> None:

@@ -101,7 +101,7 @@ def make_agent(recipe: EvaluationRecipe) -> Agent:
     if name == "oracle-edit" and not recipe.scaffold.oracle:
         raise UsageError("scaffold oracle-edit needs the reference patch's files: set scaffold.oracle=true")
     with user_errors(ValueError, usage=True), user_errors(PolicyError, ModelError, about="policy"):
-        action_format = get_format(recipe.actions.format, recipe.actions.tools)
+        action_format = get_format(recipe.actions.format, recipe.actions.tools, thinks=recipe.actions.thinks)
         scaffold = load_scaffold(name, recipe.scaffold.settings, action_format=action_format)
         if recipe.policy.name == EXPERT:
             policy = _expert(action_format, scaffold)
