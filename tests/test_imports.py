@@ -33,10 +33,15 @@ FLOORS = (
     "environments/tools environments/rows environments/failures environments",
     "trajectories/filters",
     "trajectories/readers trajectories/writers",
+    "trajectories/readers/sessions trajectories/readers/scaffolds trajectories/readers/harbor",
+    "trajectories/readers/chat",
+    "trajectories/conversation",
     "trajectories/round_trip trajectories/schema_check trajectories/sources",
     "trajectories/store trajectories/vocabulary trajectories/ledger trajectories/solutions",
+    "trajectories/fast_json",
     "trajectories",
-    "trajectories/types",
+    "trajectories/types trajectories/pointers",
+    "trajectories/task_ids",
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 # What a package may import of the others, whatever the floors say.

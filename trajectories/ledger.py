@@ -90,6 +90,10 @@ class FileLedger:
         self.notes[what] += times
         self._example("notes", what, position)
 
+    def recognised(self, why: str) -> None:
+        """Count a document, by the structure that its format was detected by."""
+        self.recognised_by[why] += 1
+
     def _example(self, kind: str, reason: str, position: str) -> None:
         found = self._examples.setdefault(kind, {}).setdefault(reason, [])
         if len(found) < EXAMPLES:
@@ -138,7 +142,13 @@ class Ledger:
 
     def file(self, path: str, format_name: str | None = None) -> FileLedger:
         """Return the account of this file as this format, opened at first use."""
-        return self._files.setdefault((path, format_name), FileLedger(path, format_name))
+        key = (path, format_name)
+        if key not in self._files:
+            self._files[key] = self._open(path, format_name)
+        return self._files[key]
+
+    def _open(self, path: str, format_name: str | None) -> FileLedger:
+        return FileLedger(path, format_name)
 
     @property
     def files(self) -> tuple[FileLedger, ...]:
@@ -170,3 +180,59 @@ class Ledger:
             "formats": {name: totals.to_json() for name, totals in self.by_format().items()},
             "files": [file.to_json() for file in self.files],
         }
+
+
+Entry = tuple[str, str | None, str, tuple[object, ...]]  # path and format of the account, method, arguments
+
+
+class Journal(Ledger):
+    """A ledger that remembers what readers count, so that another process can count it in the order of the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: list[Entry] = []
+
+    def _open(self, path: str, format_name: str | None) -> FileLedger:
+        self._entries.append((path, format_name, "", ()))
+        return _JournalledFile(path, format_name, self._entries)
+
+    def take(self) -> list[Entry]:
+        """Return the entries since the last call."""
+        taken = self._entries.copy()
+        self._entries.clear()
+        return taken
+
+
+class _JournalledFile(FileLedger):
+    def __init__(self, path: str, format_name: str | None, entries: list[Entry]) -> None:
+        super().__init__(path, format_name)
+        self._entries = entries
+
+    def _remember(self, method: str, *arguments: object) -> None:
+        self._entries.append((self.path, self.format_name, method, arguments))
+
+    def trajectory(
+        self, position: str, turns: int, drops: Sequence[tuple[str, int]] = (), reason: str | None = None
+    ) -> None:
+        self._remember("trajectory", position, turns, drops, reason)
+        super().trajectory(position, turns, drops, reason)
+
+    def skip(self, reason: str, position: str) -> None:
+        self._remember("skip", reason, position)
+        super().skip(reason, position)
+
+    def note(self, what: str, position: str, times: int = 1) -> None:
+        self._remember("note", what, position, times)
+        super().note(what, position, times)
+
+    def recognised(self, why: str) -> None:
+        self._remember("recognised", why)
+        super().recognised(why)
+
+
+def replay(entries: Iterable[Entry], ledger: Ledger) -> None:
+    """Count in ``ledger`` what a journal remembers."""
+    for path, format_name, method, arguments in entries:
+        account = ledger.file(path, format_name)
+        if method:
+            getattr(account, method)(*arguments)

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from trajectories.store import to_json
-from trajectories.types import JSON, JSONObject, Trajectory
+from trajectories.store import context_mark, to_json
+from trajectories.types import JSON, JSONObject, Step, Trajectory
 
 KEY = "srl_agent"
 
@@ -17,3 +17,9 @@ def read_extra(holder: JSON) -> JSONObject | None:
     """Return what :func:`extra` put there, None for a document that we did not write."""
     found = holder.get(KEY) if isinstance(holder, Mapping) else None
     return found if isinstance(found, Mapping) else None
+
+
+def own_fields(step: Step) -> dict[str, JSON]:
+    """Return the fields of a step that formats with reasoning lack: its mark, and a thought less than the reasoning."""
+    unsaid = {"thought": ""} if step.reasoning and not step.thought else {}
+    return {**unsaid, **context_mark(step)}

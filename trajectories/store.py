@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from trajectories.pointers import unfetched
 from trajectories.types import JSON, Action, JSONObject, Step, Trajectory
 
 SCHEMA_VERSION = 1
@@ -112,7 +113,8 @@ def parse_line(path: Path, line: Line) -> Trajectory:
     except UnicodeDecodeError as error:
         raise StoreError(f"{path}:{line.number}: not UTF-8: {error}") from error
     except json.JSONDecodeError as error:
-        raise StoreError(f"{path}:{line.number}: not JSON: {error}") from error
+        what = unfetched(line.text) or f"not JSON: {error}"
+        raise StoreError(f"{path}:{line.number}: {what}") from error
     except StoreError as error:
         raise StoreError(f"{path}:{line.number}: {error}") from error
 

@@ -48,4 +48,4 @@ class Trajectory:
     def repository(self) -> str:
         """Return ``owner/name``: ``metadata["repo"]`` if the source named it, else taken from the instance id."""
         named = self.metadata.get("repo")
-        return named if isinstance(named, str) and named else repository_of(self.instance_id)
+        return repository_of(named if isinstance(named, str) and named else self.instance_id)

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 
+from tests.trajectories.seeds_of_other_agents import SEEDS_OF_OTHER_AGENTS
 from trajectories import Action, Step, Trajectory
 from trajectories.types import JSON
 from trajectories.writers import WRITERS
@@ -80,7 +81,7 @@ def _chat(*, tool_ids: bool = False) -> list[JSON]:
 
 
 ISSUE = "1. **Add** 2 + 2 = 4.\n2. **Box** It is \\boxed{4}."
-SEEDS: Mapping[str, list[JSON]] = {
+SEEDS: Mapping[str, list[JSON]] = SEEDS_OF_OTHER_AGENTS | {
     "anthropic": [
         {
             "request": {"model": "m", "max_tokens": 9, "messages": [

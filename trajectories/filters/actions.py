@@ -3,7 +3,7 @@
 import json
 
 from trajectories.filters.base import Found
-from trajectories.readers.swe_smith import EXIT, EXIT_MARKER, MADE_UP, MADE_UP_SUBMIT
+from trajectories.readers.scaffolds.swe_smith import EXIT, EXIT_MARKER, MADE_UP, MADE_UP_SUBMIT
 from trajectories.types import JSON, Action, Trajectory
 from trajectories.vocabulary import canonical
 

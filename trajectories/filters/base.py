@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from trajectories.types import JSON, Trajectory
 
@@ -24,6 +24,17 @@ class FilterResult:
 
 
 Filter = Callable[[Trajectory], FilterResult]
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A filter whose answer depends on the trajectories before. It remembers them, so each run needs a new one."""
+
+    def key(self, trajectory: Trajectory) -> JSON:
+        """Return what the answer depends on. Nothing is remembered."""
+
+    def drop(self, key: JSON) -> str | None:
+        """Return why the next trajectory is dropped, None to keep it; remember it."""
 
 
 def on_steps(find: Finder, then: Then) -> Filter:

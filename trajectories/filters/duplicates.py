@@ -1,7 +1,8 @@
 """Duplicate trajectories: the same calls as an earlier one, exactly or nearly."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from random import Random
 
@@ -17,6 +18,16 @@ _HASHES = [(_RANDOM.randrange(1, _PRIME), _RANDOM.randrange(_PRIME)) for _ in ra
 _DIGITS = str.maketrans("123456789", "000000000")
 
 Shingles = frozenset[int]
+Band = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """What is compared of a trajectory."""
+
+    digest: bytes
+    shingles: Shingles = frozenset()
+    bands: tuple[Band, ...] = ()
 
 
 class Duplicates:
@@ -31,19 +42,30 @@ class Duplicates:
         self._near = near
         self._exact: set[bytes] = set()
         self._kept: list[Shingles] = []
-        self._bands: dict[tuple[int, ...], list[int]] = {}
+        self._bands: dict[Band, list[int]] = {}
 
     def __call__(self, trajectory: Trajectory) -> FilterResult:
-        if (digest := _digest(trajectory)) in self._exact:
-            return FilterResult(trajectory=trajectory, dropped="duplicate")
-        self._exact.add(digest)
-        if self._near is not None and self._is_near(shingles(trajectory), self._near):
-            return FilterResult(trajectory=trajectory, dropped="near_duplicate")
-        return FilterResult(trajectory=trajectory)
+        return FilterResult(trajectory=trajectory, dropped=self.drop(self.key(trajectory)))
 
-    def _is_near(self, own: Shingles, near: float) -> bool:
+    def key(self, trajectory: Trajectory) -> Key:
+        """Return what is compared of a trajectory. Nothing is remembered."""
+        digest = _digest(trajectory)
+        if self._near is None:
+            return Key(digest=digest)
+        own = shingles(trajectory)
+        return Key(digest=digest, shingles=own, bands=tuple(_sketch(own)))
+
+    def drop(self, key: Key) -> str | None:
+        """Return why the next trajectory is dropped; remember it if it is not."""
+        if key.digest in self._exact:
+            return "duplicate"
+        self._exact.add(key.digest)
+        if self._near is not None and self._is_near(key.shingles, key.bands, self._near):
+            return "near_duplicate"
+        return None
+
+    def _is_near(self, own: Shingles, bands: Sequence[Band], near: float) -> bool:
         """Return whether a remembered trajectory is at least as similar as ``near``. Remember this one if not."""
-        bands = list(_sketch(own))
         candidates = {position for band in bands for position in self._bands.get(band, ())}
         if any(similarity(own, self._kept[position]) >= near for position in candidates):
             return True
@@ -93,7 +115,7 @@ def similarity(a: Shingles, b: Shingles) -> float:
     return len(a & b & union) / len(union) if union else 1.0
 
 
-def _sketch(own: Shingles) -> Iterator[tuple[int, ...]]:
+def _sketch(own: Shingles) -> Iterator[Band]:
     """Yield the bands of the MinHash, each with its index."""
     least = [min(((a * value + b) % _PRIME for value in own), default=0) for a, b in _HASHES]
     for band in range(_BANDS):

@@ -179,7 +179,13 @@ def _redact(trajectory: Trajectory, change: Text) -> Trajectory:
 
 def _step(step: Step, change: Text) -> Step:
     actions = tuple(replace(call, arguments=_value(dict(call.arguments), change)) for call in step.actions)
-    return replace(step, thought=change(step.thought), actions=actions, observation=change(step.observation))
+    return replace(
+        step,
+        thought=change(step.thought),
+        actions=actions,
+        observation=change(step.observation),
+        reasoning=change(step.reasoning),
+    )
 
 
 def _value(value: JSON, change: Text) -> JSON:

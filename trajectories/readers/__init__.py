@@ -4,34 +4,29 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from trajectories.ledger import FileLedger
-from trajectories.readers import (
-    adp,
-    ai_sdk,
-    anthropic,
-    atif,
+from trajectories.readers import inspect_log, math
+from trajectories.readers import store as own
+from trajectories.readers.chat import adp, ai_sdk, anthropic, openai, pivot, r2e_gym, responses
+from trajectories.readers.harbor import atif
+from trajectories.readers.scaffolds import (
+    mini_swe_agent,
+    moatless,
+    openhands,
+    openhands_sdk,
+    swe_agent,
+    swe_smith,
+    trae,
+)
+from trajectories.readers.sessions import (
     claude_code,
     claude_stream,
     codex,
     gemini,
     iflow,
-    inspect_log,
-    math,
-    mini_swe_agent,
-    moatless,
-    openai,
     opencode,
-    openhands,
-    openhands_sdk,
     pi,
-    pivot,
     qwen_code,
-    r2e_gym,
-    responses,
-    swe_agent,
-    swe_smith,
-    trae,
 )
-from trajectories.readers import store as own
 from trajectories.sources.documents import Document
 from trajectories.types import Trajectory
 

@@ -5,16 +5,21 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from trajectories.readers.fields import CHAT_COLUMNS
+from trajectories.conversation.fields import CHAT_COLUMNS
+from trajectories.readers.chat.exchange import request_of, response_of
+from trajectories.readers.unknown import describe
 from trajectories.types import JSON, JSONObject
 
+_UI_PARTS = ("step-start", "dynamic-tool")  # of the AI SDK's UIMessages
 _LOOKED_AT = 200  # messages that are inspected to distinguish chat formats
 _OF_OPENHANDS = ("action", "observation")
 _ITEM_ENDINGS = ("_call", "_call_output")  # of the types of items of the Responses API
 _SMITH_ID = re.compile(r"[^/\s]+__[^/\s]+\.[0-9a-f]{8}\.[^/\s]+", re.ASCII)
+_CODEX_LINES = {"session_meta", "response_item", "turn_context", "event_msg", "compacted"}
 _STREAM_TYPES = {"system", "assistant", "user", "result", "stream_event"}
 # Words of mini-swe-agent's own prompts: the fence of its commands, the commands that end a run.
 _MINI_PROMPTS = ("mswea_bash_command", "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT", "MINI_SWE_AGENT_FINAL_OUTPUT")
+_OF_MESSAGES = ("role", "from", "extra")
 _MINI_INFO = ("mini_version", "model_stats", "exit_status", "submission", "config")
 _MINI_EXTRA = ("actions", "response", "raw_output", "exit_status", "interrupt_type", "model_response")
 
@@ -44,18 +49,16 @@ def detect(value: JSON) -> Detected:
     if found:
         names = " and ".join(one.name for one in found)
         raise UnknownFormat(f"looks like {names} at once; choose one with --format")
-    raise UnknownFormat(f"{_describe(value)} is of none of the formats {', '.join(FORMAT_NAMES)}")
-
-
-def _describe(value: JSON) -> str:
-    if isinstance(value, Mapping):
-        keys = ", ".join(repr(str(key)[:40]) for key in list(value)[:6])
-        return f"an object with the keys {keys}" if keys else "an empty object"
-    return f"a list of {len(value)}" if isinstance(value, list) else f"a {type(value).__name__}"
+    raise UnknownFormat(f"{describe(value)} is of none of the formats {', '.join(FORMAT_NAMES)}")
 
 
 def _has(value: JSON, **kinds: type) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())
+    if not isinstance(value, dict):
+        return False
+    for key, kind in kinds.items():  # noqa: SIM110  (it runs some 30 times a document, and all() takes twice as long)
+        if not isinstance(value.get(key), kind):
+            return False
+    return True
 
 
 def _first(value: JSON) -> JSON:
@@ -89,29 +92,50 @@ def _claude_code(value: JSON) -> str | None:
 
 
 def _claude_stream(value: JSON) -> str | None:
-    first = _first(value) if isinstance(value, list) else value
-    if _has(first, type=str, session_id=str) and first["type"] in _STREAM_TYPES:
-        return f"{'a list of lines' if isinstance(value, list) else 'a line'} with `type` and `session_id`"
+    where = "a list of lines" if isinstance(value, list) else "a line"
+    for line in _objects(value) if isinstance(value, list) else [value]:
+        if not _has(line, type=str) or line["type"] not in _STREAM_TYPES:
+            continue
+        mark = "session_id" if _has(line, session_id=str) else "parent_tool_use_id"
+        if mark in line and (mark == "session_id" or _has(line, message=dict)):
+            return f"{where} with `type` and `{mark}`"
     return None
 
 
 def _codex(value: JSON) -> str | None:
-    return "a line of `timestamp`, `type`, `payload`" if _has(value, timestamp=str, type=str, payload=dict) else None
+    if _has(value, type=str, payload=dict) and ("timestamp" in value or value["type"] in _CODEX_LINES):
+        return "a line of `timestamp`, `type`, `payload`"
+    if _has(value, id=str, timestamp=str) and "instructions" in value and "type" not in value:
+        return "a first line of `id`, `timestamp`, `instructions`"
+    if _has(value, type=str, thread_id=str) and value["type"] == "thread.started":
+        return "a line of type thread.started with `thread_id`"
+    fits = _has(value, type=str, item=dict) and value["type"].startswith("item.")
+    return f"a line of type {value['type'][:20]} with `item`" if fits else None
 
 
 def _gemini(value: JSON) -> str | None:
-    return "`sessionId` and `projectHash`" if _has(value, sessionId=str, projectHash=str) else None
+    if _has(value, sessionId=str, projectHash=str):
+        return "`sessionId` and `projectHash`"
+    # The first versions that kept sessions wrote no hash.
+    fits = _has(value, sessionId=str, messages=list) and _has(_first(value["messages"]), type=str)
+    return "`sessionId` and `messages` with `type`" if fits and "uuid" not in value else None
 
 
 def _iflow(value: JSON) -> str | None:
-    if _has(value, uuid=str, sessionId=str, type=str) and value["sessionId"].startswith("session-"):
+    if not _has(value, uuid=str, sessionId=str, type=str) or "requestId" in value:
+        return None
+    if _has(value, message=dict) and str(value["message"].get("id")).startswith("response-"):
+        return "a line with `uuid`, whose message has an `id` that begins with response-"
+    if value["sessionId"].startswith("session-"):
         return "a line with `uuid`, and a `sessionId` that begins with session-"
     return None
 
 
 def _inspect(value: JSON) -> str | None:
-    if _has(value, eval=dict, status=str, version=int):
-        return "a log with `version`, `status` and `eval`"
+    if _has(value, eval=dict) and any(key in value for key in ("samples", "status")):
+        return "a log with `eval` and `samples`" if "samples" in value else "a log with `eval` and `status`"
+    if _has(value, samples=list) and _has(_first(value["samples"]), epoch=int, messages=list):
+        return "a log whose `samples` have `epoch` and `messages`"
     return "a sample with `epoch` and `messages`" if _has(value, epoch=int, messages=list) else None
 
 
@@ -132,13 +156,16 @@ def _mini(value: JSON) -> str | None:
 
 
 def _moatless(value: JSON) -> str | None:
-    return "`nodes` with `node_id`" if _has(value, nodes=list) and _has(_first(value["nodes"]), node_id=int) else None
+    return (
+        "`nodes` with `node_id`"
+        if _has(value, nodes=list) and _has(_first(value["nodes"]), node_id=int)
+        else None
+    )
 
 
 def _opencode(value: JSON) -> str | None:
-    if _has(value, info=dict, messages=list) and _has(_first(value["messages"]), info=dict, parts=list):
-        return "`messages` with `info` and `parts`"
-    return None
+    messages = value["messages"] if _has(value, messages=list) else value
+    return "messages with `info` and `parts`" if _has(_first(messages), info=dict, parts=list) else None
 
 
 def _openhands(value: JSON) -> str | None:
@@ -161,8 +188,8 @@ def _sdk(value: JSON) -> str | None:
 
 
 def _pi(value: JSON) -> str | None:
-    if _has(value, type=str, version=int, id=str, cwd=str) and value["type"] == "session":
-        return "a line of type session with `version` and `cwd`"
+    if _has(value, type=str, id=str, timestamp=str) and value["type"] == "session" and "steps" not in value:
+        return "a line of type session with `id` and `timestamp`"
     if _has(value, type=str, id=str, message=dict) and "parentId" in value:
         return "a line with `message` and `parentId`"
     return None
@@ -174,9 +201,11 @@ def _pivot(value: JSON) -> str | None:
 
 
 def _qwen_code(value: JSON) -> str | None:
-    if _has(value, sessionId=str, uuid=str, message=dict) and isinstance(value["message"].get("parts"), list):
+    if not _has(value, sessionId=str, uuid=str):
+        return None
+    if _has(value, message=dict) and isinstance(value["message"].get("parts"), list):
         return "a line with `sessionId`, whose message has `parts`"
-    return None
+    return "a line with `sessionId` and `systemPayload`" if _has(value, systemPayload=dict) else None
 
 
 def _r2e_gym(value: JSON) -> str | None:
@@ -186,6 +215,8 @@ def _r2e_gym(value: JSON) -> str | None:
 def _responses(value: JSON) -> str | None:
     """Accept a response, a request with one, NeMo Gym's rollout, or anything with items of the API's types."""
     items = value
+    if any(name == "mini-swe-agent" for item in _objects(items) for name, _ in _marks(item)):
+        return None
     if isinstance(value, Mapping):
         request = value["request"] if _has(value, request=dict) else value
         response = value["response"] if _has(value, response=dict) else value
@@ -208,7 +239,11 @@ def _s1k(value: JSON) -> str | None:
 
 
 def _store(value: JSON) -> str | None:
-    return "`schema_version` and `steps`" if _has(value, schema_version=int, trajectory_id=str, steps=list) else None
+    return (
+        "`schema_version` and `steps`"
+        if _has(value, schema_version=int, trajectory_id=str, steps=list)
+        else None
+    )
 
 
 def _swe_agent(value: JSON) -> str | None:
@@ -255,33 +290,57 @@ FORMAT_NAMES = tuple(sorted((*_FORMATS, *_CHATS)))
 
 def _chat_formats(value: JSON) -> list[Detected]:
     """Return the formats that a list of chat messages fits: bare, or in a column of a row, or of its ``request``."""
-    body = value["request"] if _has(value, request=dict) else value
-    column = next((key for key in CHAT_COLUMNS if _has(body, **{key: list}) or _has(body, **{key: str})), None)
+    body = request_of(value) if isinstance(value, Mapping) else value
+    column = next(
+        (key for key in CHAT_COLUMNS if _has(body, **{key: list}) or _has(body, **{key: str})), None
+    )
     if isinstance(body, Mapping) and column is None:
         return []
     where = f"`{column}`" if column else "a list of messages"
-    if column and isinstance(body.get("traj_id"), str):
-        return [Detected(name="swe-smith", why=f"{where} beside `traj_id`")]
     messages = _objects(_loaded(body[column]) if column else body)
-    if not messages or not all("role" in message or "from" in message for message in messages):
+    if not messages or not all(any(key in message for key in _OF_MESSAGES) for message in messages):
         return []
     marks: dict[str, str] = {}
     for message in messages:
         for name, why in _marks(message):
             marks.setdefault(name, why)
     prompts = _prompts(messages)
-    if mini := next((word for word in _MINI_PROMPTS if word in prompts), None):
+    # An issue may quote the words; a scaffold of XML calls describes these in its prompt.
+    mini = next((word for word in _MINI_PROMPTS if word in prompts), None)
+    if mini and "swe-smith" not in marks and "<function=" not in prompts:
         marks = {"mini-swe-agent": f"the prompt says {mini}"} | marks
-    if isinstance(body, Mapping) and _SMITH_ID.fullmatch(str(body.get("instance_id", ""))):
-        marks.setdefault("swe-smith", "an `instance_id` of SWE-smith's form")
-    if isinstance(body, Mapping) and "max_tokens" in body and "openai" not in marks:
-        marks.setdefault("anthropic", "`max_tokens` of a request")
+    if column and not marks.keys() - {"openai"} and (smith := _of_smith(body)):
+        marks["swe-smith"] = smith
+    if not marks.keys() & {"openai", "anthropic"}:
+        marks |= _of_exchange(value, body)
     for name in ("mini-swe-agent", "swe-smith", "inspect", "ai-sdk"):
         if name in marks:
             return [Detected(name=name, why=f"{where}: {marks[name]}")]
     if not marks:
         marks = {"openai": "roles and texts, no native calls"}
     return [Detected(name=name, why=f"{where}: {why}") for name, why in sorted(marks.items())]
+
+
+def _of_exchange(value: JSON, body: JSON) -> dict[str, str]:
+    """Return what a request of OpenAI's or Anthropic's API is known by, and the response beside it."""
+    response = response_of(value)
+    if isinstance(response, Mapping) and isinstance(response.get("choices"), list):
+        return {"openai": "a response with `choices`"}
+    if isinstance(response, Mapping) and response.get("type") == "message":
+        return {"anthropic": "a response of type message"}
+    asks = isinstance(body, Mapping) and "max_tokens" in body
+    return {"anthropic": "`max_tokens` of a request"} if asks else {}
+
+
+def _of_smith(row: JSONObject) -> str | None:
+    """Return what SWE-smith's rows are known by beside their messages. Blocks of another format weigh more."""
+    if isinstance(row.get("traj_id"), str):
+        return "`traj_id`"
+    return (
+        "an `instance_id` of SWE-smith's form"
+        if _SMITH_ID.fullmatch(str(row.get("instance_id", "")))
+        else None
+    )
 
 
 def _loaded(column: JSON) -> JSON:
@@ -311,6 +370,10 @@ def _marks(message: JSONObject) -> Iterable[tuple[str, str]]:
     extra = message.get("extra")
     if isinstance(extra, Mapping) and (key := next((key for key in _MINI_EXTRA if key in extra), None)):
         yield "mini-swe-agent", f"`extra` with `{key}`"
+    if message.get("role") == "exit":
+        yield "mini-swe-agent", "role exit"
+    if message.get("role") == "ai" and isinstance(message.get("text"), str):
+        yield "swe-smith", "role ai with `text`"
     for key in ("message_type", "tool_call_ids"):
         if key in message:
             yield "swe-smith", f"messages with `{key}`"
@@ -325,5 +388,8 @@ def _marks(message: JSONObject) -> Iterable[tuple[str, str]]:
     kinds = {str(block.get("type")) for block in _objects(message.get("content"))}
     if found := sorted(kinds & {"tool-call", "tool-result"}):
         yield "ai-sdk", f"blocks of type {found[0]}"
+    parts = {str(part.get("type")) for part in _objects(message.get("parts"))}
+    if found := sorted(kind for kind in parts if kind in _UI_PARTS or kind.startswith("tool-")):
+        yield "ai-sdk", f"parts of type {found[0][:40]}"
     if found := sorted(kind for kind in kinds if kind == "tool_result" or kind.endswith("tool_use")):
         yield "anthropic", f"blocks of type {found[0][:40]}"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from math import isfinite
 
+from trajectories.conversation.fields import text_at
 from trajectories.ledger import FileLedger
-from trajectories.readers.fields import text_at
 from trajectories.schema_check import check_schema
 from trajectories.solutions import NotInSteps, SolutionStep, split_solution
 from trajectories.sources.documents import Document

@@ -1,29 +1,55 @@
 """Files -> documents -> format -> reader -> trajectories, with every loss in the ledger."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from trajectories.ledger import FileLedger, Ledger
-from trajectories.readers import READERS, openhands_sdk, pivot
+from trajectories.readers import READERS
+from trajectories.readers.chat import pivot
 from trajectories.readers.detect import UnknownFormat, detect
-from trajectories.sources.documents import DEFAULT_LIMIT, Document, Failure, is_candidate, read_documents
+from trajectories.readers.harbor import trials
+from trajectories.readers.scaffolds import openhands_sdk
+from trajectories.sources.documents import DEFAULT_LIMIT, Document, Failure, read_documents
+from trajectories.sources.parts import Part
+from trajectories.sources.paths import is_candidate
 from trajectories.types import Trajectory
 
 # Logs of one line an event: every line of the file belongs to it, also those of an unknown kind.
 LOGS = frozenset({"claude-code", "claude-stream", "codex", "gemini", "iflow", "pi", "qwen-code"})
 # Formats whose trajectory is spread over several documents, with the key that these share.
-_GROUPED: dict[str, Callable[[Document], str]] = {
+GROUPED: dict[str, Callable[[Document], str]] = {
     **dict.fromkeys(LOGS, lambda document: document.origin),
     "openhands-sdk": openhands_sdk.conversation,
     "pivot": pivot.same_trajectory,
 }
 # Formats whose document with the highest number holds all that the others of its trajectory hold.
 _LAST_HOLDS_ALL: dict[str, Callable[[Document], int]] = {"pivot": pivot.step_index}
+# Formats whose documents have another order than that of their names.
+_IN_ORDER: dict[str, Callable[[list[Document]], list[Document]]] = {"openhands-sdk": openhands_sdk.in_order}
 _UNKNOWN_AT_FIRST = 1000  # lines of no known format that may come before the first line of a log
 
 Found = tuple[Trajectory, FileLedger]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """What the documents before a part of the input mean for it, or those of a part for the next one."""
+
+    recognised: tuple[str, str] | None = None  # origin and format of the last recognised document
+    opened: tuple[str, str] | None = None  # the group that may go on
+    first: tuple[str, str] | None = (
+        None  # the group of the first document that was added, None for one of its own
+    )
+    added: bool = False  # whether there was such a document
+
+    def joins(self, part: Part, after: "Edge") -> bool:
+        """Return whether a part that was read alone, to the edge ``after``, was read as it is behind this edge."""
+        if self.opened and (part.starts_inside or not after.added or after.first == self.opened):
+            return False
+        return not part.starts_inside or self.recognised == part.recognised
 
 
 def read_trajectories_of(
@@ -33,41 +59,84 @@ def read_trajectories_of(
     format_name: str | None = None,
     limit: int = DEFAULT_LIMIT,
     named: Iterable[Path] = (),
+    tasks: Mapping[str, str] | None = None,
     on_bytes: Callable[[Path, int], None] = lambda path, position: None,
 ) -> Iterator[Found]:
     """Stream the trajectories of these files, ids made unique, one document (or group) in memory at a time.
 
     Yield each with the ledger's account that counts it as kept. ``format_name``: None detects the format of each
     document. ``limit``: bytes of a line or a document. ``named``: files that are opened whatever their names are.
+    ``tasks``: by the name of an instance, a file or a folder, for trajectories that hold no task.
     ``on_bytes(path, position)`` reports progress.
     """
-    seen: Counter[str] = Counter()
-    named = set(named)
-    session = _Session(ledger, format_name)
-    for path in files:
-        if path not in named and not is_candidate(path.name):
-            ledger.file(str(path)).skip("not_a_data_file", str(path))
-            continue
-        for item in read_documents(path, limit=limit, on_bytes=lambda at, path=path: on_bytes(path, at)):  # type: ignore[misc]
-            for trajectory, account in session.take(str(path), item):
-                yield _unique(trajectory, seen, account), account
-    for trajectory, account in session.flush():
-        yield _unique(trajectory, seen, account), account
+    ids = UniqueIds()
+    session = Session(
+        ledger, format_name=format_name, limit=limit, named=named, tasks=tasks, on_bytes=on_bytes
+    )
+    for trajectory, account in session.read([Part(files=(path,)) for path in files]):
+        yield replace(trajectory, trajectory_id=ids.take(trajectory.trajectory_id, account)), account
 
 
-class _Session:
-    """The state between documents: a growing group, a file that is skipped."""
+class Session:
+    """A reader of parts of the input in their order, and its state between documents: a group that grows."""
 
-    def __init__(self, ledger: Ledger, format_name: str | None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        format_name: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        named: Iterable[Path] = (),
+        tasks: Mapping[str, str] | None = None,
+        on_bytes: Callable[[Path, int], None] = lambda path, position: None,
+    ) -> None:
         self.ledger = ledger
         self.format_name = format_name
+        self.limit = limit
+        self.named = frozenset(named)
+        self.tasks = tasks
+        self.on_bytes = on_bytes
         self.group: list[Document] = []
-        self.group_key: tuple[str, str] | None = None
         self.group_path = ""
         self.why_unknown = ""
         self.unknown_path = ""
-        self.recognised: tuple[str, str] | None = None  # origin and format of the last recognised document
-        self.unknown: list[tuple[Document, str]] = []  # the first documents of an origin, of no format, with why
+        self.unknown: list[
+            tuple[Document, str]
+        ] = []  # the first documents of an origin, of no format, with why
+        self.trials = trials.Trials()
+        self.resume(Edge())
+
+    def resume(self, edge: Edge) -> None:
+        """Begin behind this edge, at which no group is open."""
+        self.recognised = edge.recognised
+        self.group_key: tuple[str, str] | None = None
+        self.first: tuple[str, str] | None = None
+        self.added = False
+
+    @property
+    def edge(self) -> Edge:
+        return Edge(recognised=self.recognised, opened=self.group_key, first=self.first, added=self.added)
+
+    def read(self, parts: Iterable[Part]) -> Iterator[Found]:
+        """Read these parts, and the group that is open at their end."""
+        for part in parts:
+            yield from self.read_part(part)
+        yield from self.flush()
+
+    def read_part(self, part: Part) -> Iterator[Found]:
+        """Read a part; its last group stays open. Raises CutDocument."""
+        for path in part.files:
+            if path not in self.named and not is_candidate(path.name):
+                self.ledger.file(str(path)).skip("not_a_data_file", str(path))
+                continue
+            if path not in self.named and trials.is_told_better(path):
+                self.ledger.file(str(path)).skip(trials.TOLD_TWICE, str(path))
+                continue
+            report = partial(self.on_bytes, path)
+            for item in read_documents(path, limit=self.limit, on_bytes=report, span=part.span):
+                yield from self.take(str(path), item)
+            if part.span is None or part.span.is_last:
+                self._give_up()
 
     def take(self, path: str, item: Document | Failure) -> Iterator[Found]:
         if self.unknown and self.unknown[0][0].origin != item.origin:
@@ -80,6 +149,8 @@ class _Session:
             if rows := rows_of(item):
                 for row in rows:
                     yield from self.take(path, row)
+            elif self.trials.sidecar(item):
+                self.ledger.file(path).skip(trials.OF_A_TRIAL, item.position)
             else:
                 self._unknown(path, item)
             return
@@ -98,7 +169,7 @@ class _Session:
         except UnknownFormat as error:
             self.why_unknown = str(error)
             return None
-        self.ledger.file(path, detected.name).recognised_by[detected.why] += 1
+        self.ledger.file(path, detected.name).recognised(detected.why)
         return detected.name
 
     def _settle(self, path: str, name: str) -> Iterator[Found]:
@@ -113,9 +184,11 @@ class _Session:
 
     def _add(self, path: str, name: str, item: Document) -> Iterator[Found]:
         """Read a document, or keep it with its group; read the group before it if that is complete."""
-        key = (name, _GROUPED[name](item)) if name in _GROUPED else None
+        key = (name, GROUPED[name](item)) if name in GROUPED else None
         if key != self.group_key:
             yield from self.flush()
+        if not self.added:
+            self.first, self.added = key, True
         if key is None:
             yield from self._read(self.ledger.file(path, name), name, item)
         else:
@@ -123,6 +196,7 @@ class _Session:
             one_file = name in _LAST_HOLDS_ALL or "!" in key[1] or key[1] == item.origin
             self.group_path = path if one_file else key[1]
             self.group_key = key
+            self.ledger.file(self.group_path, name)  # accounts are listed in the order of the documents
             self.group.append(item)
             if name in _LAST_HOLDS_ALL:
                 self.group = [max(self.group, key=_LAST_HOLDS_ALL[name])]
@@ -135,16 +209,21 @@ class _Session:
         name, key = self.group_key
         self.group_key = None
         documents, self.group = sorted(self.group, key=lambda d: (d.origin, d.line or 0)), []
+        documents = _IN_ORDER[name](documents) if name in _IN_ORDER else documents
         whole = Document(value=[document.value for document in documents], origin=key)
         if name in _LAST_HOLDS_ALL:
             (whole,) = documents
         yield from self._read(self.ledger.file(self.group_path, name), name, whole)
 
     def _read(self, account: FileLedger, name: str, document: Document) -> Iterator[Found]:
+        if self.trials.twice(document, name):
+            account.skip(trials.TOLD_TWICE, document.position)
+            return
         before = account.trajectories.read
+        document = replace(document, tasks=self.tasks) if self.tasks else document
         try:
             for trajectory in READERS[name](document, account):
-                yield trajectory, account
+                yield self.trials.of_its_task(trajectory, document, account), account
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             # A foreign program's document may be wrong in any way; the ledger holds position and error.
             where = f"{document.position}: {type(error).__name__}: {error}"
@@ -205,16 +284,22 @@ def rows_of(document: Document) -> list[Document]:
     return [Document(value=row, origin=document.origin, line=number) for number, row in enumerate(value, 1)]
 
 
-def _unique(trajectory: Trajectory, seen: Counter[str], account: FileLedger) -> Trajectory:
-    """Return the trajectory under a unique id: ``id``, ``id~2``, ``id~3``, … in reading order."""
-    wanted = trajectory.trajectory_id
-    seen[wanted] += 1
-    if seen[wanted] == 1:
-        return trajectory
-    account.note("trajectory_id_taken", wanted)
-    new = f"{wanted}~{seen[wanted]}"
-    while new in seen:
+class UniqueIds:
+    """The ids of the trajectories so far."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+
+    def take(self, wanted: str, account: FileLedger) -> str:
+        """Return the unique id of the next trajectory: ``wanted``, ``wanted~2``, ``wanted~3``, … in reading order."""
+        seen = self._seen
         seen[wanted] += 1
+        if seen[wanted] == 1:
+            return wanted
+        account.note("trajectory_id_taken", wanted)
         new = f"{wanted}~{seen[wanted]}"
-    seen[new] += 1
-    return replace(trajectory, trajectory_id=new)
+        while new in seen:
+            seen[wanted] += 1
+            new = f"{wanted}~{seen[wanted]}"
+        seen[new] += 1
+        return new

@@ -2,30 +2,38 @@
 
 import bz2
 import gzip
-import json
+import io
 import lzma
-import os
-import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from trajectories.fast_json import loads
 from trajectories.sources.archives import Member, is_tar, is_zip, tar_members, zip_members
-from trajectories.sources.tables import HUB, TableError, TableRow, hub_rows, parquet_rows
+from trajectories.sources.eval_logs import as_log, header_of, is_eval_log, sample_members
+from trajectories.sources.hub import HubFile, hub_error, hub_set
+from trajectories.sources.lines import PARQUET, Lines, Span, refusal
+from trajectories.sources.paths import (
+    ARCHIVES,
+    COMPRESSIONS,
+    is_candidate,
+    is_hub_name,
+    strip_endings,
+    why_not_a_file,
+)
+from trajectories.sources.tables import TableError, TableRow, parquet_rows
+from trajectories.sources.zstandard import MAGIC as ZSTANDARD
+from trajectories.sources.zstandard import zstd_stream
 from trajectories.types import JSON
 
 DEFAULT_LIMIT = 64 * 2**20  # bytes of one line, or of one document that spans lines
-_CHUNK = 2**20
-_PARQUET = b"PAR1"
-_JSON_ENDINGS = (".json", ".jsonl", ".ndjson", ".traj")
-_TABLE_ENDINGS = (".parquet",)
-_ARCHIVE_ENDINGS = (".tar", ".tgz", ".txz", ".tbz2", ".zip")
-_COMPRESSION_ENDINGS = (".gz", ".xz", ".bz2")
-_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*(:[^@/]+)?(@[^/]+)?")  # owner/name[:config][@split]
+_BUFFER = 2**18  # of a file: lines are long
+_AT_ONCE = 2**23  # bytes of a span that are read at once
+_BOM = b"\xef\xbb\xbf"
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile)
 
 
@@ -36,6 +44,7 @@ class Document:
     value: JSON
     origin: str  # the file, or archive!member
     line: int | None = None  # from 1, of JSON Lines; of a table the row
+    tasks: Mapping[str, str] | None = None  # by instance id, for trajectories without a task
 
     @property
     def position(self) -> str:
@@ -71,89 +80,78 @@ class Failure:
 Item = Document | Failure
 
 
-def strip_endings(name: str) -> str:
-    """Return a file's name without its endings.
-
-    >>> strip_endings("a__b-1.traj.json.gz"), strip_endings("acme__w.1a2b3c4d.pr_7.traj")
-    ('a__b-1', 'acme__w.1a2b3c4d.pr_7')
-    """
-    endings = _COMPRESSION_ENDINGS + _JSON_ENDINGS
-    while (ending := PurePosixPath(name).suffix) in endings and name != ending:
-        name = name.removesuffix(ending)
-    return name
-
-
-def find_files(paths: Iterable[Path], *, exclude: Iterable[Path] = ()) -> list[Path]:
-    """Return the files under these paths, folders searched recursively in sorted order, each once.
-
-    Hidden files of folders are skipped, names of the hub (see :func:`is_hub_name`) stay as they are. Raises
-    FileNotFoundError for any other path that does not exist.
-    """
-    seen = {path.resolve() for path in exclude}
-    found = []
-    for path in paths:
-        if is_hub_name(path):
-            found.append(path)
-            continue
-        if not path.exists():
-            raise FileNotFoundError(2, "no such file or folder", str(path))
-        for file in _walk(path) if path.is_dir() else [path]:
-            if (real := file.resolve()) not in seen:
-                seen.add(real)
-                found.append(file)
-    return found
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for here, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(here) / name for name in sorted(names) if not name.startswith("."))
-
-
-def is_candidate(name: str) -> bool:
-    """Return whether files of trajectories have such names. Files that the user named need no such check."""
-    for ending in _COMPRESSION_ENDINGS:
-        name = name.removesuffix(ending)
-    return name.endswith(_JSON_ENDINGS + _ARCHIVE_ENDINGS + _TABLE_ENDINGS)
-
-
-def is_hub_name(path: Path) -> bool:
-    """Return whether a path names a data set of the hub: ``[hf:]owner/name[:config][@split]``.
-
-    Without ``hf:`` an existing local path and the ending of a data file come first. With it a local folder of data may
-    take the place of ``owner/name``.
-
-    >>> is_hub_name(Path("acme/steps@train")), is_hub_name(Path("acme/steps.jsonl")), is_hub_name(Path("steps"))
-    (True, False, False)
-    """
-    name = str(path)
-    if name.startswith(HUB):
-        return True
-    return _HUB_NAME.fullmatch(name) is not None and not is_candidate(name) and not path.exists()
-
-
 def read_documents(
-    path: Path, *, limit: int = DEFAULT_LIMIT, on_bytes: Callable[[int], None] = lambda position: None
+    path: Path,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    on_bytes: Callable[[int], None] = lambda position: None,
+    span: Span | None = None,
 ) -> Iterator[Item]:
     """Stream the documents of a file, the members of an archive, or the rows of a table.
 
-    gzip, xz, bzip2, tar, zip and Parquet are detected from their first bytes. An unreadable part becomes a Failure,
-    and reading continues after it if possible. ``on_bytes`` receives the position in the file on disk.
+    gzip, xz, bzip2, Zstandard, tar, zip and Parquet are detected from their first bytes. An unreadable part becomes
+    a Failure, and reading continues after it if possible. ``on_bytes`` receives the position in the file on disk.
+    ``span``: only these lines of a file of JSON Lines; raises CutDocument.
     """
     name = str(path)
     if is_hub_name(path):
-        yield from _read_rows(hub_rows(path), name, limit)
+        yield from _read_hub(path, limit)
+        return
+    if problem := why_not_a_file(path):
+        yield Failure(reason=problem[0], detail=problem[1], origin=name)
         return
     try:
-        with path.open("rb") as raw:
-            for item in _read_file(raw, name, limit):
+        with path.open("rb", buffering=_BUFFER) as raw:
+            for item in _read_span(raw, name, limit, span) if span else _read_file(raw, name, limit):
                 yield item
                 on_bytes(raw.tell())
     except _DAMAGED as error:
-        detail = f"{type(error).__name__}: {error}; the part before this was read"
-        yield Failure(reason="damaged_archive", detail=detail, origin=name)
+        yield _damaged("damaged_archive", error, name)
     except OSError as error:
         yield Failure(reason="unreadable", detail=error.strerror or str(error), origin=name)
+
+
+def _read_hub(path: Path, limit: int) -> Iterator[Item]:
+    """Read the files of a data set, each as its own origin, or its rows."""
+    try:
+        found = hub_set(path)
+    except TableError as error:
+        yield Failure(reason="unreadable", detail=str(error), origin=str(path))
+        return
+    if not found.files:
+        yield from _read_rows(found.rows(), str(path), limit)
+    for file in found.files:
+        origin = f"{path}!{file.path}"
+        try:
+            with file.open() as raw:
+                for item in _read_file(raw, origin, limit):
+                    yield _under_key(item, file)
+        except _DAMAGED as error:
+            yield _damaged("damaged_archive", error, origin)
+        except Exception as error:  # the hub's client raises many kinds
+            yield Failure(reason="unreadable", detail=str(hub_error(path, error)), origin=origin)
+
+
+def _under_key(item: Item, file: HubFile) -> Item:
+    """Return the part of a document that holds the rows."""
+    if file.key is None or isinstance(item, Failure):
+        return item
+    if isinstance(item.value, dict) and file.key in item.value:
+        return replace(item, value=item.value[file.key])
+    detail = f"no key {file.key!r}, which the set's README names as the one of its rows"
+    return Failure(reason="no_rows", detail=detail, origin=item.origin, line=item.line)
+
+
+def _damaged(reason: str, error: Exception, origin: str) -> Failure:
+    detail = f"{type(error).__name__}: {error}; the part before this was read"
+    return Failure(reason=reason, detail=detail, origin=origin)
+
+
+def _read_span(raw: IO[bytes], name: str, limit: int, span: Span) -> Iterator[Item]:
+    raw.seek(span.start)
+    size = span.stop - span.start
+    stream = io.BytesIO(raw.read(size)) if size <= _AT_ONCE else raw
+    yield from _read_lines(Lines(stream, limit, span=span), name, span.line)
 
 
 def _read_file(raw: IO[bytes], name: str, limit: int) -> Iterator[Item]:
@@ -162,9 +160,13 @@ def _read_file(raw: IO[bytes], name: str, limit: int) -> Iterator[Item]:
     stream.seek(0)
     if is_tar(head):
         yield from _read_members(tar_members(stream), name, limit)
+    elif is_zip(head) and is_eval_log(name):
+        header = header_of(stream, limit)
+        for item in _read_members(sample_members(stream), name, limit):
+            yield replace(item, value=as_log(header, item.value)) if isinstance(item, Document) else item
     elif is_zip(head):
         yield from _read_members(zip_members(stream), name, limit)
-    elif head.startswith(_PARQUET) and stream is raw:
+    elif head.startswith(PARQUET) and stream is raw:
         yield from _read_rows(parquet_rows(raw), name, limit)
     else:
         yield from _read_stream(stream, name, limit)
@@ -178,7 +180,7 @@ def _read_rows(rows: Iterator[TableRow], name: str, limit: int) -> Iterator[Item
             found = True
             origin = f"{name}!{row.table}" if row.table else name
             if row.size > limit:
-                detail = f"{row.size} characters, the limit is {limit}"
+                detail = f"{row.size} characters, the limit is {limit} (--max-mb)"
                 yield Failure(reason="line_too_long", detail=detail, origin=origin, line=row.number)
             else:
                 yield Document(value=row.value, origin=origin, line=row.number)
@@ -198,6 +200,8 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
         return cast(IO[bytes], lzma.LZMAFile(raw))
     if magic.startswith(b"BZh"):
         return cast(IO[bytes], bz2.BZ2File(raw))
+    if magic.startswith(ZSTANDARD):
+        return zstd_stream(raw)
     return raw
 
 
@@ -220,15 +224,14 @@ def _read_members(members: Iterator[Member], name: str, limit: int) -> Iterator[
                 if isinstance(error, OSError) and error.errno:
                     raise  # of the disk; bzip2 reports damage as an OSError without a number
                 # The next member of a zip is fine; a truncated tar fails again when the next one is requested.
-                detail = f"{type(error).__name__}: {error}; the part before this was read"
-                yield Failure(reason="damaged_member", detail=detail, origin=origin)
+                yield _damaged("damaged_member", error, origin)
     if not found:
         yield Failure(reason="empty", origin=name)
 
 
 def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterator[Item]:
     # A member of a stream cannot be rewound, so its name determines its compression.
-    if base.endswith(_ARCHIVE_ENDINGS) or base.endswith(tuple(f".tar{e}" for e in _COMPRESSION_ENDINGS)):
+    if base.endswith(ARCHIVES) or base.endswith(tuple(f".tar{e}" for e in COMPRESSIONS)):
         yield Failure(reason="nested_archive", detail="unpack the outer one first", origin=origin)
     elif base.endswith(".gz"):
         yield from _read_stream(cast(IO[bytes], gzip.GzipFile(fileobj=body)), origin, limit)
@@ -236,6 +239,8 @@ def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterato
         yield from _read_stream(cast(IO[bytes], lzma.LZMAFile(body)), origin, limit)  # noqa: SIM115
     elif base.endswith(".bz2"):
         yield from _read_stream(cast(IO[bytes], bz2.BZ2File(body)), origin, limit)
+    elif base.endswith(".zst"):
+        yield from _read_stream(zstd_stream(body), origin, limit)
     else:
         yield from _read_stream(body, origin, limit)
 
@@ -243,61 +248,85 @@ def _read_member(body: IO[bytes], origin: str, base: str, limit: int) -> Iterato
 def _read_stream(stream: IO[bytes], origin: str, limit: int) -> Iterator[Item]:
     """Read JSON Lines if the ending says so or the first line is a whole JSON value; else one document."""
     first = stream.readline(limit + 1)
-    if first.startswith((b"\xff\xfe", b"\xfe\xff")):
-        yield Failure(reason="not_utf8", detail="UTF-16 or UTF-32; write it anew as UTF-8", origin=origin)
+    if refused := refusal(first):
+        yield Failure(reason=refused[0], detail=refused[1], origin=origin)
         return
-    if first.startswith(_PARQUET):
-        yield Failure(reason="packed_parquet", detail="unpack it: it is not read as a stream", origin=origin)
-        return
-    first = first.removeprefix(b"\xef\xbb\xbf")
+    first = first.removeprefix(_BOM)
     if _ending(origin) in (".jsonl", ".ndjson"):
-        yield from _read_lines(first, stream, origin, limit, 1)
+        yield from _read_lines(Lines(stream, limit, first), origin, 1)
         return
+    number = 1
+    while first and not first.strip() and len(first) <= limit:
+        first, number = stream.readline(limit + 1), number + 1
     if first.strip() and len(first) <= limit and isinstance(head := _parse(first, origin, None), Document):
         yield head
-        yield from _read_lines(b"", stream, origin, limit, 2)
+        yield from _read_lines(Lines(stream, limit), origin, number + 1)
         return
     body = first + stream.read(limit + 1 - len(first)) if len(first) <= limit else first
     if len(body) > limit:
-        yield Failure(reason="too_large", detail=f"more than {limit} bytes", origin=origin)
+        detail = f"more than {limit} bytes; write one row a line (.jsonl), or raise --max-mb"
+        yield Failure(reason="too_large", detail=detail, origin=origin)
     elif not body.strip():
         yield Failure(reason="empty", origin=origin)
     else:
-        yield _parse(body, origin, None)
+        yield from _read_whole(body, origin, limit, number)
+
+
+def _read_whole(body: bytes, origin: str, limit: int, number: int) -> Iterator[Item]:
+    """Read one document, or else several that follow each other, from line ``number`` on."""
+    whole = _parse(body, origin, None)
+    if isinstance(whole, Failure):
+        several = list(_read_lines(Lines(io.BytesIO(body), limit), origin, number))
+        documents = sum(
+            isinstance(item, Document) and isinstance(item.value, dict | list) for item in several
+        )
+        if 2 * documents > len(several):
+            yield from several
+            return
+    yield whole
 
 
 def _ending(origin: str) -> str:
     path = PurePosixPath(origin)
-    return path.with_suffix("").suffix if path.suffix in _COMPRESSION_ENDINGS else path.suffix
+    return path.with_suffix("").suffix if path.suffix in COMPRESSIONS else path.suffix
 
 
-def _read_lines(first: bytes, stream: IO[bytes], origin: str, limit: int, number: int) -> Iterator[Item]:
-    """Read lines. ``first`` is a line already read, or empty. A line over the limit is skipped in pieces."""
+def _read_lines(lines: Lines, origin: str, number: int) -> Iterator[Item]:
+    """Read documents from line ``number`` on, of which one may extend over several lines."""
     found = number > 1
-    line = first or stream.readline(limit + 1)
-    while line:
-        if len(line) > limit and not line.endswith(b"\n"):
-            size = len(line)
-            while chunk := stream.readline(_CHUNK):
-                size += len(chunk)
-                if chunk.endswith(b"\n"):
-                    break
-            detail = f"{size} bytes, the limit is {limit}"
+    while line := lines.next():
+        more: list[bytes] = []
+        if lines.is_too_long(line):
+            detail = f"{len(line) + lines.skip_rest()} bytes, the limit is {lines.limit} (--max-mb)"
             yield Failure(reason="line_too_long", detail=detail, origin=origin, line=number)
             found = True
-        elif line.strip():
-            yield _parse(line, origin, number)
+        elif not line.isspace():
+            item = _parse(line, origin, number)
+            if isinstance(item, Failure) and (more := lines.rest_of_document(line)):
+                item, more = _longer(item, line, more, lines)
+            is_list = isinstance(item, Document) and isinstance(item.value, list)
+            if (more or is_list) and not found and lines.at_end():
+                item = replace(item, line=None)  # the only document of the file
+            yield item
             found = True
-        number += 1
-        line = stream.readline(limit + 1)
+        number += 1 + len(more)
     if not found:
         yield Failure(reason="empty", origin=origin)
+
+
+def _longer(failure: Failure, line: bytes, more: list[bytes], lines: Lines) -> tuple[Item, list[bytes]]:
+    """Return the document of several lines and those after its first, or put them back."""
+    whole = _parse(line + b"".join(more), failure.origin, failure.line)
+    if isinstance(whole, Document):
+        return whole, more
+    lines.put_back(more)
+    return failure, []
 
 
 def _parse(data: bytes, origin: str, line: int | None) -> Document | Failure:
     """Parse UTF-8 only: json.loads would guess UTF-16 and UTF-32 from bytes."""
     try:
-        return Document(value=json.loads(data.decode("utf-8")), origin=origin, line=line)
+        return Document(value=loads(data.removeprefix(_BOM)), origin=origin, line=line)
     except UnicodeDecodeError as error:
         detail = f"byte {error.start} is not UTF-8: {error.reason}"
         return Failure(reason="not_utf8", detail=detail, origin=origin, line=line)

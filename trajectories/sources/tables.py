@@ -1,15 +1,16 @@
-"""Rows of Parquet files and of data sets on the hub, streamed. Only this module imports pyarrow and datasets."""
+"""Rows of Parquet files, streamed."""
 
 import base64
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from pathlib import Path
 from typing import IO
 
 from trajectories.types import JSON, JSONObject
 
-HUB = "hf:"
+Decoder = Callable[[JSON], JSON]
+
 _BATCH = 16  # rows decoded at once
 _BUFFER = 2**20  # bytes of a column read at once
 
@@ -37,42 +38,52 @@ def parquet_rows(stream: IO[bytes]) -> Iterator[TableRow]:
     try:
         # The default settings fetch all row groups at once.
         file = pyarrow.parquet.ParquetFile(stream, pre_buffer=False, buffer_size=_BUFFER)
+        decoders = _decoders(file.schema_arrow)
         for batch in file.iter_batches(batch_size=_BATCH):
             for row in batch.to_pylist():
+                row |= {name: decode(row[name]) for name, decode in decoders.items()}
                 number += 1
-                yield _row(row, number)
+                yield table_row(row, number)
     except (pyarrow.ArrowException, OSError, ValueError, ArithmeticError) as error:
-        raise TableError(f"{_one_line(error)}; {number} rows were read before this") from error
+        raise TableError(f"{one_line(error)}; {number} rows were read before this") from error
 
 
-def hub_rows(path: Path) -> Iterator[TableRow]:
-    """Yield the rows of the named split, or of all splits in their order. Raises TableError."""
-    import datasets
+def _decoders(columns: Iterable[JSON]) -> dict[str, Decoder]:
+    """Return decoders by column for the Arrow fields whose cells hold JSON as text."""
+    found = {column.name: _decoder(column.type) for column in columns}
+    return {name: decode for name, decode in found.items() if decode}
 
-    name, _, split = str(path).removeprefix(HUB).partition("@")
-    name, _, config = name.partition(":")
-    number = 0
+
+def _decoder(kind: JSON) -> Decoder | None:
+    """Return how to read the cells of an Arrow type as JSON, None for all that hold no JSON as text.
+
+    ``datasets`` writes such text for values that differ in their keys or types from row to row.
+    """
+    import pyarrow
+
+    if isinstance(kind, pyarrow.JsonType):
+        return _parsed
+    if pyarrow.types.is_struct(kind):
+        if fields := _decoders(kind):
+            return lambda cell: cell and cell | {name: decode(cell[name]) for name, decode in fields.items()}
+    elif pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind):
+        of_item = _decoder(kind.value_type)
+        return of_item and (lambda cell: cell and [of_item(item) for item in cell])
+    return None
+
+
+def _parsed(cell: JSON) -> JSON:
     try:
-        found = datasets.load_dataset(name, config or None, split=split or None, streaming=True)
-        splits = {split: found} if split else found
-        for table, rows in splits.items():
-            number = 0
-            for row in rows:
-                number += 1
-                yield _row(row, number, table)
-    except Exception as error:  # the hub's client and its readers raise many kinds
-        advice = "name it [hf:]owner/name[:config][@split]; without the hub give a local folder or file"
-        message = f"{_one_line(error)}; {number} rows were read before this ({advice})"
-        if not str(path).startswith(HUB):
-            message = f"no such file or folder, and as a data set of the hub: {message}"
-        raise TableError(message) from error
+        return json.loads(cell) if isinstance(cell, str) else cell
+    except ValueError:
+        return cell
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
-def _row(row: JSONObject, number: int, table: str = "") -> TableRow:
+def table_row(row: JSONObject, number: int, table: str = "") -> TableRow:
     value = {key: _plain(cell) for key, cell in row.items() if cell is not None}
     return TableRow(value=value, size=_size(value), number=number, table=table)
 

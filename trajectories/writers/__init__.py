@@ -6,7 +6,7 @@ from typing import Protocol
 
 from trajectories.store import to_json
 from trajectories.types import JSONObject, Trajectory
-from trajectories.writers import atif, pivot, trl
+from trajectories.writers import atif, pi, pivot, trl
 
 
 class Writer(Protocol):
@@ -21,6 +21,8 @@ def _store(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[JSONObjec
 
 WRITERS: Mapping[str, Writer] = {
     "atif": atif.write,
+    "atif-1.7": atif.write_1_7,
+    "pi": pi.write,
     "pivot": pivot.write,
     "store": _store,
     "trl-messages": trl.write_messages,

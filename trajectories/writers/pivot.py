@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from trajectories.round_trip import KEY, extra
-from trajectories.store import context_mark
+from trajectories.store import context_mark, reasoning_of
 from trajectories.types import JSON, Action, JSONObject, Step, Trajectory
 from trajectories.writers.tools import tools_of
 
@@ -33,7 +33,7 @@ def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[JSONObject
     for index, step in enumerate(trajectory.steps):
         if step.actions and step.target:
             own: dict[str, JSON] = {"step_index": index, "steps": len(trajectory.steps)}
-            own |= {"thought": step.thought, "observation": step.observation}
+            own |= {"thought": step.thought, "observation": step.observation, **reasoning_of(step)}
             if context_only := [at for at, s in enumerate(trajectory.steps[:index]) if not s.target]:
                 own["context_only"] = context_only
             if index == targets[-1]:
@@ -51,12 +51,16 @@ def _later(step: Step) -> JSONObject:
     """Return a step after the last row: one without an action, or context only."""
     actions = [{"name": action.name, "arguments": dict(action.arguments)} for action in step.actions]
     texts = {"thought": step.thought, "observation": step.observation}
-    return texts | ({"actions": actions} if actions else {}) | context_mark(step)
+    return texts | ({"actions": actions} if actions else {}) | reasoning_of(step) | context_mark(step)
 
 
 def items(index: int, step: Step) -> Iterator[JSONObject]:
     """Yield the items of a step. Their ids name the step, so that no two steps merge."""
-    if step.thought or not step.actions:
+    if step.reasoning:
+        thinking = [{"type": "reasoning_text", "text": step.reasoning}]
+        yield {"type": "reasoning", "id": f"rs_{index}", "summary": [], "content": thinking}
+    # A thought that is the reasoning itself was no message.
+    if step.thought != step.reasoning or not (step.actions or step.reasoning):
         content = [{"type": "output_text", "text": step.thought, "annotations": []}]
         message = {"type": "message", "role": "assistant", "content": content}
         yield {**message, "id": f"msg_{index}", "status": "completed"}

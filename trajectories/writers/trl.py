@@ -25,8 +25,12 @@ def write_messages(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[J
 
 
 def _messages(index: int, step: Step) -> Iterator[JSONObject]:
+    # Chat templates (Qwen 3's and others) render this field as the thinking; most only since the last user message.
+    thinking = {"reasoning_content": step.reasoning} if step.reasoning else {}
+    # A thought that is the reasoning itself was no visible text.
+    content = "" if step.thought == step.reasoning else step.thought
     if not step.actions:
-        yield {"role": "assistant", "content": step.thought}
+        yield {"role": "assistant", "content": content, **thinking}
         if step.observation:
             yield {"role": "user", "content": step.observation}
         return
@@ -34,7 +38,7 @@ def _messages(index: int, step: Step) -> Iterator[JSONObject]:
     for position, action in enumerate(step.actions):
         called = {"name": action.name, "arguments": json.dumps(dict(action.arguments))}
         calls.append({"id": f"call_{index}_{position}", "type": "function", "function": called})
-    yield {"role": "assistant", "content": step.thought, "tool_calls": calls}
+    yield {"role": "assistant", "content": content, **thinking, "tool_calls": calls}
     for position, call in enumerate(calls, 1):
         # Our record has one observation a turn: it answers the last call.
         content = step.observation if position == len(calls) else ""

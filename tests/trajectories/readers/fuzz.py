@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.trajectories.seeds import SEEDS
 from trajectories.ledger import Ledger
-from trajectories.readers.pipeline import _GROUPED, read_trajectories_of
+from trajectories.readers.pipeline import GROUPED, read_trajectories_of
 from trajectories.schema_check import check_schema
 from trajectories.sources.documents import read_documents
 from trajectories.store import from_json, to_json
@@ -136,7 +136,7 @@ def check(case: Case, folder: Path) -> Counter[str]:
     items = len(list(read_documents(path, limit=LIMIT)))
     told = total.trajectories.read + total.skipped.total()
     # Of a grouped format many lines are one trajectory; of a file of no known format only the first one is reported.
-    alone = case.named is not None and case.named not in _GROUPED
+    alone = case.named is not None and case.named not in GROUPED
     assert told >= (items if alone else 1), f"{items} lines, and the ledger tells of {told}"
     for trajectory in found:
         check_schema(trajectory)

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from trajectories.readers import READERS
@@ -43,3 +45,53 @@ def test_request_body_without_a_call_is_anthropic() -> None:
     messages = [{"role": "user", "content": "Hi"}]
     assert detect({"model": "m", "max_tokens": 1, "messages": messages}).name == "anthropic"
     assert detect({"messages": messages}).name == "openai"
+
+
+CALL = {"type": "function", "id": "c1", "function": {"name": "bash", "arguments": "{}"}}
+FENCED = "Look.\n\n```bash\nls\n```"
+XML = "<function=bash>\n<parameter=command>\nls\n</parameter>\n</function>"
+
+
+@pytest.mark.parametrize(
+    "reply", ["Look.", FENCED, f"{FENCED}\n\n{XML}", XML, "<mswea_bash_command>ls</mswea_bash_command>"]
+)
+def test_the_words_of_a_reply_decide_nothing(reply: str) -> None:
+    messages = [{"role": "user", "content": "Fix it."}, {"role": "assistant", "content": reply}]
+    assert detect(messages).name == "openai"
+    assert detect({"messages": messages, "instance_id": "acme__w-1"}).name == "openai"
+    assert detect({"messages": messages, "instance_id": "acme__w.1a2b3c4d.pr_1"}).name == "swe-smith"
+    assert detect({"messages": messages, "traj_id": "t"}).name == "swe-smith"
+    asked = [{"role": "user", "content": "Write ```mswea_bash_command blocks."}, *messages]
+    assert detect({"messages": asked, "instance_id": "acme__w-1"}).name == "mini-swe-agent"
+    done = [*messages, {"role": "exit", "content": "", "extra": {"exit_status": "Submitted"}}]
+    assert detect({"messages": done, "instance_id": "acme__w-1"}).name == "mini-swe-agent"
+
+
+@pytest.mark.parametrize("column", ["messages", "trajectory", "conversations"])
+def test_messages_may_stand_in_a_column_also_as_a_text(column: str) -> None:
+    messages = [
+        {"role": "user", "content": "Fix it."},
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    ]
+    found = detect({column: messages})
+    assert (found.name, found.why) == ("openai", f"`{column}`: `tool_calls`")
+    assert detect({column: json.dumps(messages), "trajectory_id": "t"}) == found
+
+
+def test_shapes_of_other_programs_are_told_apart_by_their_fields() -> None:
+    line = {
+        "uuid": "1",
+        "sessionId": "11111111-2222-4333-8444-555555555555",
+        "timestamp": "t",
+        "type": "user",
+    }
+    assert detect(line | {"message": {"role": "user", "content": "x"}}).name == "claude-code"
+    assert detect(line | {"message": {"role": "user", "parts": [{"text": "x"}]}}).name == "qwen-code"
+    assert (
+        detect(line | {"sessionId": "session-1", "message": {"role": "user", "content": "x"}}).name == "iflow"
+    )
+    assert detect({"type": "system", "session_id": "s", "subtype": "init"}).name == "claude-stream"
+    inspect_call = {"id": "c", "function": "bash", "arguments": {}}
+    assert detect([{"role": "assistant", "content": "", "tool_calls": [inspect_call]}]).name == "inspect"
+    block = {"type": "tool-call", "toolCallId": "c", "toolName": "bash", "input": {}}
+    assert detect([{"role": "assistant", "content": [block]}]).name == "ai-sdk"

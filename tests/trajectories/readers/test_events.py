@@ -1,4 +1,4 @@
-from trajectories.readers.events import Call, Event, Reply, Result, UserMessage, fold, issue_text
+from trajectories.conversation.events import Call, Event, Reply, Result, UserMessage, fold, issue_text
 from trajectories.types import Action
 
 

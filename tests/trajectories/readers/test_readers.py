@@ -1,6 +1,7 @@
 """Every format, small and by hand, with its traps."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -292,7 +293,9 @@ def test_mini_responses_api_messages_lack_role_and_content() -> None:
 
 
 def test_mini_bare_list_of_messages() -> None:
-    trajectory = one(mini({"role": "assistant", "content": "```mswea_bash_command\nls\n```"})["messages"])
+    system, user, *rest = mini({"role": "assistant", "content": "```mswea_bash_command\nls\n```"})["messages"]
+    system = system | {"content": "Write one ```mswea_bash_command block."}
+    trajectory = one([system, user, *rest])
     assert (trajectory.source, trajectory.trajectory_id) == ("mini-swe-agent", "acme__w-1")
 
 
@@ -327,7 +330,7 @@ def test_anthropic_body_and_bare_list() -> None:
     assert (step.thought, step.observation) == ("Looking.", "a.py\n[image]\n/t\nHurry.")
     assert [action.arguments["command"] for action in step.actions] == ["ls", "pwd"]
     assert end == Step(thought="Done.", actions=(), observation="")
-    assert ledger.notes == {"final_message": 1}
+    assert ledger.notes == {"final_message": 1, "reasoning_kept": 1}
     assert (trajectory.model, trajectory.task) == ("claude", "List files")
     assert one(messages).steps == trajectory.steps
 
@@ -709,7 +712,8 @@ def test_responses_request_with_its_response_and_nemo_gym_rollouts() -> None:
     response = {"object": "response", "output": [said("Look."), responses_call("bash", {"command": "ls"})]}
     whole = one({"request": request, "response": response})
     assert (whole.task, whole.steps[0].thought, whole.model) == ("Fix it.", "Look.", "m")
-    assert one({"responses_create_params": request, "response": response, "reward": 1.0}) == whole
+    rollout = one({"responses_create_params": request, "response": response, "reward": 1.0})
+    assert rollout == replace(whole, resolved=True, metadata={"reward": 1.0})
     nothing_asked, ledger = read(response)
     assert nothing_asked == []
     assert ledger.trajectories.dropped == {"no_task": 1}
@@ -828,11 +832,14 @@ def test_foreign_atif() -> None:
     outer, sub = found
     assert (outer.trajectory_id, outer.instance_id, outer.model) == ("s", "task__a1", "m")
     assert (outer.source, outer.task, outer.metadata["agent"]) == ("atif", "Fix it.", "openhands")
-    assert [step.thought for step in outer.steps] == ["Look.", "Done."]
-    assert outer.steps[0].observation == "a.py\n/t\nwarning\ncompacted"
+    assert [(step.thought, step.target) for step in outer.steps] == [
+        ("Look.", True), ("Copied.", False), ("", False), ("Done.", True),
+    ]  # fmt: skip
+    assert [step.observation for step in outer.steps] == ["a.py\n/t\nwarning", "old", "compacted", ""]
     assert [action.arguments["command"] for action in outer.steps[0].actions] == ["ls", "pwd"]
     assert (sub.trajectory_id, sub.task, len(sub.steps)) == ("s/sub", "Search.", 1)
-    assert ledger.steps.dropped == {"copied_context": 1, "not_of_the_model": 1}
+    assert not ledger.steps.dropped
+    assert (ledger.notes["copied_context"], ledger.notes["not_of_the_model"]) == (1, 1)
     assert ledger.notes["continued_in_another_file"] == 1
 
 

@@ -12,7 +12,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from trajectories.sources.documents import DEFAULT_LIMIT, Document, Failure, find_files, read_documents
+from trajectories.sources.documents import DEFAULT_LIMIT, Document, Failure, read_documents
+from trajectories.sources.paths import find_files
 
 
 def positions(path: Path, *, limit: int = DEFAULT_LIMIT) -> list[tuple[str, object]]:
@@ -243,11 +244,21 @@ def test_a_data_set_is_streamed_split_by_split(tmp_path: Path) -> None:
     name = Path(f"hf:{folder}")
     assert find_files([name]) == [name]
     found = [(item.position, item.value) for item in read_documents(name) if isinstance(item, Document)]
-    train = [(f"{name}!train:1", {"a": {"x": 1}}), (f"{name}!train:2", {"a": {"y": "2"}})]
-    assert found == [*train, (f"{name}!test:1", {"a": {"x": 3}})]
+    train = [(f"{name}!train.jsonl:1", {"a": {"x": 1}}), (f"{name}!train.jsonl:2", {"a": {"y": "2"}})]
+    assert found == [*train, (f"{name}!test.jsonl:1", {"a": {"x": 3}})]
     (only,) = read_documents(Path(f"{name}@test"))
     assert isinstance(only, Document)
-    assert (only.position, only.value) == (f"{name}@test!test:1", {"a": {"x": 3}})
+    assert (only.position, only.value) == (f"{name}@test!test.jsonl:1", {"a": {"x": 3}})
+
+
+class Table:
+    """A builder of ``datasets`` for a set of Parquet files."""
+
+    name = "parquet"
+
+    def as_streaming_dataset(self, *, split: str) -> list[dict[str, int]]:
+        assert split == "train"
+        return [{"a": 1}]
 
 
 def test_a_bare_name_is_a_data_set_unless_there_is_a_local_path(
@@ -255,18 +266,18 @@ def test_a_bare_name_is_a_data_set_unless_there_is_a_local_path(
 ) -> None:
     asked = []
 
-    def load_dataset(name: str, config: str | None, *, split: str, streaming: bool) -> list[dict[str, int]]:
-        asked.append((name, config, split))
-        return [{"a": 1}]
+    def load_builder(name: str, config: str | None) -> Table:
+        asked.append((name, config))
+        return Table()
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    monkeypatch.setattr("datasets.load_dataset_builder", load_builder)
     for name in ("acme/steps:small@train", "hf:acme/steps:small@train"):
         assert find_files([Path(name)]) == [Path(name)]
         (row,) = read_documents(Path(name))
         assert isinstance(row, Document)
         assert (row.position, row.value) == (f"{name}!train:1", {"a": 1})
-    assert asked == [("acme/steps", "small", "train")] * 2
+    assert asked == [("acme/steps", "small")] * 2
     for name in ("acme/steps.jsonl", "../steps", "steps", "a/b/c"):
         with pytest.raises(FileNotFoundError):
             find_files([Path(name)])

@@ -3,18 +3,20 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import atif
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from openai.types.responses import FunctionToolParam, ResponseInputParam
 from pydantic import TypeAdapter
 
 from harness import cli
 from harness.convert import main
 from harness.demo import expert_path
-from tests.trajectories.made import TRAJECTORIES
+from tests.trajectories.made import TEXT, TRAJECTORIES
 from trajectories import Action, Step, Trajectory
 from trajectories.ledger import Ledger
 from trajectories.readers.pipeline import read_trajectories_of
@@ -66,14 +68,24 @@ def test_the_demo_comes_back_identical(name: str, tmp_path: Path) -> None:
     assert ledger.total().steps.read == sum(len(trajectory.steps) for trajectory in known)
 
 
-@pytest.mark.parametrize("name", ["atif", "pivot"])
+def reasoned(trajectory: Trajectory, reasons: list[tuple[str, bool]]) -> Trajectory:
+    """Return the trajectory with this reasoning; where it is marked, the reasoning is the thought as well."""
+    steps = [
+        replace(step, reasoning=reasoning, thought=reasoning if same else step.thought)
+        for step, (reasoning, same) in zip(trajectory.steps, reasons, strict=False)
+    ]
+    return replace(trajectory, steps=(*steps, *trajectory.steps[len(steps) :]))
+
+
+@pytest.mark.parametrize("name", ["atif", "atif-1.7", "pivot"])
 def test_any_trajectory_comes_back_identical(name: str, tmp_path: Path) -> None:
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(TRAJECTORIES)
-    def holds(trajectory: Trajectory) -> None:
+    @given(TRAJECTORIES, st.lists(st.tuples(TEXT, st.booleans()), max_size=5))
+    def holds(trajectory: Trajectory, reasons: list[tuple[str, bool]]) -> None:
+        trajectory = reasoned(trajectory, reasons)
         found, ledger = back(rows(trajectory, name), tmp_path)
         acts = any(step.actions and step.target for step in trajectory.steps)
-        assert found == ([trajectory] if acts or name == "atif" else [])
+        assert found == ([trajectory] if acts or name != "pivot" else [])
         assert ledger.total().trajectories.kept == len(found)
 
     holds()
@@ -88,6 +100,40 @@ def test_atif_is_valid_by_the_models_of_the_format() -> None:
     first = rows(TWO, "atif")[0]["steps"][1]
     assert [call["arguments"] for call in first["tool_calls"]] == [LS.arguments, CAT.arguments]
     assert first["observation"]["results"] == [{"source_call_id": "call_2_2", "content": "a\nx"}]
+
+
+def test_atif_1_7_differs_by_its_version_only() -> None:
+    (newer,), (older,) = rows(TWO, "atif"), rows(TWO, "atif-1.7")
+    assert older == newer | {"schema_version": "ATIF-v1.7"}
+    atif.Trajectory.model_validate(older)
+
+
+def test_reasoning_is_written_beside_the_visible_text() -> None:
+    private = made(
+        Step(thought="Look.", actions=(LS,), observation="a", reasoning="Where?"),
+        Step(thought="Hm.", actions=(LS,), observation="b", reasoning="Hm."),
+        Step(thought="Done.", actions=(), observation="", reasoning="That is all."),
+    )
+    (document,) = rows(private, "atif")
+    atif.Trajectory.model_validate(document)
+    assert [(step["message"], step["reasoning_content"]) for step in document["steps"][1:]] == [
+        ("Look.", "Where?"), ("", "Hm."), ("Done.", "That is all."),
+    ]  # fmt: skip
+    (row,) = rows(private, "trl-messages")
+    answers = [message for message in row["messages"] if message["role"] == "assistant"]
+    assert [(answer["content"], answer["reasoning_content"]) for answer in answers] == [
+        ("Look.", "Where?"), ("", "Hm."), ("Done.", "That is all."),
+    ]  # fmt: skip
+    second = rows(private, "pivot")[1]
+    items = second["responses_create_params"]["input"]
+    TypeAdapter(ResponseInputParam).validate_python(items)
+    assert [item["type"] for item in items] == [
+        "message", "reasoning", "message", "function_call", "function_call_output",
+    ]  # fmt: skip
+    assert items[1]["content"] == [{"type": "reasoning_text", "text": "Where?"}]
+    assert second["srl_agent"]["reasoning"] == "Hm."
+    assert second["srl_agent"]["after"][0]["reasoning"] == "That is all."
+    assert "reasoning" not in json.dumps(rows(TWO, "atif") + rows(TWO, "pivot") + rows(TWO, "trl-messages"))
 
 
 def test_pivot_rows_hold_the_history_and_the_experts_calls() -> None:

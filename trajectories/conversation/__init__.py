@@ -1,0 +1,1 @@
+"""From the events of a conversation, whatever recorded it, to a trajectory."""

@@ -1,0 +1,1 @@
+"""Lists of chat messages, of APIs and of data sets."""

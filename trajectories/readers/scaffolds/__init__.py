@@ -1,0 +1,1 @@
+"""Runs of scaffolds for software engineering."""
