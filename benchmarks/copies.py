@@ -19,7 +19,8 @@ from harness.demo import expert_path
 from trajectories.ledger import FileLedger
 from trajectories.readers import READERS
 from trajectories.readers.detect import UnknownFormat, detect
-from trajectories.sources.documents import Document, find_files, is_candidate, read_documents
+from trajectories.sources.documents import Document, read_documents
+from trajectories.sources.paths import find_files, is_candidate
 
 _SPREAD = ("claude-code", "openhands-sdk")  # one trajectory is several documents
 _IDS = ("trajectory_id", "traj_id", "instance_id")

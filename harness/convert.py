@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="files, folders, archives, hf:owner/name; without --out one store to inspect",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the store to write (JSON Lines)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the store to write (JSON Lines); a new folder with --to pi"
+    )
     parser.add_argument(
         "--to", default="store", choices=(*WRITERS, PROMPTS), help="output format (default: %(default)s)"
     )
@@ -58,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
         "--filters", metavar="FILE", help="drop, mark and redact by these filters; `clean` is built in"
     )
     parser.add_argument(
+        "--ids",
+        type=Path,
+        metavar="FILE",
+        help="keep only the trajectories of these ids, one a line; missing and other ids are reported",
+    )
+    parser.add_argument(
         "--licence", metavar="NAME", help="licence of the data, for metadata.licence of each row"
     )
     parser.add_argument(
@@ -66,6 +74,13 @@ def _parser() -> argparse.ArgumentParser:
         default=True,
         help="describe the data set in NAME.card.md beside --out (default: yes)",
     )
+    parser.add_argument(
+        "--task-from",
+        type=Path,
+        metavar="PATH",
+        help="tasks of logs without a prompt: rows with instance_id and problem_statement, or a folder of texts "
+        "named by the instance, the log or its folder",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite --out, the ledger and the card")
     parser.add_argument(
         "--max-mb",
@@ -73,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_LIMIT // MEGABYTE,
         metavar="N",
         help="drop lines and documents larger than this (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="processes that read; the output does not depend on it (default: one a CPU, up to 8, for large inputs)",
     )
     command.add_inspection_arguments(parser)
     return parser

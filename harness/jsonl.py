@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.cli import UserError
+from trajectories.pointers import unfetched
 from trajectories.store import atomic_write
 from trajectories.types import JSON
 
@@ -53,7 +54,7 @@ def read_objects(
                 if not text.endswith(b"\n"):
                     on_torn_line(number)
                     return
-                raise UserError(f"{where}: not JSON: {error}") from error
+                raise UserError(f"{where}: {unfetched(text) or f'not JSON: {error}'}") from error
             if not isinstance(fields, dict):
                 raise UserError(f"{where}: not a JSON object but {type(fields).__name__}")
             yield JsonLine(where=where, offset=offset, fields=fields)

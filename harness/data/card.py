@@ -3,10 +3,11 @@
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import file_digest
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.filters import FilterTable
+from harness.data.outputs import digest_of
 from harness.data.split import split_groups
 from trajectories import Trajectory
 from trajectories.filters.redaction import redact
@@ -23,6 +24,31 @@ def card_path(out: Path) -> Path:
     return beside(out, ".card.md")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the card counts of a trajectory."""
+
+    said: tuple[str, ...]  # format, licence, teacher model, verdict
+    repository: str
+    instance_id: str
+    steps: Counter[str]  # by kind
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> "Facts":
+        verdict = {True: "resolved", False: "unresolved", None: "not judged"}[trajectory.resolved]
+        said = (trajectory.source, trajectory.metadata.get("licence"), trajectory.model, verdict)
+        steps: Counter[str] = Counter()
+        for step in trajectory.steps:
+            kind = "without an action" if not step.actions else "with an action"
+            steps[kind if step.target or not step.actions else "context only"] += 1
+        return cls(
+            said=tuple(str(value or "unknown") for value in said),
+            repository=trajectory.repository,
+            instance_id=trajectory.instance_id,
+            steps=steps,
+        )
+
+
 class Card:
     """A counter of the kept trajectories that writes the card at the end."""
 
@@ -36,22 +62,16 @@ class Card:
         self._instances: set[str] = set()
         self._steps: Counter[str] = Counter()
 
-    def add(self, trajectory: Trajectory) -> None:
-        verdict = {True: "resolved", False: "unresolved", None: "not judged"}[trajectory.resolved]
-        said = (trajectory.source, trajectory.metadata.get("licence"), trajectory.model, verdict)
-        for counts, value in zip(self._counts.values(), said, strict=True):
-            counts[str(value or "unknown")] += 1
-        self._repositories.append(trajectory.repository)
-        self._instances.add(trajectory.instance_id)
-        for step in trajectory.steps:
-            kind = "without an action" if not step.actions else "with an action"
-            self._steps[kind if step.target or not step.actions else "context only"] += 1
+    def add(self, facts: Facts) -> None:
+        for counts, value in zip(self._counts.values(), facts.said, strict=True):
+            counts[value] += 1
+        self._repositories.append(facts.repository)
+        self._instances.add(facts.instance_id)
+        self._steps.update(facts.steps)
 
     def write(self, out: Path, ledger: Ledger, *, rows: int, command: Sequence[str]) -> None:
         """Write the card beside ``out``, which must exist. Paths and mail addresses are redacted as in the data."""
-        with out.open("rb") as file:
-            digest = file_digest(file, "sha256").hexdigest()
-        lines = [f"# {out.name}", "", *self._summary(rows, digest)]
+        lines = [f"# {out.name}", "", *self._summary(rows, digest_of(out))]
         for name, counts in self._counts.items():
             lines += _table(f"By {name}", (name, "trajectories"), counts)
         lines += [*self._losses(ledger), *self._settings(), *self._splits(), "## Command", "", "```text"]

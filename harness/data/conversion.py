@@ -1,12 +1,11 @@
 """Convert trajectories of any known format into one store or into rows, and report what was dropped and why."""
 
 import argparse
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -14,25 +13,31 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from environments.math.answers import last_box
 from environments.math.verifier import MathVerifier
 from harness.cli import UsageError, UserError
 from harness.config.load import load_recipe
 from harness.console import table_console
 from harness.data.card import Card, card_path
+from harness.data.converted import Converter, Output
 from harness.data.filters import make_filters
+from harness.data.outputs import FOLDERS, check_new_folder, open_output
+from harness.data.parallel import convert_alone, convert_parallel
 from harness.data.trl_rows import prompt_completion
+from harness.data.workers import default_workers
 from harness.jsonl import write_json
-from trajectories import Trajectory
 from trajectories.filters.pipeline import FilterPipeline
 from trajectories.ledger import Ledger, Totals
-from trajectories.readers.pipeline import read_trajectories_of
-from trajectories.sources.documents import find_files
-from trajectories.store import atomic_write
+from trajectories.readers.pipeline import Session
+from trajectories.readers.plan import plan, size_of
+from trajectories.readers.sessions.claude_stream import TASK_IS_THE_NAME
+from trajectories.sources.parts import Part
+from trajectories.sources.paths import find_files
+from trajectories.sources.tasks import read_tasks
 from trajectories.writers import WRITERS, Writer
 
 MEGABYTE = 2**20
-_SOLUTIONS = frozenset({"math", "s1k"})  # formats whose trajectories are solutions of problems
+_REFRESH = 0.1  # seconds between two updates of the progress bar
+_PAYS = 16 * MEGABYTE  # of input, from which on several processes are faster
 PROMPTS = "trl-prompt-completion"  # the output with the prompts of a recipe
 
 
@@ -43,23 +48,29 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
     """
     out: Path = options.out
     ledger_path: Path = options.ledger or out.with_name("ledger.json")
-    _check_targets([out, ledger_path, *([card_path(out)] if options.card else [])], options.force)
+    if options.to in FOLDERS:
+        check_new_folder(out)
+    written = [ledger_path, *([card_path(out)] if options.card else [])]
+    _check_targets(written if options.to in FOLDERS else [out, *written], options.force)
     try:
-        files = find_files(options.paths, exclude=(out, ledger_path, card_path(out)))
+        files = find_files(options.paths, exclude=(out, ledger_path, card_path(out), *_named(options.task_from)))
     except FileNotFoundError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from error
     if not files:
         raise UserError(f"no files in {', '.join(map(str, options.paths))}")
+    tasks = _tasks(options.task_from)
     writer = _writer(options.to, recipe)
-    pipeline, filters = make_filters(options.filters, options.licence)
+    pipeline, filters = make_filters(options.filters, options.licence, options.ids)
     card = Card(paths=options.paths, written_as=options.to, filters=filters)
     ledger = Ledger()
     started = time.monotonic()
-    rows = _convert(files, options, ledger, ledger_path, writer, pipeline, card)
+    rows = _convert(files, options, tasks, ledger, ledger_path, writer, pipeline, card)
     if options.card:
         card.write(out, ledger, rows=rows, command=command)
     table_console().print(summary(ledger))
     total = ledger.total()
+    if named := total.notes[TASK_IS_THE_NAME]:
+        print(f"{named} trajectories have their name for a task; give their tasks with --task-from")
     as_rows = "" if options.to == "store" else f" as {rows} rows ({options.to})"
     print(
         f"{total.trajectories.kept} trajectories, {total.steps.kept} steps{as_rows} -> {out}   "
@@ -78,6 +89,20 @@ def _check_targets(written: Sequence[Path], force: bool) -> None:
             raise UsageError(f"{path} exists; overwrite it with --force, or choose another name")
 
 
+def _named(path: Path | None) -> tuple[Path, ...]:
+    return () if path is None else (path,)
+
+
+def _tasks(path: Path | None) -> Mapping[str, str]:
+    """Return the tasks of ``--task-from`` by instance id. Raises UsageError."""
+    if path is None:
+        return {}
+    try:
+        return read_tasks(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--task-from: {error}") from error
+
+
 def _writer(name: str, recipe: str | None) -> Writer:
     """Return the writer of an output format. Raises UserError."""
     if name != PROMPTS:
@@ -90,6 +115,7 @@ def _writer(name: str, recipe: str | None) -> Writer:
 def _convert(
     files: Sequence[Path],
     options: argparse.Namespace,
+    tasks: Mapping[str, str],
     ledger: Ledger,
     ledger_path: Path,
     writer: Writer,
@@ -101,40 +127,72 @@ def _convert(
     Raises UserError if no row is left; only the ledger is written then.
     """
     out: Path = options.out
-    format_name = None if options.format == "auto" else options.format
-    limit = options.max_mb * MEGABYTE
-    rows, left_out = 0, Counter[str]()
-    answers = AnswerCheck(verifier=MathVerifier())
+    found = None
     try:
-        with atomic_write(out) as store, _progress(files) as on_bytes, answers.verifier:
-            for trajectory, account in read_trajectories_of(
-                files, ledger, format_name=format_name, limit=limit, named=options.paths, on_bytes=on_bytes
-            ):
-                kept = pipeline.apply(answers.check(trajectory), account)
-                if kept is None:
-                    continue
-                card.add(kept)
-                for row in writer(kept, left_out):
-                    # ASCII only: lone surrogates of broken sources survive.
-                    store.write(json.dumps(row) + "\n")
-                    rows += 1
-            if not rows:
+        with open_output(out, options.to) as write, MathVerifier() as verifier:
+            found = Output(write, pipeline=pipeline, card=card)
+            converter = Converter(writer=writer, pipeline=pipeline, verifier=verifier)
+            _read(files, options, tasks, ledger, converter, found)
+            if not found.rows:
                 raise _NothingLeft
     except _NothingLeft:
-        write_ledger(ledger, ledger_path, {"became_no_row": left_out})
+        left_out = found.left_out if found else Counter[str]()
+        write_ledger(ledger, ledger_path, {"became_no_row": left_out} | pipeline.accounts())
         what = "row" if ledger.total().trajectories.kept else "trajectory"
         raise UserError(
-            f"no {what} is left of {len(files)} files{_reasons(ledger)}{_listed(left_out)}\nledger: {ledger_path}"
+            f"no {what} is left of {len(files)} files{_reasons(ledger)}{_listed(left_out)}\n"
+            + "".join(f"{ids}\n" for ids in pipeline.ids)
+            + f"ledger: {ledger_path}"
         ) from None
     except OSError as error:
         error.filename = error.filename or str(out)  # a full disk names no file
         raise
-    write_ledger(ledger, ledger_path, {"answers_checked": answers.counts, "became_no_row": left_out})
-    if answers.counts:
-        print("answers checked: " + ", ".join(f"{n} {what}" for what, n in answers.counts.most_common()))
-    if left_out := +left_out:
+    beside = {"answers_checked": found.verdicts, "became_no_row": found.left_out}
+    write_ledger(ledger, ledger_path, beside | pipeline.accounts())
+    for ids in pipeline.ids:
+        print(ids)
+    if found.verdicts:
+        print("answers checked: " + ", ".join(f"{n} {what}" for what, n in found.verdicts.most_common()))
+    if left_out := +found.left_out:
         print(f"became no row:{_listed(left_out)}")
-    return rows
+    return found.rows
+
+
+def _read(
+    files: Sequence[Path],
+    options: argparse.Namespace,
+    tasks: Mapping[str, str],
+    ledger: Ledger,
+    converter: Converter,
+    output: Output,
+) -> None:
+    """Read and convert the files, by several processes if that pays."""
+    format_name = None if options.format == "auto" else options.format
+    limit = options.max_mb * MEGABYTE
+    is_large = sum(map(size_of, files)) >= _PAYS
+    workers = options.workers or (default_workers() if is_large else 1)
+    with _progress(files) as on_bytes:
+        session = partial(
+            Session,
+            format_name=format_name,
+            limit=limit,
+            named=options.paths,
+            tasks=tasks,
+            on_bytes=on_bytes,
+        )
+        if workers == 1:
+            parts = (Part(files=(path,)) for path in files)
+            convert_alone(parts, session(ledger), converter, output)
+            return
+        convert_parallel(
+            plan(files, format_name=format_name, limit=limit),
+            workers=workers,
+            beside=options.out,
+            session=session,
+            ledger=ledger,
+            converter=converter,
+            output=output,
+        )
 
 
 def _listed(counts: Counter[str]) -> str:
@@ -143,28 +201,6 @@ def _listed(counts: Counter[str]) -> str:
 
 class _NothingLeft(Exception):
     """No row is left: the store is not written."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnswerCheck:
-    """Verifies the last boxed answer of solutions that are not graded yet."""
-
-    verifier: MathVerifier
-    counts: Counter[str] = field(default_factory=Counter)  # of verdicts
-
-    def check(self, trajectory: Trajectory) -> Trajectory:
-        """Return the trajectory with ``resolved`` set, if it is a boxed solution with a known right answer."""
-        answer = trajectory.metadata.get("answer")
-        if trajectory.source not in _SOLUTIONS or trajectory.resolved is not None or not answer:
-            return trajectory
-        actions = (action for step in trajectory.steps for action in step.actions)
-        text = "\n".join(str(action.arguments.get("text", "")) for action in actions)
-        if last_box(text) is None:
-            self.counts["no_box"] += 1
-            return trajectory
-        verdict = self.verifier.verify(text, str(answer))
-        self.counts[verdict.reason] += 1
-        return replace(trajectory, resolved=verdict.resolved)
 
 
 def write_ledger(ledger: Ledger, path: Path, accounts: Mapping[str, Counter[str]]) -> None:
@@ -193,11 +229,22 @@ def _progress(files: Sequence[Path]) -> Iterator[Callable[[Path, int], None]]:
     console = Console(stderr=True)
     what = TextColumn("{task.description}", markup=False)
     columns = (what, BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    shown = time.monotonic()
+    # Not refreshed by a thread: workers are forked.
+    progress = Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True, auto_refresh=False
+    )
+
+    def report(path: Path, position: int) -> None:
+        nonlocal shown
+        if time.monotonic() > shown + _REFRESH:
+            shown = time.monotonic()
+            completed = before[path] + position
+            progress.update(task, completed=completed, description=path.name[-40:], refresh=True)
+
+    with progress:
         task = progress.add_task("reading", total=sum(sizes))
-        yield lambda path, position: progress.update(
-            task, completed=before[path] + position, description=path.name[-40:]
-        )
+        yield report
 
 
 def summary(ledger: Ledger) -> Table:

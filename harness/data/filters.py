@@ -3,14 +3,15 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from harness.cli import UsageError
+from harness.cli import UsageError, user_errors
 from harness.config.load import nearest, read_recipe, shipped_recipes, validate
 from harness.config.tables import Table
-from trajectories.filters import actions, cheating, failed, labels, loops, redaction, verdicts
+from trajectories.filters import actions, cheating, failed, labels, loops, redaction, subsets, verdicts
 from trajectories.filters.base import Filter, Found, Then, on_steps
 from trajectories.filters.duplicates import Duplicates
 from trajectories.filters.pipeline import FilterPipeline
@@ -93,6 +94,28 @@ class LabelsTable(FilterTable):
         return labels.labelled(licence=self.licence, model=self.model)
 
 
+class IdsTable(FilterTable):
+    file: Path  # one id a line
+
+    def make(self) -> Filter:
+        with user_errors(OSError, ValueError, about=f"filter {self.name}", usage=True):
+            return subsets.Ids(subsets.read_ids(self.file.expanduser()))
+
+
+class ModelsTable(FilterTable):
+    keep: tuple[str, ...] = Field(min_length=1)  # patterns such as claude-3-7-*
+
+    def make(self) -> Filter:
+        return subsets.of_models(self.keep)
+
+
+class PerInstanceTable(FilterTable):
+    most: int = Field(default=3, ge=1)  # trajectories of an instance that are kept, in reading order
+
+    def make(self) -> Filter:
+        return subsets.PerInstance(self.most)
+
+
 class DuplicatesTable(FilterTable):
     # Jaccard similarity from which on a trajectory is dropped; null: exact duplicates only.
     near: float | None = Field(default=0.9, ge=0.7, le=1)
@@ -111,6 +134,9 @@ FILTERS: Mapping[str, type[FilterTable]] = {
     "cheating": CheatingTable,
     "redaction": RedactionTable,
     "labels": LabelsTable,
+    "ids": IdsTable,
+    "models": ModelsTable,
+    "per_instance": PerInstanceTable,
     "duplicates": DuplicatesTable,
 }
 
@@ -135,9 +161,13 @@ def _load(entry: object, where: str) -> FilterTable:
     return validate(FILTERS[name], entry, f"{where} ({name})")
 
 
-def make_filters(filters: str | None, licence: str | None) -> tuple[FilterPipeline, tuple[FilterTable, ...]]:
-    """Return the filters of ``--filters`` and ``--licence``, and their settings. Raises UserError."""
+def make_filters(
+    filters: str | None, licence: str | None, ids: Path | None = None
+) -> tuple[FilterPipeline, tuple[FilterTable, ...]]:
+    """Return the filters of ``--ids``, ``--licence`` and ``--filters``, and their settings. Raises UserError."""
     tables = load_filters(filters) if filters else ()
     if licence is not None:
         tables = (LabelsTable(name="labels", licence=licence), *tables)
+    if ids is not None:  # first: what is not listed is not looked at
+        tables = (IdsTable(name="ids", file=ids), *tables)
     return FilterPipeline([table.make() for table in tables]), tables

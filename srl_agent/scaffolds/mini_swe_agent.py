@@ -23,8 +23,8 @@ from srl_agent.generation.types import Sampling
 from srl_agent.plugins import PluginError
 from srl_agent.policies.base import ContextOverflowError, Policy
 from srl_agent.scaffolds.base import Environment, Recorder, Rollout, ScaffoldTask, Status, limit_of
-from trajectories.readers.events import fold
-from trajectories.readers.mini_swe_agent import events
+from trajectories.conversation.events import fold
+from trajectories.readers.scaffolds.mini_swe_agent import events
 from trajectories.types import JSON
 
 _ACTION = r"```mswea_bash_command\s*\n(.*?)\n```"  # the default of its text-mode models
@@ -78,7 +78,10 @@ class MiniSweAgent:
             info = {"exit_status": type(limit).__name__}
             status, error = limit_of(limit), str(limit)
         finally:
-            record.steps += fold(events(agent.messages)).steps
+            attempt = fold(events(agent.messages))  # with the refused answers, which only complaints hold
+            record.steps += attempt.steps
+            if attempt.drops:  # an empty answer is no step
+                record.metadata["empty_answers"] = len(attempt.drops)
         exit_status = info["exit_status"]
         if exit_status == "RepeatedFormatError":
             error = f"{agent.config.max_consecutive_format_errors} answers in a row had no action"

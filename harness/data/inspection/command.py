@@ -9,6 +9,7 @@ from harness.console import table_console
 from harness.jsonl import write_json
 from srl_agent.formats import ActionFormat
 from srl_agent.steps import StepSettings
+from trajectories.sources.paths import find_files, is_candidate
 from trajectories.store import beside, read_trajectories
 
 
@@ -29,7 +30,16 @@ def add_inspection_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--validate",
         action="store_true",
-        help="check every row as rendered by --recipe (default: demo); exit code 1 if one is wrong",
+        help="check every row as rendered by --recipe (default: demo), and compare the store with its sources: PATH, "
+        "or --source; exit code 1 if something is wrong",
+    )
+    group.add_argument(
+        "--source",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="--validate of a store made earlier: the files that it was made of",
     )
 
 
@@ -43,7 +53,7 @@ def store_named(options: argparse.Namespace) -> Path:
         raise UsageError(
             "--out is missing: the store to write (or inspect a store with --stats, --sample, --validate)"
         )
-    if options.force or options.ledger or options.format != "auto":
+    if options.force or options.format != "auto" or (options.ledger and not options.source):
         raise UsageError("--force, --ledger and --format are for a conversion: --out is missing")
     if len(options.paths) > 1 or not options.paths[0].is_file():
         named = ", ".join(map(str, options.paths))
@@ -58,6 +68,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise UsageError("--tokenizer is for --stats")
     if is_asked_for(options) and options.to != "store":
         raise UsageError(f"--stats, --sample and --validate inspect a store, not {options.to} rows")
+    if options.source and (options.out or not options.validate):
+        raise UsageError("--source is for --validate without --out: a conversion knows its sources")
     if options.stats and options.recipe and not (options.sample or options.validate):
         raise UsageError("--recipe is for --sample and --validate; --stats takes none")
 
@@ -69,7 +81,11 @@ def inspect(options: argparse.Namespace, store: Path) -> int:
     if options.sample:
         for text in _samples(store, options):
             print(f"{text}\n")
-    return _validate(store, options.recipe or "demo") if options.validate else 0
+    if not options.validate:
+        return 0
+    wrong = _validate(store, options.recipe or "demo")
+    sources = _sources(options, store)
+    return max(wrong, _compare(store, sources, options)) if sources else wrong
 
 
 def _stats(store: Path, tokenizer: str | None) -> None:
@@ -89,6 +105,11 @@ def _stats(store: Path, tokenizer: str | None) -> None:
         f"{total.trajectories:,} trajectories ({total.resolved['yes']:,} resolved, {total.resolved['no']:,} not, "
         f"{total.resolved['unknown']:,} not judged; {total.with_patch:,} with a patch), {sum(total.steps):,} steps, "
         f"{total.calls:,} calls",
+        soft_wrap=True,
+    )
+    console.print(
+        f"{total.reasoned:,} steps with reasoning; {total.without_thought:,} of {total.targets:,} steps that may be "
+        "targets have no thought that a format can write",
         soft_wrap=True,
     )
     for part in tables(found):
@@ -130,6 +151,52 @@ def _rendering(recipe_name: str) -> tuple[StepSettings, ActionFormat]:
 
     recipe = load_recipe(recipe_name)
     return step_settings(recipe), make_format(recipe)
+
+
+def _sources(options: argparse.Namespace, store: Path) -> list[Path]:
+    """Return the files that the store was made of, none if they are not named. Raises UserError."""
+    named = options.paths if options.out else options.source
+    try:
+        files = find_files(named, exclude=(store, _ledger(options, store), beside(store, ".card.md")))
+    except FileNotFoundError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
+    return [path for path in files if path in named or is_candidate(path.name)]
+
+
+def _ledger(options: argparse.Namespace, store: Path) -> Path:
+    path: Path = options.ledger or store.with_name("ledger.json")
+    return path
+
+
+def _compare(store: Path, sources: Sequence[Path], options: argparse.Namespace) -> int:
+    """Print how the store differs from its sources, and return the exit code. Raises UserError."""
+    from harness.data.inspection.source_check import EXAMPLES, MEASURES, SOURCE_CHECKS, compare
+
+    ledger = _ledger(options, store)
+    if not ledger.is_file():
+        print(f"no ledger ({ledger}): dropped turns cannot be told from lost ones")
+    try:
+        found = compare(
+            store, sources, ledger=ledger if ledger.is_file() else None, limit=options.max_mb * 2**20
+        )
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{ledger}: not a ledger of harness.convert: {error}") from error
+    print(
+        f"sources: {found.units} runs with calls, {found.matched} trajectories found in them, "
+        f"{found.explained} calls in turns that were dropped for a reason"
+    )
+    for name in MEASURES:
+        of, kept = (
+            f"{n[name]:,} ({n[f'{name}, characters']:,} characters)" for n in (found.source, found.kept)
+        )
+        print(f"        {name}: {of} in the sources, {kept} kept")
+    for check, rule in SOURCE_CHECKS.items():
+        wrong, warned = found.of(check, violation=True), found.of(check, violation=False)
+        print(f"{len(wrong) or 'ok':>6}  {check}: {rule}{f' ({len(warned)} warnings)' if warned else ''}")
+        for mark, differences in (("", wrong), ("warning: ", warned)):
+            for difference in differences[:EXAMPLES]:
+                print(f"          {mark}{difference.where}: {difference.detail}")
+    return int(any(difference.violation for difference in found.differences))
 
 
 def _validate(store: Path, recipe_name: str) -> int:

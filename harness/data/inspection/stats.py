@@ -9,6 +9,7 @@ from statistics import fmean
 
 from rich.table import Table
 
+from srl_agent.formats import get_format
 from srl_agent.step_kinds import step_kind
 from trajectories import Step, Trajectory
 from trajectories.types import JSON
@@ -18,6 +19,7 @@ CountTokens = Callable[[Sequence[str]], Sequence[int]]  # of each text
 
 GROUPS = ("source", "repository", "model")
 PARTS = ("task", "thought", "action", "observation", "trajectory")  # whose lengths are taken
+_ENVELOPE = get_format("xml")  # what a thought may hold is the same for every format
 _NONE = "-"  # for a trajectory without a model
 _SHOWN = 10  # groups of a table
 
@@ -32,6 +34,11 @@ class Figures:
     calls: int = 0
     kinds: Counter[str] = field(default_factory=Counter)  # of steps with an action
     without_action: int = 0
+    reasoned: int = 0  # steps with recorded reasoning
+    targets: int = 0  # steps with an action that no filter made context
+    without_thought: int = (
+        0  # of these: no thought that a format can write, so that training puts the filler in
+    )
     steps: "array[int]" = field(default_factory=lambda: array("q"))  # of each trajectory
     characters: "dict[str, array[int]]" = field(default_factory=lambda: {part: array("q") for part in PARTS})
     tokens: "dict[str, array[int]]" = field(default_factory=lambda: {part: array("q") for part in PARTS})
@@ -44,6 +51,10 @@ class Figures:
         self.steps.append(len(trajectory.steps))
         for step in trajectory.steps:
             self.calls += len(step.actions)
+            self.reasoned += bool(step.reasoning)
+            if step.actions and step.target:
+                self.targets += 1
+                self.without_thought += _ENVELOPE.expert_thought(step) is None
             if step.actions:
                 self.kinds[step_kind(step)] += 1
             else:
@@ -60,6 +71,9 @@ class Figures:
             "with_patch": self.with_patch,
             "steps": {"total": sum(self.steps), **spread(self.steps)},
             "steps_without_action": self.without_action,
+            "steps_with_reasoning": self.reasoned,
+            "targets": self.targets,
+            "targets_without_thought": self.without_thought,
             "calls": self.calls,
             "kinds": dict(self.kinds.most_common()),
             "characters": {part: spread(values) for part, values in self.characters.items()},

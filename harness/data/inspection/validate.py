@@ -97,7 +97,7 @@ def _line(
     yield from _actions(trajectory, where, found, action_format)
     statuses = steps.target_status(trajectory, settings=settings, action_format=action_format)
     for index, status in enumerate(statuses):
-        if status == steps.TARGET:
+        if status in steps.TARGETS:
             found.rows += 1
             yield from _row(trajectory, index, f"{where} step {index}", settings, action_format)
 

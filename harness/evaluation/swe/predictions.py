@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.cli import UsageError, user_errors
 from harness.evaluation.records import Prediction
+from trajectories.pointers import unfetched
 from trajectories.types import JSON
 
 
@@ -35,6 +36,8 @@ def read_predictions(path: Path, instance_ids: Collection[str]) -> dict[str, Pre
 def _prediction_rows(path: Path) -> Iterator[tuple[str, JSON]]:
     with user_errors(UnicodeDecodeError, about=f"{path}: not UTF-8", usage=True):
         text = path.read_text(encoding="utf-8")
+    if advice := unfetched(text.partition("\n")[0].encode()):
+        raise UsageError(f"{path}: {advice}")
     if path.suffix == ".jsonl":
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():

@@ -152,6 +152,7 @@ def test_a_clean_trajectory_has_no_cause() -> None:
     [
         ({"instance_id": "acme__calc-1"}, ("instance",)),
         ({"instance_id": "Acme__Calc-1"}, ("instance",)),
+        ({"instance_id": "acme__calc-1_7"}, ("instance",)),
         ({"instance_id": "acme__calc-12"}, ()),
         ({"metadata": {"base_commit": BASE}}, ("commit",)),
         ({"metadata": {"prompt": f"compare with the base commit {BASE}."}}, ("commit",)),
@@ -177,6 +178,28 @@ def test_a_patch_is_the_same_without_its_context_white_space_and_other_files() -
     assert causes(patch=GOLD.replace("a - b", "a - c")) == ()
     assert causes(patch=GOLD.replace("core.py", "base.py")) == ()
     assert causes(patch=extra) == ()
+
+
+PRO = f"instance_Acme__Calc-{BASE}-v1a2b"
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "trained", "same"),
+    [
+        (PRO, PRO.removeprefix("instance_"), True),
+        (PRO, PRO.partition("-v")[0], True),
+        (PRO.partition("-v")[0].lower(), PRO, True),
+        (PRO, f"{PRO}_3", True),
+        (PRO, f"instance_Acme__Calc-{BASE[::-1]}-v1a2b", False),
+        ("acme__calc-1", "acme__calc-1__AbCdEfg", True),
+        ("acme__calc-1_0", "Acme__Calc-1_12", True),
+        ("acme__calc-1", "acme__calc-10", False),
+    ],
+)
+def test_ids_of_a_task_are_the_same_however_they_are_written(evaluated: str, trained: str, same: bool) -> None:
+    task = EvaluatedTask(evaluation="e", name="a", text="x", instance_id=evaluated)
+    found = find_contamination([task], [trained_of(trajectory(instance_id=trained), "f:1")])
+    assert [match.causes for match in found.matches] == ([("instance",)] if same else [])
 
 
 def test_a_patch_of_two_files_needs_both() -> None:

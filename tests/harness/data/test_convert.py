@@ -66,7 +66,7 @@ def test_bad_records_are_counted_and_skipped(tmp_path: Path, capsys: pytest.Capt
     assert ledger["total"]["steps"] == {"read": 3, "kept": 2, "dropped": {"no_step_with_action": 1}}
     text = json.dumps(ledger)
     assert f"{data}:2: " in text
-    assert ledger["total"]["notes"] == {"no_command_block": 1}
+    assert ledger["total"]["notes"] == {"final_message": 1, "only_fenced_blocks": 1}
     assert f"{data}:3" in text
     assert "swe-smith" in capsys.readouterr().out
 
@@ -79,7 +79,7 @@ def test_nothing_left_is_exit_1_with_the_reason_and_no_store(
     assert convert(data, "--out", out) == 1
     error = capsys.readouterr().err
     assert "no trajectory is left" in error
-    assert f"{data}: an object with the keys 'silly' is of none of the formats anthropic, " in error
+    assert f"{data}: an object with the keys 'silly' is of none of the formats adp, " in error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.json", "ledger.json"]
 
 
@@ -163,8 +163,8 @@ def test_a_named_format_is_not_detected_from_content(tmp_path: Path) -> None:
         tmp_path / "in.txt",
         [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "```bash\nls\n```"}],
     )
-    assert convert(data, "--out", tmp_path / "o.jsonl", "--format", "swe-smith") == 1  # a list is no row
-    assert ledger_of(tmp_path)["formats"]["swe-smith"]["trajectories"]["dropped"] == {"malformed": 1}
+    assert convert(data, "--out", tmp_path / "o.jsonl", "--format", "trae") == 1  # a list is no run
+    assert ledger_of(tmp_path)["formats"]["trae"]["trajectories"]["dropped"] == {"malformed": 1}
     assert convert(data, "--out", tmp_path / "o.jsonl", "--format", "mini-swe-agent", "--force") == 0
 
 

@@ -191,9 +191,10 @@ def test_the_order_is_that_of_the_file(tmp_path: Path) -> None:
     assert ledger_of(tmp_path)["total"]["trajectories"]["dropped"] == {"unverified": 1, "duplicate": 1}
 
 
-def test_the_shipped_filters_are_all_but_the_labels() -> None:
-    assert set(shipped_recipes("convert")) == {"clean"}
-    assert {table.name for table in load_filters("clean")} == FILTERS.keys() - {"labels"}
+def test_the_shipped_filters_are_all_but_the_labels_and_the_choice_of_a_subset() -> None:
+    assert set(shipped_recipes("convert")) == {"clean", "swe-agent-lm"}
+    of_subsets = {"ids", "models", "per_instance"}
+    assert {table.name for table in load_filters("clean")} == FILTERS.keys() - {"labels", *of_subsets}
 
 
 def test_marks_reach_the_training_steps(tmp_path: Path) -> None:

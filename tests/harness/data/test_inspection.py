@@ -87,6 +87,24 @@ def test_the_figures_agree_with_counting_by_hand(tmp_path: Path) -> None:
     assert found.groups["repository"]["acme/w"].trajectories == 2
 
 
+def test_steps_with_reasoning_and_targets_without_a_thought_are_counted(
+    demo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = (
+        replace(bash("ls"), reasoning="I list."),
+        replace(bash("pwd", thought=""), reasoning="Where?"),
+        bash("cat a.py", thought=""),
+        bash("cat b.py", thought="<think>Which?</think> This."),
+        replace(bash("cat c.py", thought=""), target=False),
+        Step(thought="Done.", actions=(), observation="", reasoning="It works."),
+    )
+    total = collect([trajectory(steps=steps)]).total.as_table()
+    assert total["steps_with_reasoning"] == 3
+    assert (total["targets"], total["targets_without_thought"]) == (4, 2)
+    assert command(demo, "--stats") == 0
+    assert "0 steps with reasoning; 0 of " in capsys.readouterr().out
+
+
 def test_every_part_of_a_trajectory_is_in_its_length() -> None:
     found = collect(read_trajectories(expert_path())).total
     parts = ("task", "thought", "action", "observation")

@@ -79,6 +79,22 @@ def test_malformed_answers_in_a_row_end_it() -> None:
     rollout = attempt("no command", two, "none", agent={"max_consecutive_format_errors": 3})
     assert (rollout.status, rollout.error) == ("step_limit", "3 answers in a row had no action")
     assert len(rollout.completions) == 3
+    steps = rollout.trajectory.steps
+    assert [step.actions for step in steps] == [(), (), ()]
+    assert [step.thought for step in steps] == ["no command", two.rpartition("</think>")[2], "none"]
+    assert steps[1].reasoning == "Not a command: ```mswea_bash_command\nrm a.py\n```"
+    assert all("EXACTLY ONE" in step.observation for step in steps)
+
+
+def test_a_refused_answer_is_a_step_of_the_rollout_with_its_complaint() -> None:
+    rollout = attempt("Hm.", command("echo one"), "", command(SUBMIT))
+    steps = rollout.trajectory.steps
+    assert [step.thought for step in steps] == ["Hm.", "THOUGHT: go on", "THOUGHT: go on"]
+    assert [len(step.actions) for step in steps] == [0, 1, 1]
+    assert "EXACTLY ONE" in steps[0].observation
+    assert "EXACTLY ONE" not in steps[1].observation
+    assert rollout.trajectory.metadata["empty_answers"] == 1
+    assert len(rollout.completions) == 4
 
 
 def test_the_variables_and_the_time_limit_of_its_configuration_hold() -> None:
