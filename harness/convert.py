@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.cli import positive, run
 from harness.data.conversion import MEGABYTE, PROMPTS, convert_files
+from harness.data.explain import explain_files
 from harness.data.inspection import command
 from trajectories.readers.detect import FORMAT_NAMES
 from trajectories.sources.documents import DEFAULT_LIMIT
@@ -20,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Raises UserError."""
     options = _parser().parse_args(arguments)
     command.check_options(options)
+    if options.explain and options.out is None:
+        return explain_files(options)
     if options.out is None:
         return command.inspect(options, command.store_named(options))
     recipe = None if command.is_asked_for(options) else options.recipe
@@ -32,8 +35,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m harness.convert",
         description="Convert expert trajectories into one JSON Lines store, or into rows of another format, and "
         "report what was dropped and why.",
-        epilog=f"Formats: {', '.join(FORMAT_NAMES)}. Files may be .json, .jsonl or .traj, each also .gz, .xz or "
-        ".bz2, .parquet, folders of these, .tar and .zip archives, and data sets of the hub (hf:owner/name@split). "
+        epilog=f"Formats: {', '.join(FORMAT_NAMES)}. Files may be .json, .jsonl or .traj, each also .gz, .xz, "
+        ".bz2 or .zst, .parquet, .eval, folders of these, .tar and .zip archives, and data sets of the hub "
+        "(hf:owner/name@split). "
         "Exit code: 0; 1 if nothing is left, or --validate finds a violation; 2 for wrong arguments.",
     )
     parser.add_argument(
@@ -54,6 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--format", default="auto", choices=("auto", *FORMAT_NAMES), help="default: detected from content"
+    )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="print what each file is read as, and by which structure; without --out nothing is written",
     )
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="default: ledger.json beside --out")
     parser.add_argument(

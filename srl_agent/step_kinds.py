@@ -3,6 +3,7 @@
 import re
 
 from trajectories import Step
+from trajectories.types import JSON
 from trajectories.vocabulary import EDITORS, canonical, kind_of
 
 KINDS = ("edit", "bash", "search", "read", "planning", "finish", "think", "math")
@@ -38,8 +39,18 @@ def step_kind(step: Step) -> str:
     call = canonical(action)
     if call is None:
         return "edit" if action.name in EDITORS else "bash"
-    command = call.arguments.get("command")
-    return _shell_kind(command) if isinstance(command, str) else _OF_CALLS[call.kind]
+    command = _line(call.arguments.get("command"))
+    return _shell_kind(command) if command is not None else _OF_CALLS[call.kind]
+
+
+def _line(command: JSON) -> str | None:
+    """Return a command as a shell line; Codex gives its words, often a shell with the line."""
+    if isinstance(command, str):
+        return command
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        return None
+    is_shell = len(command) == 3 and command[1] in ("-c", "-lc")
+    return command[2] if is_shell else " ".join(command)
 
 
 def _shell_kind(command: str) -> str:

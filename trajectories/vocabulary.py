@@ -26,7 +26,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "solve": ("title", "text"),  # a step of a written solution
     "submit": ("message",),
 }
-SHELLS = frozenset({"bash", "Bash", "execute_bash", "terminal", "shell", "local_shell", "run"})
+SHELLS = frozenset({"bash", "Bash", "execute_bash", "terminal", "shell", "local_shell", "run", "exec"})
 EDITORS = frozenset({"str_replace_editor", "str_replace_based_edit_tool", "file_editor"})
 
 
@@ -106,6 +106,23 @@ _TOOLS: Mapping[str, _Rule] = {
     "FindFunction": _rule("search", function_name="pattern", file_pattern="path"),
     "FindCodeSnippet": _rule("search", code_snippet="pattern", file_pattern="path"),
     "Finish": _rule("submit", finish_reason="message"),
+    # Codex
+    "exec_command": _rule("run", cmd="command"),
+    "update_plan": _rule("plan", plan="items"),
+    # Gemini CLI and Qwen Code
+    "run_shell_command": _rule("run", "command"),
+    "read_file": _rule("view", file_path="path", span="offset_limit"),
+    "write_file": _rule("create", file_path="path", content="text"),
+    "replace": _rule("replace", file_path="path", old_string="old", new_string="new"),
+    "search_file_content": _rule("search", "pattern", "path"),
+    "grep_search": _rule("search", "pattern", "path"),
+    "list_directory": _rule("search", "path"),
+    "google_web_search": _rule("search", query="pattern"),
+    "write_todos": _rule("plan", todos="items"),
+    # Pi and opencode
+    "grep": _rule("search", "pattern", "path"),
+    "find": _rule("search", "pattern", "path"),
+    "list": _rule("search", "path"),
     # TRAE, Codex, and our own steps of solutions
     "task_done": _rule("submit", "message"),
     "sequentialthinking": _rule("think", "thought"),

@@ -19,6 +19,7 @@ from harness.config.load import load_recipe
 from harness.console import table_console
 from harness.data.card import Card, card_path
 from harness.data.converted import Converter, Output
+from harness.data.explain import explanation
 from harness.data.filters import make_filters
 from harness.data.outputs import FOLDERS, check_new_folder, open_output
 from harness.data.parallel import convert_alone, convert_parallel
@@ -53,7 +54,9 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
     written = [ledger_path, *([card_path(out)] if options.card else [])]
     _check_targets(written if options.to in FOLDERS else [out, *written], options.force)
     try:
-        files = find_files(options.paths, exclude=(out, ledger_path, card_path(out), *_named(options.task_from)))
+        files = find_files(
+            options.paths, exclude=(out, ledger_path, card_path(out), *_named(options.task_from))
+        )
     except FileNotFoundError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from error
     if not files:
@@ -67,6 +70,8 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
     rows = _convert(files, options, tasks, ledger, ledger_path, writer, pipeline, card)
     if options.card:
         card.write(out, ledger, rows=rows, command=command)
+    if options.explain:
+        table_console().print(explanation(ledger))
     table_console().print(summary(ledger))
     total = ledger.total()
     if named := total.notes[TASK_IS_THE_NAME]:

@@ -187,7 +187,28 @@ def test_every_kind_of_call_is_a_kind_of_step() -> None:
     for tool in vocabulary._TOOLS:
         step = Step(thought="", actions=(Action(name=tool, arguments={}),), observation="")
         assert step_kind(step) in STEP_KINDS
-        assert tool in SHELLS or step_kind(step) != "bash" or tool == "run_ipython", tool
+        assert vocabulary._TOOLS[tool].kind == "run" or step_kind(step) != "bash", tool
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [
+        (call("exec_command", cmd="rg -n parse"), "search"),
+        (call("shell", command=["bash", "-lc", "sed -n 1,5p a.py"]), "read"),
+        (call("shell", command=["rg", "parse"]), "search"),
+        (call("shell", command=["pytest"]), "bash"),
+        (call("shell", command=[1]), "bash"),
+        (call("replace", file_path="/a.py", old_string="x", new_string="y"), "edit"),
+        (call("read_file", file_path="/a.py", offset=1, limit=2), "read"),
+        (call("edit", path="a.py", oldText="x", newText="y"), "edit"),
+        (call("update_plan", plan=[]), "planning"),
+    ],
+)
+def test_calls_of_command_line_agents(action: Action, kind: str) -> None:
+    assert step_kind(Step(thought="", actions=(action,), observation="")) == kind
+    found = canonical(action)
+    assert found is not None
+    assert same(original(found), action)
 
 
 def test_all_calls_of_the_demo_are_in_the_vocabulary() -> None:

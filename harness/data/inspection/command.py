@@ -51,7 +51,8 @@ def store_named(options: argparse.Namespace) -> Path:
     """Return the store to inspect. Raises UserError."""
     if not is_asked_for(options):
         raise UsageError(
-            "--out is missing: the store to write (or inspect a store with --stats, --sample, --validate)"
+            "--out is missing: the store to write (or look only: --explain for logs; --stats, --sample, --validate "
+            "for a store)"
         )
     if options.force or options.format != "auto" or (options.ledger and not options.source):
         raise UsageError("--force, --ledger and --format are for a conversion: --out is missing")
