@@ -335,7 +335,7 @@ def test_the_action_format_of_the_page_reads_back_what_it_writes(
 def test_the_reader_of_the_page_converts_its_run(user_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = runpy.run_path(str(user_folder / "my_agent.py"))
     monkeypatch.setitem(READERS, "my-agent", reader["read"])
-    monkeypatch.setitem(detect._FORMATS, "my-agent", reader["is_my_agent"])
+    monkeypatch.setitem(detect._FORMATS, "my-agent", reader["recognise"])
     out, ledger = user_folder / "data/mine.jsonl", user_folder / "data/mine.ledger.json"
     words = [str(user_folder / "my_run.json"), "--out", str(out), "--ledger", str(ledger)]
     assert harness.convert.main(words) == 0
@@ -349,4 +349,4 @@ def test_the_reader_of_the_page_converts_its_run(user_folder: Path, monkeypatch:
     counted = json.loads(ledger.read_text())["formats"]["my-agent"]
     assert counted["steps"] == {"read": 3, "kept": 3, "dropped": {}}
     seeds = [document for lines in SEEDS.values() for document in lines]
-    assert Counter(map(reader["is_my_agent"], seeds)) == {False: len(seeds)}
+    assert Counter(map(reader["recognise"], seeds)) == {None: len(seeds)}
