@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trajectories.task_ids import repository_of
+from trajectories.task_ids import repository_named, repository_of
 
 JSON = Any  # what json.loads returns
 JSONObject = Mapping[str, JSON]
@@ -48,4 +48,6 @@ class Trajectory:
     def repository(self) -> str:
         """Return ``owner/name``: ``metadata["repo"]`` if the source named it, else taken from the instance id."""
         named = self.metadata.get("repo")
-        return repository_of(named if isinstance(named, str) and named else self.instance_id)
+        if isinstance(named, str) and named:
+            return repository_named(named, self.instance_id)
+        return repository_of(self.instance_id)

@@ -12,7 +12,7 @@ from typing import get_args
 from environments.swe.patches import split_patch
 from harness.config.tables import Cause
 from trajectories import Trajectory
-from trajectories.task_ids import task_id
+from trajectories.task_ids import task_key
 from trajectories.types import JSON
 
 CAUSES: tuple[Cause, ...] = get_args(Cause)
@@ -20,8 +20,6 @@ CAUSES: tuple[Cause, ...] = get_args(Cause)
 _WORD = re.compile(r"\w+")
 _FULL_COMMIT = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{40}(?![0-9A-Za-z])")
 _NAMED_BASE = re.compile(r"base[ _]commit\W{1,5}(?:is\W{1,3})?[0-9a-f]{7,40}\b", re.IGNORECASE)
-# SWE-bench Pro's instance_OWNER__NAME-COMMIT-vVERSION; programs leave out the first part, or the last.
-_PRO_ID = re.compile(r"(?:instance_)?([^/\s]{1,300}?-[0-9a-f]{40})(?:-v\w*)?", re.ASCII)
 _COMMIT_IN_ID = re.compile(r"\.([0-9a-f]{8})(?:\.|$)")  # SWE-smith: owner__name.1a2b3c4d.kind__number
 
 
@@ -161,17 +159,6 @@ def trained_of(trajectory: Trajectory, where: str) -> Trained:
     )
 
 
-def comparable_id(instance_id: str) -> str:
-    """Return the same text for all ids of a task.
-
-    >>> comparable_id("getmoto__moto-5752_0"), comparable_id("Django__django-1")
-    ('getmoto__moto-5752', 'django__django-1')
-    """
-    name = task_id(instance_id).casefold()
-    match = _PRO_ID.fullmatch(name)
-    return match[1] if match else name
-
-
 def patch_keys(patch: str) -> frozenset[str]:
     """Return a key for each changed file: a hash of its name without folders and its changed lines without white space.
 
@@ -207,7 +194,7 @@ class _Index:
         self._repos = [task.repo.casefold() for task in held]
         for position, task in enumerate(held):
             if task.instance_id is not None:
-                self._ids.setdefault(comparable_id(task.instance_id), []).append(position)
+                self._ids.setdefault(task_key(task.instance_id), []).append(position)
             if task.base_commit:
                 self._commits.setdefault(task.base_commit, []).append(position)
             if keys := patch_keys(task.patch):
@@ -224,7 +211,7 @@ class _Index:
         ``keys``: of its patch.
         """
         found: dict[int, dict[Cause, float | None]] = defaultdict(dict)
-        for position in self._ids.get(comparable_id(one.instance_id or ""), ()):
+        for position in self._ids.get(task_key(one.instance_id or ""), ()):
             found[position]["instance"] = None
         for position in self._at_commits(one):
             found[position]["commit"] = None

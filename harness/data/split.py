@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeVar
 
+from trajectories.task_ids import task_id, task_key
+
 T = TypeVar("T")
 
 
@@ -25,15 +27,19 @@ def split_groups(
     held_out: Sequence[str] = (),
     seed: int = 0,
 ) -> Split:
-    """Split positions by the name of the group that each is in; ``by`` says what a group is, for messages.
+    """Split positions by the name of the group that each is in; ``by`` says what a group is.
 
+    Names of one task or repository that are written otherwise (rollouts of a task, capital letters) are one group.
     The groups for validation are those named ``held_out``, or else the first ones in the order of sha256 of
     ``<seed>:<name>`` until they have ``count`` positions, or the ``fraction`` of all. Raises ValueError for an unknown
     group and for an empty side.
     """
     positions: dict[str, list[int]] = {}
+    names: dict[str, str] = {}  # as the first one is written
     for position, group in enumerate(groups):
-        positions.setdefault(group, []).append(position)
+        name = names.setdefault(_key(group, by), task_id(group) if by == "instance" else group)
+        positions.setdefault(name, []).append(position)
+    held_out = [names.get(_key(name, by), name) for name in held_out]
     if missing := [name for name in held_out if name not in positions]:
         raise ValueError(f"held out, but not in the data: {', '.join(missing)}; it has {_some(positions)}")
     wanted = fraction * len(groups) if count is None else count
@@ -47,6 +53,10 @@ def split_groups(
             "add data, split by instance, or name what to hold out"
         )
     return Split(train=tuple(train), validation=tuple(validation))
+
+
+def _key(name: str, by: str) -> str:
+    return task_key(name) if by == "instance" else name.casefold()
 
 
 def _choose_groups(positions: Mapping[str, Sequence[int]], *, wanted: float, seed: int) -> set[str]:

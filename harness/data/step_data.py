@@ -25,7 +25,7 @@ from srl_agent.steps import (
     render_example,
     select_targets,
 )
-from trajectories import Trajectory, task_id
+from trajectories import Trajectory
 from trajectories.store import StoreError, read_trajectory
 
 _CACHED_TRAJECTORIES = 64
@@ -133,7 +133,7 @@ def _split(recipe: Recipe, path: Path, entries: Sequence[Entry]) -> dict[str, tu
     by = recipe.data.split_by
     with user_errors(ValueError, about="data"):
         split = split_groups(
-            [entries[i].repository if by == "repository" else task_id(entries[i].instance_id) for i in wanted],
+            [entries[i].repository if by == "repository" else entries[i].instance_id for i in wanted],
             by=by,
             fraction=recipe.data.validation_fraction,
             count=recipe.data.validation_count,

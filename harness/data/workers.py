@@ -6,7 +6,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -39,16 +39,24 @@ class Workers(AbstractContextManager["Workers[Task, Result]"], Generic[Task, Res
     """
 
     def __init__(self, work: Callable[[int, Task], Result], count: int) -> None:
-        context = get_context("fork")
         self._pipes: list[Connection] = []
         self._processes: dict[Connection, ForkProcess] = {}
-        for _ in range(count):
-            ours, theirs = context.Pipe()
-            self._pipes.append(ours)
-            process = context.Process(target=_serve, args=(theirs, self._pipes, work), daemon=True)
-            self._processes[ours] = process
-            process.start()
-            theirs.close()
+        try:
+            with _interrupts_held():
+                for _ in range(count):
+                    self._fork(work)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _fork(self, work: Callable[[int, Task], Result]) -> None:
+        context = get_context("fork")
+        ours, theirs = context.Pipe()
+        self._pipes.append(ours)
+        process = context.Process(target=_serve, args=(theirs, self._pipes, work), daemon=True)
+        process.start()
+        self._processes[ours] = process
+        theirs.close()
 
     def results(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Result]]:
         """Yield each task with its result, in order. Raises UserError if a worker ends, and what a worker raises."""
@@ -111,10 +119,21 @@ class Workers(AbstractContextManager["Workers[Task, Result]"], Generic[Task, Res
             pipe.close()
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of the block: in what Python does after a fork it would be lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Connection, inherited: Sequence[Connection], work: Callable[[int, Task], Result]) -> None:
     """Do tasks until the other end is closed. Ctrl-C reaches all processes; the first one ends the others."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     gc.freeze()  # what is shared stays shared
     gc.set_threshold(_COLLECT_AFTER)
     for other in inherited:  # else another worker would keep this one's pipe open

@@ -116,6 +116,16 @@ SEEDS_OF_OTHER_AGENTS: dict[str, list[JSON]] = {
             ],
         }
     ],
+    "opencode-stream": [
+        {"type": kind, "timestamp": 1, "sessionID": "ses_1", "part": {"messageID": "msg_1"} | part}
+        for kind, part in (
+            ("step_start", {"id": "prt_1", "type": "step-start"}),
+            ("text", {"id": "prt_2", "type": "text", "text": "Look."}),
+            ("tool_use", {"id": "prt_3", "type": "tool", "callID": "c1", "tool": "bash",
+                          "state": {"status": "completed", "input": {"command": "ls"}, "output": "a.py"}}),
+            ("step_finish", {"id": "prt_4", "type": "step-finish"}),
+        )
+    ],
     "pi": [
         {"type": "session", "version": 3, "id": "s1", "timestamp": "t", "cwd": "/p"},
         {"type": "message", "id": "a", "parentId": None, "timestamp": "t",

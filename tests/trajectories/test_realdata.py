@@ -37,11 +37,22 @@ EXPECTED = {
     "moatless_claude35sonnet_lite271": (285, 2584, {}, {}),
     "openhands_other": (42, 2534, {"no_task": 5}, {"final_message": 1}),
     "claude_code": (
-        55,
-        976,
-        {"no_step_with_action": 68, "no_task": 22},
-        {"final_message": 107, "no_action": 49},
+        58,
+        975,
+        {"no_step_with_action": 64, "no_task": 13},
+        {"final_message": 105, "no_action": 51},
     ),
+}
+# Folder -> (kept trajectories whose model is known, with a patch, kept steps with reasoning).
+KNOWN = {
+    "isobench_trae_sonnet45": (278, 228, 0),
+    "sweagent_claude35sonnet_verified": (0, 491, 0),
+    "swesmith": (7, 10, 0),
+    "mini_swe_agent": (500, 499, 620),
+    "openhands_claude35sonnet_verified50": (50, 0, 0),
+    "moatless_claude35sonnet_lite271": (285, 272, 0),
+    "openhands_other": (40, 5, 0),
+    "claude_code": (58, 0, 154),
 }
 DIFFS = ("diff --git ", "--- ", "commit ")
 WITHOUT_ACTION = {"no_action", "final_message", "several_command_blocks", "no_command_block"}
@@ -65,12 +76,32 @@ def test_set_converts(name: str, tmp_path: Path) -> None:
     assert total["trajectories"]["kept"] == kept
     assert (total["steps"]["read"], total["steps"]["dropped"]) == (read, dropped)
     assert {what: n for what, n in total["notes"].items() if what in WITHOUT_ACTION} == without_action
+    known: Counter[str] = Counter()
     for line in (tmp_path / "o.jsonl").open():
         trajectory = json.loads(line)
+        known.update(what for what in ("model", "patch") if trajectory[what])
+        known["reasoning"] += sum(bool(step.get("reasoning")) for step in trajectory["steps"])
         assert trajectory["task"]
         assert trajectory["patch"] is None or trajectory["patch"].lstrip().startswith(DIFFS)
         assert all(step["actions"] or step["thought"].strip() for step in trajectory["steps"])
         assert all(action["name"] for step in trajectory["steps"] for action in step["actions"])
+    assert (known["model"], known["patch"], known["reasoning"]) == KNOWN[name]
+    assert total["notes"].get("reasoning_kept", 0) == known["reasoning"]
+
+
+def test_moatless_patches_are_those_that_were_published(tmp_path: Path) -> None:
+    path = folder("moatless_claude35sonnet_lite271")
+    predictions = [json.loads(line) for line in (path / "all_preds.jsonl").open()]
+    published = {row["instance_id"]: row["model_patch"] for row in predictions}
+    assert main([str(path), "--out", str(tmp_path / "o.jsonl")]) == 0
+    last = {t.instance_id: t.patch or "" for t in read_trajectories(tmp_path / "o.jsonl")}
+    assert len(last) == 271
+    assert last == {instance_id: published[instance_id] for instance_id in last}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_store_holds_what_the_source_does(name: str, tmp_path: Path) -> None:
+    assert main([str(folder(name)), "--out", str(tmp_path / "o.jsonl"), "--validate"]) == 0
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -123,7 +154,7 @@ CLEAN = {
     "openhands_claude35sonnet_verified50": (26, {"unresolved": 24}),
     "moatless_claude35sonnet_lite271": (279, {"weakens_tests": 6}),
     "openhands_other": (40, {"reads_the_future": 2}),
-    "claude_code": (53, {"near_duplicate": 1, "reads_the_future": 1}),
+    "claude_code": (55, {"near_duplicate": 1, "no_target_left": 1, "reads_the_future": 1}),
     "swesmith": (4, {"duplicate": 3, "near_duplicate": 2, "unresolved": 1}),
 }
 MARKED = {

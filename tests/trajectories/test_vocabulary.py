@@ -13,7 +13,7 @@ from tests.trajectories.made import TEXT, VALUES
 from trajectories import Action, Step, vocabulary
 from trajectories.store import read_trajectories
 from trajectories.types import JSON
-from trajectories.vocabulary import EDITORS, KINDS, SHELLS, Canonical, canonical, original
+from trajectories.vocabulary import EDITORS, KINDS, Canonical, canonical, original
 
 
 def call(tool: str, **arguments: JSON) -> Action:

@@ -9,11 +9,8 @@ from trajectories.types import JSON, JSONObject
 
 K = TypeVar("K")
 
-CHAT_COLUMNS = (
-    "messages",
-    "trajectory",
-    "conversations",
-)  # of a data set's row: a list, or its JSON as a text
+# Of a data set's row: a list, or its JSON as a text.
+CHAT_COLUMNS = ("messages", "trajectory", "conversations", "conversation", "traj", "contents")
 
 
 def value_at(holder: JSONObject, *keys: str) -> JSON:
@@ -42,7 +39,7 @@ def texts_at(holder: JSONObject, *keys: str) -> dict[str, JSON]:
 
 def as_object(value: JSON, key: str) -> JSONObject:
     """Return the value itself if it is an object, else an object that holds it under ``key``."""
-    return value if isinstance(value, Mapping) else {key: value}
+    return value if isinstance(value, dict) else {key: value}
 
 
 def path_to(key: K, by_id: Mapping[K, JSONObject], parent_of: Callable[[JSONObject], K]) -> list[JSONObject]:
@@ -67,6 +64,7 @@ class RowFacts:
     metadata: dict[str, JSON]  # repo, base_commit, reward
 
 
+_INSTANCE_IDS = ("instance_id", "task_id", "task_name", "problem_id")
 _TRAJECTORY_IDS = ("trajectory_id", "traj_id", "run_id", "id")
 _MODELS = ("model", "model_name", "teacher_model", "model_name_or_path")
 # A plain ``patch`` is the reference solution in rows that repeat the task's own columns.
@@ -77,14 +75,14 @@ _OF_THE_TASK = ("test_patch", "FAIL_TO_PASS")
 def row_facts(row: JSONObject) -> RowFacts:
     """Return the facts of a row; those that it lacks may stand in its ``metadata``."""
     inner = row.get("metadata")
-    holders = (row, inner) if isinstance(inner, Mapping) else (row,)
+    holders = (row, inner) if isinstance(inner, dict) else (row,)
     patch = _first_text(holders, *_PATCHES) or text_at(_object(row.get("test_result")), "git_patch")
     if not patch and not any(key in row for key in _OF_THE_TASK):
         patch = text_at(row, "patch")
     metadata = {key: text for key in ("agent", "repo", "base_commit") if (text := _first_text(holders, key))}
     reward = next((value for holder in holders if (value := _reward(holder)) is not None), None)
     return RowFacts(
-        instance_id=_first_text(holders, "instance_id"),
+        instance_id=_first_text(holders, *_INSTANCE_IDS),
         trajectory_id=_first_text((row,), *_TRAJECTORY_IDS),
         model=_first_text(holders, *_MODELS),
         resolved=next((value for holder in holders if (value := verdict(holder)) is not None), None),
@@ -92,6 +90,16 @@ def row_facts(row: JSONObject) -> RowFacts:
         task=_first_text(holders, "problem_statement"),
         metadata=metadata if reward is None else {**metadata, "reward": reward},
     )
+
+
+def task_number(row: JSONObject) -> int | None:
+    """Return the number that a row gives its task, where tasks have no names: those of NeMo Gym and tau-bench.
+
+    >>> task_number({"_ng_task_index": 4, "_ng_rollout_index": 0})
+    4
+    """
+    found = (row.get(key) for key in ("task_id", "_ng_task_index", "task_index", "task_idx", "problem_id"))
+    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool)), None)
 
 
 def verdict(row: JSONObject) -> bool | None:
@@ -118,7 +126,7 @@ def _reward(row: JSONObject) -> float | None:
     reward = row.get("reward")
     if reward is None:
         reward = row.get("rewards")
-    if isinstance(reward, Mapping):
+    if isinstance(reward, dict):
         reward = reward.get("reward", next(iter(reward.values()), None) if len(reward) == 1 else None)
     if isinstance(reward, list):
         reward = reward[0] if len(reward) == 1 else None
@@ -133,4 +141,4 @@ def _first_text(holders: Iterable[JSONObject], *keys: str) -> str | None:
 
 
 def _object(value: JSON) -> JSONObject:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}

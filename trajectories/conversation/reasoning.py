@@ -1,7 +1,6 @@
 """Private thinking in chat messages: fields of servers, blocks of content, and tagged spans in the text."""
 
 import re
-from collections.abc import Mapping
 
 from trajectories.types import JSON, JSONObject
 
@@ -11,6 +10,7 @@ _SEALED = frozenset({"redacted_thinking", "redacted-reasoning", "reasoning.encry
 
 # Servers write the same thinking under several of these; the first one that holds text is taken.
 _FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
+_NESTED = ("provider_specific_fields", "additional_kwargs")  # LiteLLM's and LangChain's
 _HOLDERS = ("content", *_FIELDS)
 _TEXTS = (
     "text",
@@ -23,7 +23,8 @@ _TEXTS = (
 _TOKEN = re.compile(
     r"(?P<open><(?:think|thinking|seed:think)>|\[THINK\])"
     r"|(?P<close></(?:think|thinking|seed:think)>|\[/THINK\])"
-    r"|(?P<call><function=|<tool_call>(?=\s*<function=))"
+    r"|(?P<call><function=|<tool_call>(?=\s*(?:<function=|[{\[]|[\w.-]+\s*<arg_key>))|<(?:｜DSML｜)?invoke name="
+    r"|<\|tool_call_begin\|>|<｜tool▁call▁begin｜>)"
 )
 _QUOTES = "`'\""
 
@@ -37,10 +38,12 @@ def reasoning_of(message: JSONObject) -> str:
     for key in _FIELDS:
         if (value := message.get(key)) and (text := _text(value)):
             return text
-    nested = message.get("provider_specific_fields")
-    return thinking_in(message.get("content")) or (
-        reasoning_of(nested) if isinstance(nested, Mapping) else ""
-    )
+    if text := thinking_in(message.get("content")):
+        return text
+    for key in _NESTED:
+        if (inner := message.get(key)) and isinstance(inner, dict) and (text := reasoning_of(inner)):
+            return text
+    return ""
 
 
 def thinking_in(content: JSON) -> str:
@@ -48,7 +51,7 @@ def thinking_in(content: JSON) -> str:
     if not isinstance(content, list):
         return ""
     return _text(
-        [block for block in content if isinstance(block, Mapping) and block.get("type") in THINKING_BLOCKS]
+        [block for block in content if isinstance(block, dict) and block.get("type") in THINKING_BLOCKS]
     )
 
 
@@ -58,7 +61,7 @@ def _text(value: JSON) -> str:
         return value.strip()
     if isinstance(value, list):
         return "\n".join(text for item in value if (text := _text(item)))
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return next((text for key in _TEXTS if (text := _text(value.get(key)))), "")
     return ""
 
@@ -67,7 +70,7 @@ def is_sealed(message: JSONObject) -> bool:
     """Return whether a message holds thinking that only its provider can read."""
     held = (blocks for key in _HOLDERS if isinstance(blocks := message.get(key), list))
     return any(
-        isinstance(block, Mapping) and str(block.get("type")) in _SEALED
+        isinstance(block, dict) and str(block.get("type")) in _SEALED
         for blocks in held
         for block in blocks
     )
@@ -80,7 +83,7 @@ def hides_reasoning(message: JSONObject) -> bool:
     held = (message.get(key) for key in ("content", "thinking_blocks", "reasoning_details"))
     blocks = [block for blocks in held if isinstance(blocks, list) for block in blocks]
     signed = (
-        isinstance(block, Mapping) and block.get("type") in THINKING_BLOCKS and block.get("signature")
+        isinstance(block, dict) and block.get("type") in THINKING_BLOCKS and block.get("signature")
         for block in blocks
     )
     return is_sealed(message) or any(signed)

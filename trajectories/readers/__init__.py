@@ -24,6 +24,7 @@ from trajectories.readers.sessions import (
     gemini,
     iflow,
     opencode,
+    opencode_stream,
     pi,
     qwen_code,
 )
@@ -56,6 +57,7 @@ READERS: Mapping[str, Reader] = {
     "moatless": moatless.read,
     "openai": openai.read,
     "opencode": opencode.read,
+    "opencode-stream": opencode_stream.read,
     "openhands": openhands.read,
     "openhands-sdk": openhands_sdk.read,
     "pi": pi.read,

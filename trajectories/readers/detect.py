@@ -1,20 +1,22 @@
 """Detection of a document's format by its structure: fields, roles, names of schemas. Never by words of a reply."""
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from trajectories.conversation.fields import CHAT_COLUMNS
-from trajectories.readers.chat.exchange import request_of, response_of
+from trajectories.readers.chat.exchange import column_of, loaded, messages_in, request_of, response_of
+from trajectories.readers.chat.langchain import as_message
+from trajectories.readers.scaffolds.openhands_sdk import is_state
 from trajectories.readers.unknown import describe
 from trajectories.types import JSON, JSONObject
 
 _UI_PARTS = ("step-start", "dynamic-tool")  # of the AI SDK's UIMessages
+_FIRST_LINE = 100_000  # characters of a text that may be a log
 _LOOKED_AT = 200  # messages that are inspected to distinguish chat formats
 _OF_OPENHANDS = ("action", "observation")
 _ITEM_ENDINGS = ("_call", "_call_output")  # of the types of items of the Responses API
 _SMITH_ID = re.compile(r"[^/\s]+__[^/\s]+\.[0-9a-f]{8}\.[^/\s]+", re.ASCII)
+_CODEX_HEAD = {"id", "timestamp", "instructions", "git"}
 _CODEX_LINES = {"session_meta", "response_item", "turn_context", "event_msg", "compacted"}
 _STREAM_TYPES = {"system", "assistant", "user", "result", "stream_event"}
 # Words of mini-swe-agent's own prompts: the fence of its commands, the commands that end a run.
@@ -49,7 +51,21 @@ def detect(value: JSON) -> Detected:
     if found:
         names = " and ".join(one.name for one in found)
         raise UnknownFormat(f"looks like {names} at once; choose one with --format")
-    raise UnknownFormat(f"{describe(value)} is of none of the formats {', '.join(FORMAT_NAMES)}")
+    raise UnknownFormat(
+        f"{describe(value)}{_inner_log(value)} is of none of the formats {', '.join(FORMAT_NAMES)}"
+    )
+
+
+def _inner_log(value: JSON) -> str:
+    """Say which field of an object holds a log as a text, and what to do with it; empty if none does."""
+    texts = value.items() if isinstance(value, dict) else ()
+    for key, text in texts:
+        first = text.lstrip()[:_FIRST_LINE].partition("\n")[0] if isinstance(text, str) else ""
+        line = loaded(first)
+        found = [name for name, fits in _FORMATS.items() if isinstance(line, dict) and fits(line)]
+        if found:
+            return f" whose `{str(key)[:40]}` is a log of {found[0]}: write that text to a file of its own; it"
+    return ""
 
 
 def _has(value: JSON, **kinds: type) -> bool:
@@ -67,7 +83,7 @@ def _first(value: JSON) -> JSON:
 
 def _objects(value: JSON) -> list[JSONObject]:
     shown = value[:_LOOKED_AT] if isinstance(value, list) else []
-    return [item for item in shown if isinstance(item, Mapping)]
+    return [item for item in shown if isinstance(item, dict)]
 
 
 def _atif(value: JSON) -> str | None:
@@ -105,8 +121,8 @@ def _claude_stream(value: JSON) -> str | None:
 def _codex(value: JSON) -> str | None:
     if _has(value, type=str, payload=dict) and ("timestamp" in value or value["type"] in _CODEX_LINES):
         return "a line of `timestamp`, `type`, `payload`"
-    if _has(value, id=str, timestamp=str) and "instructions" in value and "type" not in value:
-        return "a first line of `id`, `timestamp`, `instructions`"
+    if _has(value, id=str, timestamp=str) and value.keys() <= _CODEX_HEAD:
+        return "a first line of `id` and `timestamp`, perhaps `instructions` and `git`"
     if _has(value, type=str, thread_id=str) and value["type"] == "thread.started":
         return "a line of type thread.started with `thread_id`"
     fits = _has(value, type=str, item=dict) and value["type"].startswith("item.")
@@ -142,7 +158,18 @@ def _inspect(value: JSON) -> str | None:
 def _math(value: JSON) -> str | None:
     row = _first(value) if isinstance(value, list) else value
     asked = next((key for key in ("question", "problem") if _has(row, **{key: str})), None)
-    return f"`{asked}` and `solution`" if asked and _has(row, solution=str) and not _s1k(value) else None
+    fits = asked and _has(row, solution=str) and not _s1k(value)
+    # A run on a task may have the task's own columns beside it.
+    return f"`{asked}` and `solution`" if fits and not _holds_run(row) else None
+
+
+def _holds_run(row: JSON) -> bool:
+    """Return whether a row holds a rollout or a chat with tools beside its other columns."""
+    if _has(row, responses_create_params=dict):
+        return True
+    column = column_of(row) if isinstance(row, dict) else None
+    listed = _objects(messages_in(row[column])) if column else []
+    return any(True for message in listed for _ in _marks(message))
 
 
 def _mini(value: JSON) -> str | None:
@@ -151,7 +178,7 @@ def _mini(value: JSON) -> str | None:
     if str(value.get("trajectory_format", "")).startswith("mini-swe-agent"):
         return "`trajectory_format` names it"
     info = value.get("info")
-    found = [key for key in _MINI_INFO if isinstance(info, Mapping) and key in info]
+    found = [key for key in _MINI_INFO if isinstance(info, dict) and key in info]
     return f"`messages` beside `info` with `{found[0]}`" if found else None
 
 
@@ -168,28 +195,42 @@ def _opencode(value: JSON) -> str | None:
     return "messages with `info` and `parts`" if _has(_first(messages), info=dict, parts=list) else None
 
 
+def _opencode_stream(value: JSON) -> str | None:
+    if not _has(value, type=str, sessionID=str):
+        return None
+    mark = next((key for key in ("part", "error") if isinstance(value.get(key), dict)), None)
+    return f"a line with `type`, `sessionID` and `{mark}`" if mark else None
+
+
 def _openhands(value: JSON) -> str | None:
     where, events = "a list", value
     if _has(value, history=list) and not isinstance(value.get("trajectory"), list):
         where, events = "`history`", value["history"]
     event = _first(events)
     event = _first(event) if isinstance(event, list) else event
-    if not isinstance(event, Mapping) or "role" in event:
+    if not isinstance(event, dict) or "role" in event:
         return None
-    if _sdk(event):
+    if _sdk_event(event):
         return f"{where} of events with `kind`"
     mark = next((key for key in _OF_OPENHANDS if key in event), None)
     return f"{where} of events with `{mark}`" if mark else None
 
 
 def _sdk(value: JSON) -> str | None:
+    if is_state(value):
+        return "the state of a conversation: `agent` with `llm`, and `confirmation_policy`"
+    return _sdk_event(value)
+
+
+def _sdk_event(value: JSON) -> str | None:
     fits = _has(value, kind=str, id=str, timestamp=str, source=str)
     return "an event with `kind`, `id` and `source`" if fits else None
 
 
 def _pi(value: JSON) -> str | None:
-    if _has(value, type=str, id=str, timestamp=str) and value["type"] == "session" and "steps" not in value:
-        return "a line of type session with `id` and `timestamp`"
+    if _has(value, type=str, timestamp=str) and value["type"] == "session" and "steps" not in value:
+        mark = next((key for key in ("id", "cwd") if isinstance(value.get(key), str)), None)
+        return f"a line of type session with `{mark}` and `timestamp`" if mark else None
     if _has(value, type=str, id=str, message=dict) and "parentId" in value:
         return "a line with `message` and `parentId`"
     return None
@@ -217,7 +258,9 @@ def _responses(value: JSON) -> str | None:
     items = value
     if any(name == "mini-swe-agent" for item in _objects(items) for name, _ in _marks(item)):
         return None
-    if isinstance(value, Mapping):
+    if any(_codex(item) for item in _objects(items)):
+        return None  # the lines of an early rollout: a head, and then items
+    if isinstance(value, dict):
         request = value["request"] if _has(value, request=dict) else value
         response = value["response"] if _has(value, response=dict) else value
         if _has(value, responses_create_params=dict):
@@ -272,6 +315,7 @@ _FORMATS: Mapping[str, Callable[[JSON], str | None]] = {
     "mini-swe-agent": _mini,
     "moatless": _moatless,
     "opencode": _opencode,
+    "opencode-stream": _opencode_stream,
     "openhands": _openhands,
     "openhands-sdk": _sdk,
     "pi": _pi,
@@ -290,14 +334,13 @@ FORMAT_NAMES = tuple(sorted((*_FORMATS, *_CHATS)))
 
 def _chat_formats(value: JSON) -> list[Detected]:
     """Return the formats that a list of chat messages fits: bare, or in a column of a row, or of its ``request``."""
-    body = request_of(value) if isinstance(value, Mapping) else value
-    column = next(
-        (key for key in CHAT_COLUMNS if _has(body, **{key: list}) or _has(body, **{key: str})), None
-    )
-    if isinstance(body, Mapping) and column is None:
+    body = request_of(value) if isinstance(value, dict) else value
+    column = column_of(body) if isinstance(body, dict) else None
+    if isinstance(body, dict) and column is None:
         return []
     where = f"`{column}`" if column else "a list of messages"
-    messages = _objects(_loaded(body[column]) if column else body)
+    listed = messages_in(body[column] if column else body, _LOOKED_AT)
+    messages = [as_message(message) for message in _objects(listed)]
     if not messages or not all(any(key in message for key in _OF_MESSAGES) for message in messages):
         return []
     marks: dict[str, str] = {}
@@ -324,11 +367,11 @@ def _chat_formats(value: JSON) -> list[Detected]:
 def _of_exchange(value: JSON, body: JSON) -> dict[str, str]:
     """Return what a request of OpenAI's or Anthropic's API is known by, and the response beside it."""
     response = response_of(value)
-    if isinstance(response, Mapping) and isinstance(response.get("choices"), list):
+    if isinstance(response, dict) and isinstance(response.get("choices"), list):
         return {"openai": "a response with `choices`"}
-    if isinstance(response, Mapping) and response.get("type") == "message":
+    if isinstance(response, dict) and response.get("type") == "message":
         return {"anthropic": "a response of type message"}
-    asks = isinstance(body, Mapping) and "max_tokens" in body
+    asks = isinstance(body, dict) and "max_tokens" in body
     return {"anthropic": "`max_tokens` of a request"} if asks else {}
 
 
@@ -343,16 +386,6 @@ def _of_smith(row: JSONObject) -> str | None:
     )
 
 
-def _loaded(column: JSON) -> JSON:
-    """Return messages, which some sets hold as a JSON text."""
-    if not isinstance(column, str):
-        return column
-    try:
-        return json.loads(column)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _prompts(messages: Sequence[JSONObject]) -> str:
     """Return the texts before the first reply, which are the scaffold's."""
     texts = []
@@ -361,14 +394,14 @@ def _prompts(messages: Sequence[JSONObject]) -> str:
             break
         content = message.get("content", message.get("value"))
         blocks = content if isinstance(content, list) else [content]
-        texts += [block.get("text") if isinstance(block, Mapping) else block for block in blocks]
+        texts += [block.get("text") if isinstance(block, dict) else block for block in blocks]
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
 def _marks(message: JSONObject) -> Iterable[tuple[str, str]]:
     """Yield the formats that the fields of a message tell of."""
     extra = message.get("extra")
-    if isinstance(extra, Mapping) and (key := next((key for key in _MINI_EXTRA if key in extra), None)):
+    if isinstance(extra, dict) and (key := next((key for key in _MINI_EXTRA if key in extra), None)):
         yield "mini-swe-agent", f"`extra` with `{key}`"
     if message.get("role") == "exit":
         yield "mini-swe-agent", "role exit"
@@ -381,7 +414,7 @@ def _marks(message: JSONObject) -> Iterable[tuple[str, str]]:
     calls = message.get("tool_calls")
     if _has(_first(calls), function=str):
         yield "inspect", "`tool_calls` whose `function` is a name"
-    elif calls or message.get("role") == "tool" or isinstance(message.get("function_call"), Mapping):
+    elif calls or message.get("role") == "tool" or isinstance(message.get("function_call"), dict):
         content = message.get("content")
         if not any(block.get("type") == "tool-result" for block in _objects(content)):
             yield "openai", "`tool_calls`" if calls else f"role {message.get('role')}"
@@ -391,5 +424,8 @@ def _marks(message: JSONObject) -> Iterable[tuple[str, str]]:
     parts = {str(part.get("type")) for part in _objects(message.get("parts"))}
     if found := sorted(kind for kind in parts if kind in _UI_PARTS or kind.startswith("tool-")):
         yield "ai-sdk", f"parts of type {found[0][:40]}"
-    if found := sorted(kind for kind in kinds if kind == "tool_result" or kind.endswith("tool_use")):
+    # LangChain writes Anthropic's calls in both ways.
+    if not calls and (
+        found := sorted(kind for kind in kinds if kind == "tool_result" or kind.endswith("tool_use"))
+    ):
         yield "anthropic", f"blocks of type {found[0][:40]}"

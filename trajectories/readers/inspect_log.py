@@ -1,7 +1,7 @@
 """Inspect logs: a whole ``.json`` log, the samples of an ``.eval`` archive, or one sample."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from trajectories.conversation.events import Event, Result, UserMessage, fold, record
@@ -23,13 +23,13 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     """Read one trajectory a sample and epoch."""
     log: JSONObject = document.value
     header = log.get("eval")
-    header = header if isinstance(header, Mapping) else {}
+    header = header if isinstance(header, dict) else {}
     samples = log.get("samples", [] if header else [log])
     samples = samples if isinstance(samples, list) else []
-    if odd := sum(not isinstance(sample, Mapping) for sample in samples):
+    if odd := sum(not isinstance(sample, dict) for sample in samples):
         ledger.note("sample_not_understood", document.position, odd)
     for sample in samples:
-        if isinstance(sample, Mapping):
+        if isinstance(sample, dict):
             yield from _read(sample, header, document, ledger)
 
 
@@ -75,12 +75,12 @@ def _instance_id(sample: JSONObject, header: JSONObject, document: Document) -> 
 def _scores(sample: JSONObject) -> dict[str, JSON]:
     """Return the value of each score, of a score with several values each."""
     scores = sample.get("scores")
-    if not isinstance(scores, Mapping):
+    if not isinstance(scores, dict):
         scores = {"score": sample.get("score")}
     found: dict[str, JSON] = {}
     for name, score in scores.items():
-        value = score.get("value") if isinstance(score, Mapping) else score
-        if isinstance(value, Mapping):
+        value = score.get("value") if isinstance(score, dict) else score
+        if isinstance(value, dict):
             found |= {f"{name}/{key}": inner for key, inner in value.items()}
         else:
             found[name] = value
@@ -90,9 +90,9 @@ def _scores(sample: JSONObject) -> dict[str, JSON]:
 def _patch(sample: JSONObject) -> str | None:
     """Return the patch that a scorer of SWE-bench keeps."""
     scores = sample.get("scores")
-    for score in scores.values() if isinstance(scores, Mapping) else []:
-        metadata = score.get("metadata") if isinstance(score, Mapping) else None
-        if isinstance(metadata, Mapping) and (patch := text_at(metadata, "model_patch")):
+    for score in scores.values() if isinstance(scores, dict) else []:
+        metadata = score.get("metadata") if isinstance(score, dict) else None
+        if isinstance(metadata, dict) and (patch := text_at(metadata, "model_patch")):
             return patch
     return None
 
@@ -102,10 +102,10 @@ class _Conversation:
 
     def __init__(self, sample: JSONObject) -> None:
         attachments = sample.get("attachments")
-        self.attachments: JSONObject = attachments if isinstance(attachments, Mapping) else {}
+        self.attachments: JSONObject = attachments if isinstance(attachments, dict) else {}
         messages = sample.get("messages")
         messages = messages if isinstance(messages, list) else []
-        self.messages = [message for message in messages if isinstance(message, Mapping)]
+        self.messages = [message for message in messages if isinstance(message, dict)]
         self.notes: Counter[str] = Counter()
         if odd := len(messages) - len(self.messages):
             self.notes["message_not_understood"] += odd
@@ -113,7 +113,7 @@ class _Conversation:
         models = [
             text_at(message, "model") for message in self.messages if message.get("role") == "assistant"
         ]
-        models += [text_at(output, "model")] if isinstance(output, Mapping) else []
+        models += [text_at(output, "model")] if isinstance(output, dict) else []
         self.model = next((model for model in models if model), None)
         if not self.messages and isinstance(sample.get("input"), str):
             self.messages = [{"role": "user", "content": sample["input"]}]
@@ -137,14 +137,14 @@ class _Conversation:
         """Yield the reply, and the results of the calls that the provider's own tools made in it."""
         content = self._whole(message.get("content"))
         blocks = content if isinstance(content, list) else [content]
-        hosted = [block for block in blocks if isinstance(block, Mapping) and block.get("type") == "tool_use"]
+        hosted = [block for block in blocks if isinstance(block, dict) and block.get("type") == "tool_use"]
         text = self._text([block for block in blocks if block and not _is_hidden(block)])
         calls: list[tuple[JSON, JSON, JSON]] = [
             (block.get("name") or block.get("tool_type"), block.get("arguments"), block.get("id"))
             for block in hosted
         ]
         made = message.get("tool_calls")
-        made = [call for call in made if isinstance(call, Mapping)] if isinstance(made, list) else []
+        made = [call for call in made if isinstance(call, dict)] if isinstance(made, list) else []
         calls += [(call.get("function"), self._whole(call.get("arguments")), call.get("id")) for call in made]
         reply = make_reply(text, calls, self._reasoning(blocks))
         if message.get("source") == "input":
@@ -160,7 +160,7 @@ class _Conversation:
         """Return the reasoning; of a redacted one its summary."""
         texts: list[str] = []
         for block in blocks:
-            if not isinstance(block, Mapping) or block.get("type") != "reasoning":
+            if not isinstance(block, dict) or block.get("type") != "reasoning":
                 continue
             text = None if block.get("redacted") else text_at(block, "reasoning")
             text = text or text_at(block, "summary")
@@ -172,7 +172,7 @@ class _Conversation:
     def _result(self, message: JSONObject) -> str:
         """Return a tool's result as the model saw it: the error if there is one."""
         error = message.get("error")
-        if isinstance(error, Mapping) and (text := text_at(error, "message")):
+        if isinstance(error, dict) and (text := text_at(error, "message")):
             return text
         return self._text(message.get("content"))
 
@@ -190,10 +190,10 @@ class _Conversation:
             if not isinstance(found, str):
                 self.notes["attachment_missing"] += 1
             return found if isinstance(found, str) else value
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return {key: self._whole(inner) for key, inner in value.items()}
         return [self._whole(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _is_hidden(block: JSON) -> bool:
-    return isinstance(block, Mapping) and text_at(block, "type") in _HIDDEN
+    return isinstance(block, dict) and text_at(block, "type") in _HIDDEN

@@ -15,10 +15,12 @@ from trajectories.readers.scaffolds import openhands_sdk
 from trajectories.sources.documents import DEFAULT_LIMIT, Document, Failure, read_documents
 from trajectories.sources.parts import Part
 from trajectories.sources.paths import is_candidate
-from trajectories.types import Trajectory
+from trajectories.types import JSON, Trajectory
 
 # Logs of one line an event: every line of the file belongs to it, also those of an unknown kind.
-LOGS = frozenset({"claude-code", "claude-stream", "codex", "gemini", "iflow", "pi", "qwen-code"})
+LOGS = frozenset({
+    "claude-code", "claude-stream", "codex", "gemini", "iflow", "opencode-stream", "pi", "qwen-code"
+})  # fmt: skip
 # Formats whose trajectory is spread over several documents, with the key that these share.
 GROUPED: dict[str, Callable[[Document], str]] = {
     **dict.fromkeys(LOGS, lambda document: document.origin),
@@ -30,6 +32,10 @@ _LAST_HOLDS_ALL: dict[str, Callable[[Document], int]] = {"pivot": pivot.step_ind
 # Formats whose documents have another order than that of their names.
 _IN_ORDER: dict[str, Callable[[list[Document]], list[Document]]] = {"openhands-sdk": openhands_sdk.in_order}
 _UNKNOWN_AT_FIRST = 1000  # lines of no known format that may come before the first line of a log
+_UNKNOWN_IN_A_LINE = 20  # the same, of a list that is itself a line or a row
+
+_LOG_ENDINGS = (".log", ".out", ".txt")
+_NAME_IT = ": a file that is named itself is read whatever its ending is"
 
 Found = tuple[Trajectory, FileLedger]
 
@@ -127,7 +133,8 @@ class Session:
         """Read a part; its last group stays open. Raises CutDocument."""
         for path in part.files:
             if path not in self.named and not is_candidate(path.name):
-                self.ledger.file(str(path)).skip("not_a_data_file", str(path))
+                hint = _NAME_IT if path.suffix in _LOG_ENDINGS else ""
+                self.ledger.file(str(path)).skip("not_a_data_file", f"{path}{hint}")
                 continue
             if path not in self.named and trials.is_told_better(path):
                 self.ledger.file(str(path)).skip(trials.TOLD_TWICE, str(path))
@@ -273,15 +280,26 @@ class Session:
 
 
 def rows_of(document: Document) -> list[Document]:
-    """Return the rows of a document that is a list of rows, each of a known format; empty for any other."""
+    """Return the rows of a list, if one of the first is of a known format, or a list of such; else nothing."""
     value = document.value
-    if not isinstance(value, list) or document.line is not None or len(value) == 0:
+    looked_at = _UNKNOWN_AT_FIRST if document.line is None else _UNKNOWN_IN_A_LINE
+    if not isinstance(value, list) or not any(_is_known(row) for row in value[:looked_at]):
         return []
+    rows = enumerate(value, 1)
+    return [Document(value=row, origin=document.origin, line=document.line or n) for n, row in rows]
+
+
+def _is_known(row: JSON) -> bool:
+    """Return whether a row is of a known format, or the first rows of a list are."""
+    if not isinstance(row, dict | list):
+        return False
     try:
-        detect(value[0])
+        detect(row)
     except UnknownFormat:
-        return []
-    return [Document(value=row, origin=document.origin, line=number) for number, row in enumerate(value, 1)]
+        return isinstance(row, list) and any(
+            isinstance(inner, dict) and _is_known(inner) for inner in row[:_UNKNOWN_IN_A_LINE]
+        )
+    return True
 
 
 class UniqueIds:

@@ -15,6 +15,11 @@ _KINDS: tuple[tuple[tuple[Collection[str], ...], str], ...] = (
     ),
     (({"trial_name"}, {"verifier_result", "agent_result"}), "the result of a Harbor trial: give the trial's folder"),
     (({"chosen"}, {"rejected"}), "a pair of preferred and other answers, not a trajectory"),
+    (
+        ({"type"}, {"timestamp"}, {"session_id"}, {"model"}),
+        "a stream of Gemini CLI, which lacks what the tools returned: give its session files",
+    ),
+    (({"sessionID"}, {"messageID", "role"}), "a file of opencode's own storage: give what `opencode export` prints"),
     (({"input_ids"},), "tokens: give the text they were made of"),
     (
         ({"instruction", "prompt", "question", "input"}, {"output", "response", "completion", "answer"}),
@@ -29,12 +34,12 @@ def describe(value: JSON) -> str:
     >>> describe({"input_ids": [1]})
     "an object with the keys 'input_ids' (tokens: give the text they were made of)"
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         keys = ", ".join(repr(str(key)[:40]) for key in list(value)[:_SHOWN])
         return f"an object with the keys {keys}{_kind(value)}" if keys else "an empty object"
     if isinstance(value, list):
         first = value[0] if value else None
-        begins = f" that begins with {describe(first)}" if isinstance(first, Mapping) else ""
+        begins = f" that begins with {describe(first)}" if isinstance(first, dict) else ""
         return f"a list of {len(value)}{begins}"
     return f"a {type(value).__name__}"
 

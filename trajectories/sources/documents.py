@@ -61,6 +61,10 @@ class Document:
         name = strip_endings(self.path.name)
         return name if self.line is None else f"{name}:{self.line}"
 
+    def task_name(self, number: int | None) -> str | None:
+        """Return a name for a task that its set only numbers, None for none."""
+        return None if number is None else f"{strip_endings(self.path.name)}#task-{number}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
@@ -280,7 +284,7 @@ def _read_whole(body: bytes, origin: str, limit: int, number: int) -> Iterator[I
         documents = sum(
             isinstance(item, Document) and isinstance(item.value, dict | list) for item in several
         )
-        if 2 * documents > len(several):
+        if documents and 2 * documents >= len(several):
             yield from several
             return
     yield whole

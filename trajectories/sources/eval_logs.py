@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import IO
 
 from trajectories.sources.archives import Member, zip_members
@@ -25,7 +25,7 @@ def header_of(stream: IO[bytes], limit: int) -> JSONObject:
             value = json.loads(member.body.read(limit)) if member.body else None
         except (ValueError, RecursionError, EOFError, zipfile.BadZipFile):
             value = None
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             found[member.path] = value
     return next((found[path] for path in _HEADERS if path in found), {})
 

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import IO
@@ -90,7 +90,7 @@ def table_row(row: JSONObject, number: int, table: str = "") -> TableRow:
 
 def _plain(value: object) -> JSON:
     """Return a cell as JSON. Arrow pads objects with nulls for absent keys: these are removed again."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]

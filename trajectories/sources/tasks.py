@@ -1,6 +1,6 @@
 """Tasks by instance id, for logs that do not hold theirs: rows of a data set, or a folder of text files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from trajectories.sources.documents import Document, read_documents
@@ -59,14 +59,14 @@ def _tasks_in(value: JSON) -> Iterator[tuple[str, str]]:
     if isinstance(value, list):
         for row in value:
             yield from _tasks_in(row)
-    elif isinstance(value, Mapping) and isinstance(value.get("instance_id"), str):
+    elif isinstance(value, dict) and isinstance(value.get("instance_id"), str):
         yield (
             value["instance_id"],
             next((value[key] for key in _TEXTS if isinstance(value.get(key), str)), ""),
         )
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for name, row in value.items():
-            if isinstance(row, Mapping):
+            if isinstance(row, dict):
                 yield from _tasks_in({"instance_id": name, **row})
             elif isinstance(row, str):
                 yield name, row

@@ -18,6 +18,7 @@ SOURCE_CHECKS = {
     "call_not_made": "each call is in the source, as often as it is kept",
     "call_lost": "each call of the source is kept, or its turn was dropped for a reason that admits of a call",
     "result_lost": "the results in the source are in observations",
+    "result_misplaced": "each result is in the observation of its own call",
     "reasoning_lost": "the reasoning in the source is kept, and in no thought with its tags",
     "other_agent": "thoughts are the agent's words, and the calls of a trajectory are of one agent",
     "task": "the task is the user's words, without an example of another task",
@@ -28,6 +29,7 @@ MEASURES = ("calls", "results", "reasoning", "prose")  # counted on both sides, 
 EXAMPLES = 5  # differences shown of each kind
 _SOLUTIONS = frozenset({"math", "s1k"})  # their steps are parts of a text, not calls
 _FEW = 0.1  # the share of results, or of reasoning, up to which missing ones are a warning
+_TELLING = 8  # characters of a line, from which on it is not found by accident
 _PROBE = 80  # characters of a line that is looked for
 _LONG_RUN = 3  # calls, from which on two equal runs are no accident
 _MARKED = re.compile(r"\[(?:PRIVATE_KEY|TOKEN|LOGIN|EMAIL|USER)\]")
@@ -173,6 +175,7 @@ class _Pair:
         observed = "\n".join([*(step.observation for step in steps), *prompts])
         thought = "\n".join(part for step in steps for part in (step.thought, step.reasoning))
         self._texts("result_lost", "results", RESULT, observed, dropped)
+        self._places(steps)
         self._texts("reasoning_lost", "texts of reasoning", REASONING, thought, dropped)
         self._kept(steps)
         for row, trajectory in zip(self.rows, trajectories, strict=True):
@@ -255,6 +258,28 @@ class _Pair:
         if left := missing[: max(len(missing) - dropped, 0)]:
             detail = f"{len(left)} of {len(texts)} {name} are not in the trajectory"
             self.found.add(check, left[0], detail, violation=len(left) > _FEW * len(texts))
+
+    def _places(self, steps: Sequence[Step]) -> None:
+        """Look for each result in the observation of the step with its call, and where it is not, in the others."""
+        having: dict[str, list[tuple[Key, Step]]] = {}
+        for step in steps:
+            for action in step.actions:
+                having.setdefault(action.name, []).append(
+                    ((action.name, arguments_of(action.arguments)), step)
+                )
+        for keys, text, where in self.count.answered(self.rows[0].source):
+            probe = _probe(text)
+            own = [
+                step
+                for key in keys
+                for kept, step in having.get(key[0], ())
+                if kept == key or _is_part(kept, key)
+            ]
+            if len(probe) < _TELLING or not own or any(probe in step.observation for step in own):
+                continue
+            if any(probe in step.observation for step in steps):
+                detail = f"the result of {_shown(keys[0])} stands at another call: {probe}"
+                self.found.add("result_misplaced", where, detail)
 
     def _words(self, where: str, trajectory: Trajectory) -> None:
         own, others = self._said(AGENT, REASONING), self._said(USER, RESULT, OTHER)

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from ast import literal_eval
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from trajectories.types import JSON, JSONObject
 
@@ -13,7 +14,9 @@ ROLE_KEYS = ("role", "from", "kind", "type", "source")
 ROLES = {
     **dict.fromkeys(("assistant", "agent", "model", "gpt", "ai", "gemini", "ActionEvent"), AGENT),
     **dict.fromkeys(("api_action", "code_action", "message_action", "response"), AGENT),
-    **dict.fromkeys(("user", "human"), USER),
+    **dict.fromkeys(("AIMessage", "AIMessageChunk"), AGENT),
+    **dict.fromkeys(("user", "human", "HumanMessage"), USER),
+    **dict.fromkeys(("tool_message", "ToolMessage"), RESULT),
     **dict.fromkeys(("toolResult", "observation", "text_observation", "web_observation"), RESULT),
     **dict.fromkeys(("AgentErrorEvent", "UserRejectObservation", "ObservationEvent"), RESULT),
     **dict.fromkeys(("thinking", "reasoning", "redacted_thinking"), REASONING),
@@ -21,37 +24,69 @@ ROLES = {
 }
 # Keys whose value is of one kind, whatever object they are in.
 KEYS = {
-    **dict.fromkeys(("observation", "tool_results", "functionResponse"), RESULT),
+    **dict.fromkeys(
+        ("observation", "tool_results", "functionResponse", "aggregated_output", "toolResult"), RESULT
+    ),
     **dict.fromkeys(("reasoning_content", "reasoning", "thinking", "thinking_blocks", "thoughts"), REASONING),
+    "reasoningContent": REASONING,
     **dict.fromkeys(("thought", "llm_response", "assistant_message", "build_action", "action"), AGENT),
     **dict.fromkeys(("user_message", "instruction", "problem_statement", "task", "prompt"), USER),
 }
 TEXTS = {*KEYS, "content", "text", "value", "message", "input", "output", "stdout", "stderr", "result", "data",
           "error"}  # fmt: skip
 CALLS = {"tool_use", "server_tool_use", "mcp_tool_use", "toolCall", "tool-call", "tool"}  # values of `type`
-CALL_KEYS = {"tool_calls", "toolCalls", "actions", "calls", "functionCall", "function_call", "tool_call",
+CALL_KEYS = {"tool_calls", "toolCalls", "toolUse", "actions", "calls", "functionCall", "function_call", "tool_call",
               "expected_action"}  # fmt: skip
 RESULTS = ("tool_result", "tool-result", "_call_output")  # endings of `type`
 NAMES = ("function_name", "name", "toolName", "tool", "function")
 ARGUMENTS = ("input", "arguments", "args", "kwargs", "parameters")
-IDS = ("call_id", "tool_call_id", "toolCallId", "tool_use_id", "callID", "id")
-OWNERS = ("agent_id", "agentId", "parent_tool_use_id", "is_sidechain", "isSidechain")  # of sub-agents
+IDS = ("call_id", "tool_call_id", "toolCallId", "tool_use_id", "toolUseId", "callID", "source_call_id", "id")
+OWNERS = (
+    "agent_id",
+    "agentId",
+    "parent_tool_use_id",
+    "parentToolCallId",
+    "is_sidechain",
+    "isSidechain",
+)  # of sub-agents
 # Keys and types of copies of what stands elsewhere, and of what the model neither saw nor wrote.
 COPIES = {
     "config", "compacted", "event_msg", "events", "execute_action", "execution_completion", "extras",
-    "file-history-snapshot", "file_context", "image", "llm_interactions", "metrics", "possible_actions", "progress",
-    "properties", "query", "replacement_history", "replay_config", "resultDisplay", "snapshot", "tool_definitions",
-    "tools", "toolUseResult", "usage",
+    "file-history-snapshot", "file_context", "image", "instance_config", "llm_interactions", "metrics",
+    "possible_actions", "progress", "properties", "query", "replacement_history", "replay_config",
+    "resultDisplay", "snapshot", "tool_definitions", "tools", "toolUseResult", "usage",
 }  # fmt: skip
 # Events of OpenHands V0 that are no turn of the agent.
 NO_TURNS = {"system", "recall", "change_agent_state", "agent_state_changed", "start", "null", "pause", "resume",
              "condensation"}  # fmt: skip
+# Items of the stream of ``codex exec``: the tool (empty: the item names it) and the fields that are its arguments.
+CODEX_EVENTS = {
+    "command_execution": ("shell", ("command",)),
+    "file_change": ("file_change", ("changes",)),
+    "collab_tool_call": ("", ("prompt", "receiver_thread_ids")),
+    "web_search": ("web_search", ("query", "action")),
+    "todo_list": ("update_plan", ("items",)),
+}
 NOT_MADE = "_openhands_malformed_tool_call"  # the argument that OpenHands puts into a call that it refused
 # Keys of an object that is a run by itself, not a line of a log.
-RUNS = ("messages", "trajectory", "conversations", "history", "steps", "nodes", "attempts", "agent_steps",
-         "trajectory_steps", "responses_create_params", "request", "input", "output", "samples")  # fmt: skip
-TEXT_LISTS = ("messages", "trajectory", "conversations")  # some sets hold these as a JSON text
+RUNS = ("messages", "trajectory", "conversations", "conversation", "traj", "contents", "body", "history", "steps",
+         "nodes", "attempts", "agent_steps", "trajectory_steps", "responses_create_params", "request", "input",
+         "output", "samples")  # fmt: skip
+TEXT_LISTS = (
+    "messages",
+    "trajectory",
+    "conversations",
+    "conversation",
+    "traj",
+)  # some sets hold these as a JSON text
+# Bodies that a log may hold as a JSON text, and how such a text begins.
+TEXT_HOLDERS = dict.fromkeys(
+    ("body", "request", "response", "request_body", "response_body", "raw_response"), ("{",)
+)
+TASKS = {"task", "instruction", "problem_statement", "prompt"}  # columns of a row
 BLOCK = re.compile(r"```(?:mswea_bash_command|bash)[ \t]*\n(.*?)\n?```", re.DOTALL)
+NAME_ONLY = re.compile(r"\s*[\w.-]+\s*(?:<arg_key>|\Z)")  # GLM's calls
+JSON_CALL = re.compile(r"<tool_call>\s*[{\[]")
 MINI = re.compile("mswea_bash_command|COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT|MINI_SWE_AGENT_FINAL_OUTPUT")
 
 Arguments = frozenset[tuple[str, str]]
@@ -70,13 +105,26 @@ def arguments_of(raw: JSON) -> Arguments:
     texts = (
         (str(key), value if isinstance(value, str) else json.dumps(value, sort_keys=True))
         for key, value in raw.items()
+        if value is not None  # a table's, for a key that is absent
     )
     return frozenset((key, text.strip()) for key, text in texts)
 
 
 def text_calls(text: str) -> Iterator[Key | None]:
     """Yield the calls in a text, ``<function=…>`` or Hermes' JSON; None for one that is not well formed."""
-    pieces = text.split("<function=")[1:]
+    json_call = JSON_CALL.search(text)
+    begins = text.find("<function=")
+    # Where both forms are, the later one is in an argument of the other.
+    if begins >= 0 and not (json_call and json_call.start() < begins):
+        yield from _xml_calls(text.split("<function=")[1:])
+    elif begins < 0 or json_call:
+        for piece in text.split("<tool_call>")[1:]:
+            body = piece.partition("</tool_call>")[0]
+            if not NAME_ONLY.match(body):
+                yield _json_call(body)
+
+
+def _xml_calls(pieces: Sequence[str]) -> Iterator[Key | None]:
     for piece in pieces:
         name, _, rest = piece.partition(">")
         body, closed, _ = rest.partition("</function")
@@ -85,14 +133,43 @@ def text_calls(text: str) -> Iterator[Key | None]:
         whole = not before.strip() and all(end and not after.strip() for _, end, after in pairs)
         values = {key: value for key, _, value in (pair[0].partition(">") for pair in pairs)}
         yield (name.strip(), arguments_of(values)) if whole and (closed or piece is pieces[-1]) else None
-    for piece in text.split("<tool_call>")[1:]:
-        body = piece.partition("</tool_call>")[0]
-        if "<function=" not in body:
-            try:
-                call = json.loads(body)
-                yield str(call["name"]), arguments_of(call.get("arguments"))
-            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-                yield None
+
+
+def _json_call(body: str) -> Key | None:
+    """Return the call that JSON, or Hermes' literal of Python, is; None for any other text."""
+    value = loaded(body)
+    try:
+        call = literal_eval(body.strip()) if value is None else value
+        return str(call["name"]), arguments_of(first(call, ARGUMENTS))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, SyntaxError, MemoryError):
+        return None
+
+
+def terminus_reply(text: str) -> JSONObject:
+    """Return the JSON reply of Terminus 2 that a text holds, empty for any other text."""
+    if '"commands"' not in text or "{" not in text:
+        return {}
+    try:
+        value, _ = json.JSONDecoder(strict=False).raw_decode(text, text.index("{"))
+    except (ValueError, RecursionError):
+        return {}
+    keys = {"analysis", "plan", "state_analysis", "explanation"}  # the latter two are Terminus 1's
+    fits = isinstance(value, Mapping) and bool(keys & value.keys())
+    return value if fits and isinstance(value.get("commands"), list) else {}
+
+
+def terminus_calls(reply: JSONObject) -> Iterator[Key | None]:
+    """Yield the calls of such a reply, under Harbor's names; None for one that is not well formed."""
+    for command in reply.get("commands", ()):
+        fits = isinstance(command, Mapping) and isinstance(command.get("keystrokes"), str)
+        keys = ("keystrokes", "is_blocking", "timeout_sec")
+        given = {key: command[key] for key in keys if key in command} if fits else {}
+        if "timeout_sec" not in given:
+            given["duration"] = command.get("duration", 1.0) if fits else 1.0
+        yield ("bash_command", arguments_of(given)) if fits else None
+    done = reply.get("task_complete", reply.get("is_task_complete", ""))
+    if str(done).strip().lower() in ("true", "1", "yes"):
+        yield "mark_task_complete", arguments_of({})
 
 
 def loaded(text: str) -> JSON:
@@ -119,7 +196,13 @@ def role_of(node: JSONObject) -> str:
         return REASONING
     if node.get("role") in ("tool", "function"):
         return RESULT
+    if node.get("type") == "agent_message" and isinstance(node.get("text"), str):
+        return AGENT  # of ``codex exec``
+    if isinstance(node.get("part"), Mapping) and "sessionID" in node:
+        return AGENT  # of ``opencode run``
+    path = node.get("id") if node.get("type") == "constructor" else None  # LangChain's
     kinds = [
+        path[-1] if isinstance(path, list) and path else None,
         _inner(node, "extra").get("openclaw_role"),
         *(node.get(key) for key in ROLE_KEYS),
         _inner(node, "info").get("role"),  # opencode
@@ -138,7 +221,8 @@ def owner_of(node: JSONObject) -> str:
 def call_in(node: JSONObject, key: str) -> tuple[str, JSON, JSON] | None:
     """Return name, arguments and id of the call that an object is, None for any other object."""
     kind = str(node.get("type", ""))
-    inner = node["function"] if isinstance(node.get("function"), Mapping) else node
+    held = (node.get(one) for one in ("function", "custom"))
+    inner = next((one for one in held if isinstance(one, Mapping)), node)
     name = next((inner[one] for one in NAMES if isinstance(inner.get(one), str)), None)
     raw = first(inner, ARGUMENTS)
     if kind == "tool" and isinstance(node.get("state"), Mapping):
@@ -152,6 +236,17 @@ def call_in(node: JSONObject, key: str) -> tuple[str, JSON, JSON] | None:
             str("bash" if shell else node.get("language")),
             {"command" if shell else "code": node.get("content")},
             None,
+        )
+    if name == "swe_agent_action" and isinstance(raw, Mapping) and isinstance(raw.get("raw_action"), str):
+        return "bash", {"command": raw["raw_action"]}, first(node, IDS)  # Harbor's name for a shell line
+    if key == "item" and kind in CODEX_EVENTS:
+        tool, fields = CODEX_EVENTS[kind]
+        given = {field: node[field] for field in fields if node.get(field) is not None}
+        begun = kind != "command_execution" and node.get("status") == "in_progress"  # its end says more
+        return (
+            None
+            if begun or not any(given.values())
+            else (tool or str(node.get("tool")), given, first(node, IDS))
         )
     action = node.get("action")
     if isinstance(action, str) and action.isidentifier() and "role" not in node and action != "message":
@@ -185,5 +280,20 @@ def holds_run(value: JSONObject) -> bool:
     )
 
 
+def has_native_calls(message: JSON) -> bool:
+    """Return whether a message holds calls in a field, or in blocks, of its own."""
+    if not isinstance(message, Mapping) or not {"role", "from"} & message.keys():
+        return isinstance(message, Mapping) and str(message.get("type")).endswith("_call")
+    content = message.get("content")
+    blocks = content if isinstance(content, list) else []
+    return bool(message.get("tool_calls")) or any(
+        isinstance(block, Mapping) and str(block.get("type")) in CALLS for block in blocks
+    )
+
+
 def is_objects(value: JSON) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
+
+
+def is_nested(value: JSON) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(inner, list) for inner in value)

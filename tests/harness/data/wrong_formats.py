@@ -215,7 +215,7 @@ SPEAKERS = {
                 instance="run",
             )
         ],
-        found_by={"other_agent"},
+        found_by={"other_agent", "result_misplaced"},
     ),
     "two_conversations_in_one_folder": Case(
         files=event_files(*sdk("a", "ls"), *sdk("b", "pwd")),

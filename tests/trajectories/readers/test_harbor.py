@@ -128,6 +128,44 @@ def test_a_run_told_twice_is_read_from_the_richer_files(
     assert named == ["atif"]
 
 
+def test_ids_that_harbor_made_tell_nothing_about_the_agents_own_file(tmp_path: Path) -> None:
+    """SWE-agent's own file names its calls otherwise than the ATIF, and has the task and the arguments."""
+    call = {
+        "id": "toolu_1",
+        "type": "function",
+        "function": {"name": "bash", "arguments": '{"command": "ls"}'},
+    }
+    own = {
+        "history": [
+            {"role": "user", "content": "Fix it."},
+            {
+                "role": "assistant",
+                "content": "Look.",
+                "thought": "Look.",
+                "action": "ls",
+                "tool_calls": [call],
+            },
+            {"role": "tool", "content": "a.py", "tool_call_ids": ["toolu_1"]},
+        ],
+        "trajectory": [{"action": "ls", "observation": "a.py", "response": "Look.", "thought": "Look."}],
+        "info": {},
+    }
+    made = {
+        "tool_call_id": "call_2_1",
+        "function_name": "swe_agent_action",
+        "arguments": {"raw_action": "ls"},
+    }
+    atif = {**RUN, "steps": [{"step_id": 1, "source": "agent", "message": "Look.", "tool_calls": [made]}]}
+    files: dict[str, Object | list[Object]] = {
+        "agent/trajectory.json": atif,
+        "agent/swe-agent.trajectory.json": own,
+    }
+    job(tmp_path, TRIAL, RESULT, files)
+    (trajectory,), ledger = converted(tmp_path)
+    assert (trajectory.source, trajectory.task) == ("swe-agent", "Fix it.")
+    assert ledger.total().skipped["same_run_in_another_form"] == 1
+
+
 def test_of_an_archive_the_first_form_is_read_and_results_that_came_before(tmp_path: Path) -> None:
     files: dict[str, Object | list[Object]] = {
         "agent/trajectory.json": RUN, "agent/sessions/projects/-app/s1.jsonl": session("a"),

@@ -1,6 +1,8 @@
 """OpenHands SDK (V1): what is one turn, one conversation, and what the model saw."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,11 @@ def commands(trajectory: Trajectory) -> list[list[str]]:
 
 
 PLACEHOLDER = json.dumps({"_openhands_malformed_tool_call": True, "error": "Not JSON."})
+STATE: Object = {
+    "id": "x",
+    "agent": {"kind": "Agent", "llm": {"model": "acme/m"}},
+    "confirmation_policy": {"kind": "NeverConfirm"},
+}
 CONVERSATION = [
     system(),
     asks("m1", "Fix it."),
@@ -262,15 +269,39 @@ def test_sdk_files_of_a_folder_and_their_order(tmp_path: Path) -> None:
         for number, one_event in enumerate(events):
             (folder / f"event-{number:05}-{one_event['id']}.json").write_text(json.dumps(one_event))
         (tmp_path / f"{name}.json").write_text("".join(json.dumps(one_event) + "\n" for one_event in events))
-    (tmp_path / "one" / "base_state.json").write_text(
-        json.dumps({"id": "x", "agent": {"llm": {"model": "acme/m"}}})
-    )
-    files = sorted(path for path in tmp_path.rglob("*.json") if path.name != "base_state.json")
+    (tmp_path / "one" / "base_state.json").write_text(json.dumps(STATE))
+    files = sorted(tmp_path.rglob("*.json"))
     found = [trajectory for trajectory, _ in read_trajectories_of(files, Ledger())]
     assert [(t.trajectory_id, t.model) for t in found] == [
         ("one", "acme/m"), ("one~2", None), ("two", None), ("two~2", None),
     ]  # fmt: skip
     assert all(commands(trajectory) == [["ls"], []] for trajectory in found)
+
+
+@pytest.mark.parametrize("name", ["base_state.json", "meta.json"])
+@pytest.mark.parametrize("first", [True, False])
+def test_sdk_state_in_an_archive_names_the_model(tmp_path: Path, name: str, first: bool) -> None:
+    members = [(f"a/conv/events/event-{n:05}-{e['id']}.json", e) for n, e in enumerate(CONVERSATION)]
+    members.insert(0 if first else len(members), (f"a/conv/{name}", STATE))
+    other = [(f"a/other/events/event-{n:05}-{e['id']}.json", e) for n, e in enumerate(CONVERSATION)]
+    with tarfile.open(tmp_path / "runs.tar.gz", "w:gz") as archive:
+        for path, value in [*members, *other, ("a/empty/base_state.json", STATE)]:
+            data = json.dumps(value).encode()
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    ledger = Ledger()
+    found = [t for t, _ in read_trajectories_of([tmp_path / "runs.tar.gz"], ledger)]
+    assert [(t.trajectory_id, t.model) for t in found] == [("conv", "acme/m"), ("other", None)]
+    assert all(commands(trajectory) == [["ls"], []] for trajectory in found)
+    total = ledger.to_json()["total"]
+    assert (total["skipped"], total["notes"]) == ({"no_trajectory": 1}, {"final_message": 2})
+
+
+@pytest.mark.parametrize("value", [None, 7, "x", [], {}, {"llm": None}, {"llm": {"model": 7}}])
+def test_sdk_state_of_an_odd_shape_names_none(value: JSON) -> None:
+    (trajectory,), _ = read([STATE | {"agent": value}, *CONVERSATION], "openhands-sdk", "runs/conv/events")
+    assert (trajectory.model, commands(trajectory)) == (None, [["ls"], []])
 
 
 def test_sdk_files_named_by_ids_are_sorted_by_time() -> None:

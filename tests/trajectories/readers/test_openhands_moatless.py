@@ -46,7 +46,52 @@ def test_v0_errors_reasoning_and_verdicts() -> None:
         "recall_not_kept": 1, "condensation_not_applied": 1, "unknown_event": 2, "reasoning_kept": 1,
     }  # fmt: skip
     assert one(row | {"resolved": 1}).resolved is True
+    assert one(row).model is None
     assert one(row | {"test_result": {"result": {"resolved": True}}}).resolved is True
+
+
+def test_v0_response_names_the_model_where_the_row_does_not() -> None:
+    def acts(number: int, **response: JSON) -> Object:
+        metadata = {"tool_call_id": f"c{number}", "model_response": response}
+        return {
+            "id": number, "source": "agent", "action": "run", "args": {"command": "ls"},
+            "tool_call_metadata": metadata,
+        }  # fmt: skip
+
+    asked = {"id": 0, "source": "user", "action": "message", "args": {"content": "Go"}}
+    events: list[JSON] = [asked, acts(1, id="r1", model=7), acts(2, id="r2", model="acme/m")]
+    assert one(events).model == "acme/m"
+    assert one({"history": events, "model": "acme/n"}).model == "acme/n"
+    named = {"history": events, "metadata": {"llm_config": {"model": "acme/p"}}}
+    assert one(named).model == "acme/p"
+    assert one([asked, acts(1), {**acts(2), "tool_call_metadata": "x"}]).model is None
+
+
+# --- Moatless
+
+
+def test_moatless_patch_is_that_of_the_last_context() -> None:
+    def context(**patches: JSON) -> Object:
+        return {"files": [{"file_path": f"{name}.py", "patch": patch} for name, patch in patches.items()]}
+
+    def node(number: int, **fields: JSON) -> Object:
+        step = {"action": {"action_args_class": "m.ls.LsArgs"}, "observation": {"message": "x"}}
+        return {"node_id": number, "parent_id": number - 1, "action_steps": [step], **fields}
+
+    one_file, other = "--- a/a.py\n+++ b/a.py\n", "--- a/b.py\n+++ b/b.py\n"
+    start = {"node_id": 0, "user_message": "Fix it.", "file_context": {"files": []}}
+    edited = node(1, file_context=context(a=one_file, seen=None, b=other))
+
+    def patch(*nodes: Object) -> str | None:
+        return one({"metadata": {"instance_id": "acme__w-1"}, "nodes": [start, *nodes]}).patch
+
+    assert patch(edited) == f"{one_file}\n{other}"
+    assert patch(edited, node(2, file_context=context(a=one_file))) == one_file
+    assert patch(edited, node(2)) == patch(edited, node(2, file_context=None)) == f"{one_file}\n{other}"
+    assert patch(edited, node(2, file_context=context(a=None))) is None
+    for odd in (7, "x", [], [{"patch": 7}, 7], None):
+        assert patch(node(1, file_context={"files": odd})) is None
+    assert patch(node(1, file_context="x")) is None
 
 
 # --- Moatless 1.x

@@ -575,7 +575,10 @@ def test_claude_code_prompts_of_commands_and_skills_are_user_messages() -> None:
         line("c", "m0", "user", "<command-name>/clear</command-name>"),
         line("o", "c", "user", "<local-command-stdout></local-command-stdout>"),
         line("w", "o", "user", "Wait for it."),
-        line("u", "w", "user", "<command-name>/init</command-name>"),
+        line(
+            "e", "w", "user", "<local-command-stderr>No such file</local-command-stderr>"
+        ),  # without a caveat
+        line("u", "e", "user", "<command-name>/init</command-name>"),
         line("m1", "u", "user", [{"type": "text", "text": "Write down how the code is built."}], isMeta=True),
         line("a", "m1", "assistant", [skill]),
         line("r", "a", "user", [{"type": "tool_result", "tool_use_id": "c1", "content": "Launching"}]),

@@ -1,7 +1,7 @@
 """Standard rows of the Agent Data Protocol: actions and observations in ``content``, each with ``class_``."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from trajectories.conversation.events import Event, Reply, Result, UserMessage, issue_text, record
@@ -51,7 +51,7 @@ def adp_events(content: list[JSON], note: Note) -> Iterator[Event]:
     until = -1  # the last observation of its calls
     acted = False
     for place, item in enumerate(content):
-        kind = item.get("class_") if isinstance(item, Mapping) else None
+        kind = item.get("class_") if isinstance(item, dict) else None
         if kind in _TOOL_ACTIONS or kind == "message_action":
             action = _reply(item)
             open_ended = reply is not None and not reply.calls and not reply.problem
@@ -79,7 +79,7 @@ def adp_events(content: list[JSON], note: Note) -> Iterator[Event]:
 def _asked(content: list[JSON]) -> Iterator[str]:
     """Yield what the user says before the first action; the environment may say its own prompt there."""
     for item in content:
-        kind = item.get("class_") if isinstance(item, Mapping) else None
+        kind = item.get("class_") if isinstance(item, dict) else None
         if kind in (*_TOOL_ACTIONS, "message_action"):
             return
         if kind == "text_observation" and item.get("source") == "user" and (text := _observation_text(item)):
@@ -88,7 +88,7 @@ def _asked(content: list[JSON]) -> Iterator[str]:
 
 def _answers(content: list[JSON]) -> dict[str, int]:
     """Return the place of each call's observation by the call's id."""
-    items = [(place, item) for place, item in enumerate(content) if isinstance(item, Mapping)]
+    items = [(place, item) for place, item in enumerate(content) if isinstance(item, dict)]
     observed = [(place, item) for place, item in items if item.get("class_") in _OBSERVATIONS]
     return {call_id: place for place, item in observed if (call_id := as_id(item.get("tool_call_id")))}
 

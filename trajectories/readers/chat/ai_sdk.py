@@ -1,7 +1,7 @@
 """Vercel AI SDK: ModelMessages (versions 5 and 6, CoreMessages of 4), and the UIMessages that chats store."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from trajectories.conversation.events import Event, Result, UserMessage, fold, record
 from trajectories.conversation.fields import row_facts
@@ -21,7 +21,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     note = notes_of(document, ledger)
     exchange = exchange_of(document.value, note)
     response = exchange.row.get("response")
-    more = response.get("messages") if isinstance(response, Mapping) else None
+    more = response.get("messages") if isinstance(response, dict) else None
     messages = exchange.messages + (more if isinstance(more, list) else [])
     facts = row_facts(exchange.row)
     yield from record(
@@ -41,7 +41,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
 def ai_sdk_events(messages: Iterable[JSON], note: Note) -> Iterator[Event]:
     """Read messages; each step of a UIMessage is a turn."""
     for message in messages:
-        if not isinstance(message, Mapping):
+        if not isinstance(message, dict):
             note("message_not_understood")
         elif isinstance(message.get("parts"), list):
             for part in _model_messages(message):
@@ -57,7 +57,7 @@ def _message_events(message: JSONObject, note: Note) -> Iterator[Event]:
         prose: list[JSON] = []
         calls: list[tuple[JSON, JSON, JSON]] = []
         for part in parts:
-            block = part if isinstance(part, Mapping) else {}
+            block = part if isinstance(part, dict) else {}
             kind = block.get("type")
             if kind == "tool-call":
                 arguments = block["input"] if "input" in block else block.get("args")
@@ -82,7 +82,7 @@ def _message_events(message: JSONObject, note: Note) -> Iterator[Event]:
 
 def _results(parts: Iterable[JSON]) -> Iterator[Result]:
     for part in parts:
-        if isinstance(part, Mapping) and part.get("type") == "tool-result":
+        if isinstance(part, dict) and part.get("type") == "tool-result":
             call_id = as_id(part.get("toolCallId"))
             output = part["output"] if "output" in part else part.get("result")
             yield Result(text=output_text(output), call_ids=(call_id,) if call_id else ())
@@ -94,7 +94,7 @@ def output_text(output: JSON) -> str:
     >>> output_text({"type": "text", "value": "a.py"}), output_text({"exitCode": 0})
     ('a.py', '{"exitCode": 0}')
     """
-    if not isinstance(output, Mapping) or not isinstance(output.get("type"), str):
+    if not isinstance(output, dict) or not isinstance(output.get("type"), str):
         return _as_text(output)
     if output["type"] == "execution-denied":
         return text_of(output.get("reason")) or "[execution-denied]"
@@ -113,7 +113,7 @@ def _model_messages(message: JSONObject) -> Iterator[JSONObject]:
     """Yield a UIMessage as the messages that it stands for: a reply, and the results of its calls, for each step."""
     steps: list[list[JSON]] = [[]]
     for part in message["parts"]:
-        if isinstance(part, Mapping) and part.get("type") == "step-start":
+        if isinstance(part, dict) and part.get("type") == "step-start":
             steps.append([])
         else:
             steps[-1].append(part)
@@ -133,10 +133,10 @@ def _model_messages(message: JSONObject) -> Iterator[JSONObject]:
 
 
 def _ui_call(part: JSON) -> dict[str, JSON] | None:
-    if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
+    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         return None
     kind: str = part["type"]
-    if kind == "tool-invocation" and isinstance(part.get("toolInvocation"), Mapping):  # version 4
+    if kind == "tool-invocation" and isinstance(part.get("toolInvocation"), dict):  # version 4
         part = part["toolInvocation"]
         name = part.get("toolName")
     elif kind == "dynamic-tool":

@@ -1,6 +1,6 @@
 """Anthropic Messages: a request body, one with its reply, or the bare list of messages."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from trajectories.conversation.events import Event, UserMessage, fold, record
 from trajectories.conversation.fields import row_facts
@@ -8,7 +8,14 @@ from trajectories.conversation.reasoning import ENCRYPTED, is_sealed, reasoning_
 from trajectories.conversation.turns import Note, notes_of, whole_turns
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat.exchange import exchange_of
-from trajectories.readers.chat.messages import anthropic_reply, is_tool_result, results_in, text_of, xml_reply
+from trajectories.readers.chat.messages import (
+    CALL_BLOCKS,
+    anthropic_reply,
+    is_tool_result,
+    results_in,
+    text_of,
+    xml_reply,
+)
 from trajectories.readers.chat.openai import task_of
 from trajectories.sources.documents import Document
 from trajectories.types import JSON, Trajectory
@@ -39,14 +46,16 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
 
 def anthropic_events(messages: Iterable[JSON], note: Note) -> Iterator[Event]:
     """Read Anthropic Messages: ``tool_use`` blocks, their ``tool_result`` in the next user message."""
+    messages = list(messages)
+    native = any(map(_calls, messages))  # who takes such calls takes none from a text
     for message in messages:
-        if not isinstance(message, Mapping):
+        if not isinstance(message, dict):
             note("message_not_understood")
             continue
         role, content = message.get("role"), message.get("content")
         if role == "assistant":
             reply = anthropic_reply(content, reasoning_of(message))
-            if not reply.calls and not reply.problem:
+            if not native and not reply.problem:
                 reply = xml_reply(reply.thought, reply.reasoning)
             if is_sealed(message):
                 note(ENCRYPTED)
@@ -64,11 +73,17 @@ def anthropic_events(messages: Iterable[JSON], note: Note) -> Iterator[Event]:
             note("message_of_unknown_role")
 
 
+def _calls(message: JSON) -> bool:
+    content = message.get("content") if isinstance(message, dict) else None
+    blocks = content if isinstance(content, list) else []
+    return any(isinstance(block, dict) and block.get("type") in CALL_BLOCKS for block in blocks)
+
+
 def _says_more(content: JSON) -> bool:
     """Return whether a reply has text after its first call: that of a server tool may be followed by the answer."""
     called = False
     for block in content if isinstance(content, list) else []:
-        kind = block.get("type") if isinstance(block, Mapping) else "text"
+        kind = block.get("type") if isinstance(block, dict) else "text"
         if str(kind).endswith("tool_use"):
             called = True
         elif called and kind == "text" and text_of([block]).strip():

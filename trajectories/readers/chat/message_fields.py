@@ -1,7 +1,6 @@
 """Chat messages in which any part may be odd: where a document holds them, their texts, thinking beside commands."""
 
 from collections import Counter
-from collections.abc import Mapping
 
 from trajectories.conversation.events import Folded
 from trajectories.conversation.reasoning import join_reasoning, split_thinking
@@ -28,17 +27,17 @@ def messages_of(value: JSON, notes: Counter[str]) -> list[JSONObject]:
 
 def _with_content(message: JSON) -> JSON:
     """Return a message whose text is in ``text`` (nebius' sets) with it in ``content``."""
-    if not isinstance(message, Mapping) or not isinstance(message.get("text"), str):
+    if not isinstance(message, dict) or not isinstance(message.get("text"), str):
         return message
     return message if message.get("content") else {**message, "content": message["text"]}
 
 
 def reply_in(response: JSON) -> JSONObject | None:
     """Return the message of a chat completion, None if it is something else."""
-    choices = response.get("choices") if isinstance(response, Mapping) else None
+    choices = response.get("choices") if isinstance(response, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
-    message = first.get("message") if isinstance(first, Mapping) else None
-    return message if isinstance(message, Mapping) else None
+    message = first.get("message") if isinstance(first, dict) else None
+    return message if isinstance(message, dict) else None
 
 
 def task_of(folded: Folded, column: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from trajectories.conversation.events import Call, Reply, Result
 from trajectories.conversation.reasoning import THINKING_BLOCKS, join_reasoning, split_thinking, thinking_in
@@ -12,6 +12,10 @@ from trajectories.vocabulary import kind_of
 
 BAD_ARGUMENTS = "arguments_not_an_object"
 BAD_CALL = "unparsable_call"
+
+_ARGUMENTS = ("arguments", "args", "input", "parameters")  # OpenAI's name, LangChain's, Anthropic's, Llama's
+
+CALL_BLOCKS = ("tool_use", "server_tool_use", "mcp_tool_use")  # Anthropic's types
 
 FUNCTION = "<function="
 _FUNCTION_END = "</function>"
@@ -40,10 +44,10 @@ def _block_text(block: JSON) -> str:
         return block or ""
     if isinstance(block, list):
         return text_of(block)
-    if not isinstance(block, Mapping):
+    if not isinstance(block, dict):
         return json.dumps(block)
     kind = block.get("type", "text")
-    if kind in THINKING_BLOCKS:
+    if kind in THINKING_BLOCKS or kind in CALL_BLOCKS:
         return ""
     if is_result_block(kind):
         return result_text(block)
@@ -65,7 +69,7 @@ def shell_text(output: str, metadata: JSON) -> str:
     >>> shell_text("a.py", {"suffix": "\\n[The command completed with exit code 0.]", "exit_code": 0})
     'a.py\\n[The command completed with exit code 0.]\\n[Command finished with exit code 0]'
     """
-    if not isinstance(metadata, Mapping):
+    if not isinstance(metadata, dict):
         return output
     text = f"{metadata.get('prefix') or ''}{output}{metadata.get('suffix') or ''}"
     if metadata.get("working_dir"):
@@ -84,7 +88,7 @@ def parse_arguments(arguments: JSON) -> JSONObject:
             arguments = json.loads(arguments) if arguments.strip() else {}
     if arguments is None:
         return {}
-    if not isinstance(arguments, Mapping):
+    if not isinstance(arguments, dict):
         raise ValueError("arguments are not an object")
     return arguments
 
@@ -114,17 +118,32 @@ def make_reply(thought: str, calls: Iterable[tuple[JSON, JSON, JSON]], reasoning
 
 
 def openai_reply(thought: str, tool_calls: Iterable[JSON], reasoning: str = "") -> Reply:
-    """Make a turn of OpenAI ``tool_calls``, with or without ``function``."""
-    listed = [
-        (raw, raw.get("function") or raw) if isinstance(raw, Mapping) else ({}, {}) for raw in tool_calls
-    ]
-    calls = (
-        (of.get("name"), of.get("arguments"), raw.get("id") or raw.get("call_id"))
-        if isinstance(of, Mapping)
-        else (of, raw.get("arguments"), raw.get("id"))
-        for raw, of in listed
-    )
-    return make_reply(thought, calls, reasoning)
+    """Make a turn of OpenAI ``tool_calls``, with or without ``function``, or of the same under other names."""
+    return make_reply(thought, map(_listed_call, tool_calls), reasoning)
+
+
+def _listed_call(raw: JSON) -> tuple[JSON, JSON, JSON]:
+    """Return name, arguments and id. The one argument of a custom tool is a text."""
+    if not isinstance(raw, dict):
+        return None, None, None
+    call_id = raw.get("id") or raw.get("call_id")
+    custom = raw.get("custom")
+    if isinstance(custom, dict):
+        return custom.get("name"), {"input": custom.get("input")}, call_id
+    inner = raw.get("function") or raw
+    if not isinstance(inner, dict):  # the name, with the arguments beside it
+        return inner, arguments_at(raw), call_id
+    arguments = arguments_at(inner)
+    return inner.get("name"), arguments_at(raw) if arguments is None else arguments, call_id
+
+
+def arguments_at(call: JSONObject) -> JSON:
+    """Return the arguments of a call, under the first name for them that holds any; None for none.
+
+    >>> arguments_at({"name": "bash", "args": {"command": "ls"}})
+    {'command': 'ls'}
+    """
+    return next((call[key] for key in _ARGUMENTS if call.get(key) is not None), None)
 
 
 def xml_reply(content: str, reasoning: str = "") -> Reply:
@@ -215,7 +234,7 @@ def as_id(value: JSON) -> str | None:
 
 def is_tool_result(block: JSON) -> bool:
     """Return whether a block of Anthropic's answers a call, also one of the server's own tools."""
-    return isinstance(block, Mapping) and "tool_use_id" in block
+    return isinstance(block, dict) and block.get("tool_use_id") is not None
 
 
 def results_in(content: JSON) -> Iterator[Result]:
@@ -232,8 +251,8 @@ def anthropic_reply(content: JSON, reasoning: str = "") -> Reply:
     prose: list[JSON] = []
     calls: list[tuple[JSON, JSON, JSON]] = []
     for block in blocks:
-        kind = block.get("type") if isinstance(block, Mapping) else "text"
-        if kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
+        kind = block.get("type") if isinstance(block, dict) else "text"
+        if kind in CALL_BLOCKS:
             calls.append((block.get("name"), block.get("input"), block.get("id")))
         elif not calls and not is_tool_result(block):
             prose.append(block)

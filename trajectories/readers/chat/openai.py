@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator
 
 from trajectories.conversation.events import Event, Folded, Reply, Result, UserMessage, fold, record
-from trajectories.conversation.fields import row_facts, text_at
+from trajectories.conversation.fields import row_facts, task_number, text_at
 from trajectories.conversation.reasoning import ENCRYPTED, is_sealed, reasoning_of, split_thinking
 from trajectories.conversation.turns import Note, notes_of, whole_turns
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat.exchange import exchange_of, loaded
-from trajectories.readers.chat.messages import openai_reply, result_ids, text_of, without_label
+from trajectories.readers.chat.messages import make_reply, openai_reply, result_ids, text_of, without_label
 from trajectories.readers.chat.sharegpt import CALL_ROLES, as_chats
+from trajectories.readers.chat.terminus import without_calls
 from trajectories.readers.chat.text_calls import (
     function_call_reply,
     text_after_calls,
@@ -40,7 +41,9 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
         document,
         ledger,
         source="openai",
-        instance_id=facts.instance_id or (text_at(exchange.row, "task") if trial else None),
+        instance_id=facts.instance_id
+        or (text_at(exchange.row, "task") if trial else None)
+        or document.task_name(task_number(exchange.row)),
         trajectory_id=trial or facts.trajectory_id,
         position=position,
         task=task_of(folded, facts.task),
@@ -66,10 +69,13 @@ def _is_fenced(folded: Folded) -> bool:
 def openai_events(messages: Iterable[JSON], note: Note) -> Iterator[Event]:
     """Read messages with ``tool_calls`` or calls in the text, and their results."""
     after_text_call = False
-    for message in as_chats(messages, note):
+    chats = list(as_chats(messages, note))
+    # Who takes native calls takes none from a text, which may be about such calls.
+    native = any(message.get("role") == "assistant" and message.get("tool_calls") for message in chats)
+    for message in chats:
         role = message.get("role")
         if role == "assistant":
-            reply, in_text = assistant_reply(message, note)
+            reply, in_text = assistant_reply(message, note, native=native)
             after_text_call = in_text and bool(reply.calls or reply.problem)
             yield reply
             continue
@@ -85,8 +91,8 @@ def openai_events(messages: Iterable[JSON], note: Note) -> Iterator[Event]:
             note("message_of_unknown_role")
 
 
-def assistant_reply(message: JSONObject, note: Note) -> tuple[Reply, bool]:
-    """Return the turn of an assistant message, and whether its calls are in the text."""
+def assistant_reply(message: JSONObject, note: Note, *, native: bool = False) -> tuple[Reply, bool]:
+    """Return the turn of an assistant message, and whether its calls are in the text. ``native``: none is there."""
     text, reasoning = text_of(message.get("content")), reasoning_of(message)
     if is_sealed(message):
         note(ENCRYPTED)
@@ -95,9 +101,11 @@ def assistant_reply(message: JSONObject, note: Note) -> tuple[Reply, bool]:
         text = refusal
     calls = loaded(message.get("tool_calls"))
     if calls and isinstance(calls, list):
-        return openai_reply(text, calls, reasoning), False
+        return without_calls(openai_reply(text, calls, reasoning)), False
     if message.get("from") in CALL_ROLES:
         return function_call_reply(text, reasoning), True
+    if native:
+        return make_reply(text, (), reasoning), False
     reply = text_reply(text, reasoning)
     if reply.calls and text_after_calls(split_thinking(text)[1]):
         note("text_after_calls")

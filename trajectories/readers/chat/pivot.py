@@ -1,7 +1,7 @@
 """NeMo Gym's pivot rows: a history and the expert's next action. Our own rows give the whole trajectory back."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from trajectories.conversation.fields import text_at
@@ -34,7 +34,7 @@ def _expected(action: JSONObject) -> list[JSON]:
     """Return the items of the expected action, whose ``type`` may be missing: a call has a name."""
     calls = action.get("calls")
     listed = calls if isinstance(calls, list) else [action]
-    return [_typed(call) if isinstance(call, Mapping) else call for call in listed]
+    return [_typed(call) if isinstance(call, dict) else call for call in listed]
 
 
 def _typed(call: JSONObject) -> JSONObject:

@@ -1,6 +1,6 @@
 """R2E-Gym runs: ``trajectory_steps`` of thought, action in XML, and observation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from trajectories.conversation.events import Event, Reply, Result, record
 from trajectories.conversation.fields import row_facts, text_at
@@ -46,7 +46,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
 def r2e_events(steps: list[JSON], note: Note) -> Iterator[Event]:
     """Yield a reply and its result for each step."""
     for step in steps:
-        if not isinstance(step, Mapping):
+        if not isinstance(step, dict):
             note("step_not_understood")
             continue
         reasoning, thought = split_thinking(text_of(step.get("thought")))
@@ -81,4 +81,4 @@ def _repository(image: str) -> str | None:
 
 
 def _object(value: JSON) -> JSONObject:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}

@@ -2,20 +2,25 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from trajectories.conversation.events import Event, Reply, Result, UserMessage, fold, record
-from trajectories.conversation.fields import RowFacts, as_object, row_facts, text_at
+from trajectories.conversation.fields import RowFacts, as_object, row_facts, task_number, text_at
 from trajectories.conversation.reasoning import ENCRYPTED, join_reasoning, reasoning_of
 from trajectories.conversation.turns import once
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat.message_fields import task_of
 from trajectories.readers.chat.messages import make_reply, text_of
+from trajectories.readers.chat.terminus import without_calls
 from trajectories.sources.documents import Document
 from trajectories.types import JSON, JSONObject, Trajectory
 
 ONLY_REASONING = "reasoning_without_reply"  # the model was cut off while it thought
+
+OTHER_TRANSITION = (
+    "other_transition"  # the conversation after a step, of which the last one is no continuation
+)
 
 _RESULTS = ("output", "outputs", "results", "result", "error")  # of a hosted tool, in its own call
 _BOOKKEEPING = {"type", "id", "call_id", "status", "agent", "created_by", *_RESULTS}
@@ -29,11 +34,24 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     row = as_object(document.value, "input")
     request = _object(row.get("request")) or _object(row.get("responses_create_params")) or row
     response = _object(row.get("response")) or row
-    output = response.get("output")
-    items = [*input_items(request.get("input")), *(output if isinstance(output, list) else [])]
+    items = [*input_items(request.get("input")), *_output_items(response.get("output"), document, ledger)]
     facts = facts_of(row, request)
     model = text_at(request, "model") or text_at(response, "model") or facts.model
-    yield from read_items(items, replace(facts, model=model), document, ledger, source="responses")
+    instance_id = facts.instance_id or document.task_name(task_number(row))
+    facts = replace(facts, model=model, instance_id=instance_id)
+    yield from read_items(items, facts, document, ledger, source="responses")
+
+
+def _output_items(output: JSON, document: Document, ledger: FileLedger) -> list[JSON]:
+    """Return the items of ``output``. Aviary's agent keeps the whole conversation after each step: the last has all."""
+    if not isinstance(output, list):
+        return []
+    if not output or not all(isinstance(inner, list) for inner in output):
+        return output
+    last: list[JSON] = output[-1]
+    if others := sum(inner != last[: len(inner)] for inner in output):
+        ledger.note(OTHER_TRANSITION, document.position, others)
+    return last
 
 
 def facts_of(row: JSONObject, request: JSONObject) -> RowFacts:
@@ -94,12 +112,12 @@ def events(items: Iterable[JSON], notes: Counter[str] | None = None) -> Iterator
     notes = Counter() if notes is None else notes
     made: list[JSONObject] = []
     for item in items:
-        if not isinstance(item, Mapping):
+        if not isinstance(item, dict):
             notes["item_not_understood"] += 1
         elif item.get("object") == "response":
             yield from _turn(made, notes)
             made = []
-            yield from _turn([part for part in item.get("output") or [] if isinstance(part, Mapping)], notes)
+            yield from _turn([part for part in item.get("output") or [] if isinstance(part, dict)], notes)
         elif _is_made(item):
             made.append(item)
         else:
@@ -154,7 +172,7 @@ def _output(output: JSON) -> str:
 
 
 def _block_text(block: JSON) -> str:
-    if isinstance(block, Mapping):
+    if isinstance(block, dict):
         for keys in (("stdout", "stderr"), ("logs",), ("url",)):
             if any(key in block for key in keys) and "text" not in block:
                 return "\n".join(str(block[key]) for key in keys if block.get(key))
@@ -189,7 +207,7 @@ def response_reply(output: Iterable[JSON]) -> Reply:
     calls: list[Listed] = []
     reasoning: list[str] = []
     for item in output:
-        if not isinstance(item, Mapping):
+        if not isinstance(item, dict):
             continue
         reasoning.append(_reasoning(item))
         if _is_call(item):
@@ -197,7 +215,8 @@ def response_reply(output: Iterable[JSON]) -> Reply:
         elif _kind(item) == "message":
             prose.append(text_of(item.get("content")))
             calls += _chat_calls(item.get("tool_calls"))
-    return make_reply("\n".join(text for text in prose if text), calls, join_reasoning(*reasoning))
+    made = make_reply("\n".join(text for text in prose if text), calls, join_reasoning(*reasoning))
+    return without_calls(made)
 
 
 def _reasoning(item: JSONObject) -> str:
@@ -219,7 +238,7 @@ def _call(item: JSONObject) -> Listed:
     if _kind(item) == "custom_tool_call":
         return item.get("name"), {"input": item.get("input")}, call_id
     arguments = item.get("action")
-    if not isinstance(arguments, Mapping):
+    if not isinstance(arguments, dict):
         arguments = {key: value for key, value in item.items() if key not in _BOOKKEEPING}
     return _kind(item).removesuffix("_call"), _without_sources(arguments), call_id
 
@@ -236,7 +255,7 @@ def _chat_calls(tool_calls: JSON) -> Iterator[Listed]:
 
 
 def _object(value: JSON) -> JSONObject:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _loaded(value: JSON) -> JSONObject:

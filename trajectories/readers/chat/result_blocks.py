@@ -1,6 +1,6 @@
 """Texts of content blocks that hold a tool's result: of servers' own tools, documents, search results, references."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from trajectories.types import JSON, JSONObject
 
@@ -47,12 +47,12 @@ def _pieces(value: JSON) -> Iterator[str]:
     if isinstance(value, list):
         for item in value:
             yield from _pieces(item)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         if value.get("type") in ("image", "image_url", "base64", "file"):
             yield f"[{value.get('media_type') or value['type']}]"
             return
         for key, field in value.items():
-            if isinstance(field, Mapping | list) or key in _PLAIN:
+            if isinstance(field, dict | list) or key in _PLAIN:
                 yield from _pieces(field)
             elif key not in _SILENT and not _is_empty(key, field):
                 yield f"{key}: {field}"

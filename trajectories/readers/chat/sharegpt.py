@@ -1,8 +1,9 @@
 """Other forms of chat messages as OpenAI's: ShareGPT turns, and the older ``function_call``."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from trajectories.conversation.turns import Note
+from trajectories.readers.chat.langchain import as_message
 from trajectories.readers.chat.messages import as_id
 from trajectories.types import JSON, JSONObject
 
@@ -36,16 +37,15 @@ def as_chat(message: JSON) -> JSONObject | None:
     >>> as_chat({"from": "human", "value": "Fix it."})["role"]
     'user'
     """
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         return None
-    if message.get("role") in _PLAIN_ROLES and "content" in message:
-        return message
-    speaker = message.get("role") or message.get("from")
+    said = as_message(message)
+    if said.get("role") in _PLAIN_ROLES and "content" in said:
+        return said
+    speaker = said.get("role") or said.get("from")
     role = _ROLES.get(speaker.lower(), speaker) if isinstance(speaker, str) else None
-    content = next(
-        (message[key] for key in ("content", "value", "text") if message.get(key) is not None), None
-    )
-    return {**message, "role": role, "content": content, "from": speaker}
+    content = next((said[key] for key in ("content", "value", "text") if said.get(key) is not None), None)
+    return {**said, "role": role, "content": content, "from": speaker}
 
 
 def as_chats(messages: Iterable[JSON], note: Note) -> Iterator[JSONObject]:
@@ -80,7 +80,7 @@ def _older_call(message: JSONObject) -> JSONObject | None:
     if (
         message["role"] != "assistant"
         or message.get("tool_calls")
-        or not isinstance(older, Mapping)
+        or not isinstance(older, dict)
         or not older
     ):
         return None
@@ -89,4 +89,4 @@ def _older_call(message: JSONObject) -> JSONObject | None:
 
 def _number(message: JSONObject) -> str | None:
     extra = message.get("extra")
-    return as_id(extra.get("function_id")) if isinstance(extra, Mapping) else None
+    return as_id(extra.get("function_id")) if isinstance(extra, dict) else None

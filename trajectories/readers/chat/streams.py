@@ -1,7 +1,7 @@
 """A streamed reply put together: chunks of chat completions, or events of the Messages API, parsed or as text."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from trajectories.types import JSON, JSONObject
 
@@ -21,7 +21,7 @@ def message_of_stream(stream: str | list[JSON]) -> JSONObject | None:
     'Look.'
     """
     listed = _parsed(stream) if isinstance(stream, str) else stream
-    chunks = [chunk for chunk in listed if isinstance(chunk, Mapping)]
+    chunks = [chunk for chunk in listed if isinstance(chunk, dict)]
     if any(isinstance(chunk.get("choices"), list) for chunk in chunks):
         return _openai_message(chunks)
     if any(chunk.get("type") == "content_block_start" for chunk in chunks):
@@ -47,8 +47,8 @@ def _openai_message(chunks: Iterable[JSONObject]) -> JSONObject | None:
     for chunk in chunks:
         choices = chunk.get("choices")
         for choice in choices[:1] if isinstance(choices, list) else []:
-            delta = choice.get("delta") if isinstance(choice, Mapping) else None
-            if not isinstance(delta, Mapping):
+            delta = choice.get("delta") if isinstance(choice, dict) else None
+            if not isinstance(delta, dict):
                 continue
             for key in _JOINED:
                 if isinstance(delta.get(key), str):
@@ -67,10 +67,10 @@ def _openai_message(chunks: Iterable[JSONObject]) -> JSONObject | None:
 
 
 def _add_call(calls: dict[JSON, dict[str, JSON]], part: JSON) -> None:
-    if not isinstance(part, Mapping):
+    if not isinstance(part, dict):
         return
     function = part.get("function")
-    function = function if isinstance(function, Mapping) else {}
+    function = function if isinstance(function, dict) else {}
     call = calls.setdefault(str(part.get("index", 0)), {"id": None, "name": None, "arguments": []})
     call["id"] = call["id"] or part.get("id")
     call["name"] = call["name"] or function.get("name")
@@ -84,9 +84,9 @@ def _anthropic_message(events: Iterable[JSONObject]) -> JSONObject:
     for event in events:
         index = str(event.get("index"))
         block, delta = event.get("content_block"), event.get("delta")
-        if event.get("type") == "content_block_start" and isinstance(block, Mapping):
+        if event.get("type") == "content_block_start" and isinstance(block, dict):
             blocks[index] = dict(block)
-        elif index in blocks and isinstance(delta, Mapping) and delta.get("type") in _DELTAS:
+        elif index in blocks and isinstance(delta, dict) and delta.get("type") in _DELTAS:
             source, target = _DELTAS[delta["type"]]
             if isinstance(delta.get(source), str):
                 parts.setdefault(index, {}).setdefault(target, []).append(delta[source])

@@ -1,17 +1,21 @@
-"""Calls that a model writes into its text: XML, Hermes' and Qwen's ``<tool_call>``, Terminus' JSON."""
+"""Calls that a model writes into its text: XML, Hermes' and Qwen's ``<tool_call>``, and the forms of other modules."""
 
 import json
-from collections.abc import Mapping
+from ast import literal_eval
 
 from trajectories.conversation.events import Reply
 from trajectories.conversation.reasoning import join_reasoning, split_thinking
-from trajectories.readers.chat.messages import BAD_CALL, FUNCTION, make_reply, openai_reply, xml_reply
+from trajectories.readers.chat.messages import BAD_CALL, FUNCTION, openai_reply, xml_reply
+from trajectories.readers.chat.tagged_calls import CALL_ENDS, tagged_reply, tagged_start
+from trajectories.readers.chat.terminus import terminus_reply
 from trajectories.types import JSON
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _ANSWER, _ANSWER_END = "<tool_response>", "</tool_response>"
 # Models write line breaks into JSON strings as they are.
 _DECODER = json.JSONDecoder(strict=False)
+_ENDS = ("</function>", *CALL_ENDS, _CLOSE)
+_LONGEST_LITERAL = 20_000  # characters; Python's own reader is slow
 
 
 def text_reply(content: str, reasoning: str = "") -> Reply:
@@ -20,19 +24,29 @@ def text_reply(content: str, reasoning: str = "") -> Reply:
     >>> text_reply('Look.\\n<tool_call>\\n{"name": "bash", "arguments": {"command": "ls"}}\\n</tool_call>').calls[0]
     Call(action=Action(name='bash', arguments={'command': 'ls'}), call_id=None)
     """
-    tagged, visible = split_thinking(content)
-    reasoning = join_reasoning(reasoning, tagged)
-    if _holds_json_call(visible):
-        return _hermes_reply(visible, reasoning)
-    if FUNCTION not in visible and (terminus := _terminus_reply(visible, reasoning)):
+    if content[:20].lstrip().startswith("{") and (terminus := terminus_reply(content, reasoning)):
+        return terminus  # with the tags that its texts hold
+    thinking, visible = split_thinking(content)
+    reasoning = join_reasoning(reasoning, thinking)
+    if terminus := terminus_reply(visible, reasoning):
         return terminus
+    # The argument of a call may hold calls in another form: the first one is the model's.
+    xml, tagged = visible.find(FUNCTION), tagged_start(visible)
+    hermes = visible.find(_OPEN) if _holds_json_call(visible) else -1
+    first = min([place for place in (xml, tagged, hermes) if place >= 0], default=-1)
+    if tagged >= 0 and first == tagged:
+        return tagged_reply(visible, reasoning)
+    if hermes >= 0 and first == hermes:
+        return _hermes_reply(visible, reasoning)
     return xml_reply(visible, reasoning)
 
 
 def text_after_calls(content: str) -> str:
     """Return what a reply with calls in its text says after the last of them."""
+    if content.rstrip().endswith(_ENDS):
+        return ""
     tail = content
-    for end in ("</function>", _CLOSE):
+    for end in _ENDS:
         tail = tail.rpartition(end)[2]
     return "" if tail == content else tail.strip()
 
@@ -54,7 +68,7 @@ def _hermes_reply(text: str, reasoning: str) -> Reply:
     while start >= 0:
         start = _skip_space(text, start + len(_OPEN))
         try:
-            value, end = _DECODER.raw_decode(text, start)
+            value, end = _value_at(text, start)
         except (ValueError, RecursionError):
             return Reply(thought=thought, reasoning=reasoning, problem=BAD_CALL)
         calls += value if isinstance(value, list) else [value]
@@ -62,14 +76,21 @@ def _hermes_reply(text: str, reasoning: str) -> Reply:
         if end < len(text) and not text.startswith(_CLOSE, end):
             return Reply(thought=thought, reasoning=reasoning, problem=BAD_CALL)
         start = text.find(_OPEN, end)
-    return openai_reply(thought, [_with_arguments(call) for call in calls], reasoning)
+    return openai_reply(thought, calls, reasoning)
 
 
-def _with_arguments(call: JSON) -> JSON:
-    """Return a JSON call whose arguments are under ``arguments``; some models write ``parameters``."""
-    if isinstance(call, Mapping) and "arguments" not in call and "parameters" in call:
-        return {**call, "arguments": call["parameters"]}
-    return call
+def _value_at(text: str, start: int) -> tuple[JSON, int]:
+    """Return the JSON that begins there, or the literal of Python that Hermes' set has in its place, and its end."""
+    try:
+        return _DECODER.raw_decode(text, start)
+    except ValueError:
+        end = text.find(_CLOSE, start)
+        if end < 0 or end - start > _LONGEST_LITERAL:
+            raise
+    try:
+        return json.loads(json.dumps(literal_eval(text[start:end].strip()))), end
+    except (SyntaxError, TypeError, MemoryError) as error:
+        raise ValueError("neither JSON nor a literal of Python") from error
 
 
 def _skip_space(text: str, at: int) -> int:
@@ -87,37 +108,9 @@ def function_call_reply(content: str, reasoning: str = "") -> Reply:
         except (ValueError, RecursionError):
             return Reply(thought=content, reasoning=reasoning, problem=BAD_CALL)
         listed = value if isinstance(value, list) else [value]
-        return openai_reply("", [_with_arguments(call) for call in listed], reasoning)
+        return openai_reply("", listed, reasoning)
     reply = text_reply(content, reasoning)
     return reply if reply.calls or reply.problem else Reply(thought=content, problem=BAD_CALL)
-
-
-def _terminus_reply(text: str, reasoning: str) -> Reply | None:
-    """Read a reply of Terminus 2, named as Harbor names its calls; None for any other text."""
-    start = text.find("{")
-    if start < 0 or '"commands"' not in text:
-        return None
-    try:
-        value, _ = _DECODER.raw_decode(text, start)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, Mapping) or not isinstance(value.get("commands"), list):
-        return None
-    if not {"analysis", "plan"} & set(value):
-        return None
-    said = {"Analysis": value.get("analysis"), "Plan": value.get("plan")}
-    thought = "\n".join(f"{name}: {part}" for name, part in said.items() if isinstance(part, str) and part)
-    calls: list[tuple[JSON, JSON, JSON]] = [_terminus_call(command) for command in value["commands"]]
-    if str(value.get("task_complete", "")).lower() in ("true", "1", "yes"):
-        calls.append(("mark_task_complete", {}, None))
-    return make_reply(thought, calls, reasoning)
-
-
-def _terminus_call(command: JSON) -> tuple[JSON, JSON, JSON]:
-    if not isinstance(command, Mapping) or not isinstance(command.get("keystrokes"), str):
-        return None, None, None
-    duration = command.get("duration", 1.0)
-    return "bash_command", {"keystrokes": command["keystrokes"], "duration": duration}, None
 
 
 def without_answer_tags(text: str) -> str:

@@ -1,7 +1,7 @@
 """ATIF 1.x (tested on 1.2 to 1.8), the Agent Trajectory Interchange Format of Harbor and related tools."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from trajectories.conversation.context_turns import as_context
@@ -9,12 +9,15 @@ from trajectories.conversation.events import Event, Folded, Result, UserMessage,
 from trajectories.conversation.fields import text_at, value_at
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat.messages import make_reply, text_of
+from trajectories.readers.harbor.agent_rules import as_the_agent_wrote
 from trajectories.readers.harbor.atif_steps import (
+    COMPACTION,
     RESULT,
     Agents,
     AtifStep,
     by_agent,
     objects_of,
+    prompt_of,
     read_step,
     reply_steps,
 )
@@ -48,7 +51,7 @@ def _read(root: JSONObject, document: Document, position: str, ledger: FileLedge
         yield from _foreign(root, trajectory_id, document, position, ledger)
     inner = root.get("subagent_trajectories")
     for number, one in enumerate(inner if isinstance(inner, list) else [], 1):
-        if not isinstance(one, Mapping) or not isinstance(one.get("steps"), list):
+        if not isinstance(one, dict) or not isinstance(one.get("steps"), list):
             ledger.note("subagent_in_another_file", position)
             continue
         inner_id = f"{trajectory_id}/{text_at(one, 'trajectory_id') or number}"
@@ -60,17 +63,19 @@ def _foreign(
     root: JSONObject, trajectory_id: str, document: Document, position: str, ledger: FileLedger
 ) -> Iterator[Trajectory]:
     agent = root.get("agent")
-    agent = agent if isinstance(agent, Mapping) else {}
-    steps = [read_step(step, text_at(agent, "name")) for step in objects_of(root["steps"])]
+    agent = agent if isinstance(agent, dict) else {}
+    name = text_at(agent, "name")
+    steps = as_the_agent_wrote([read_step(step, name) for step in objects_of(root["steps"])], name)
     if odd := len(root["steps"]) - len(steps):
         ledger.note("step_not_an_object", position, odd)
     agents = by_agent(steps)
     own = {key: value for key, name in _AGENT.items() if (value := text_at(agent, name))}
     default = text_at(agent, "model_name")
+    prompts = {str(call[2]): prompt_of(call) for step in agents.main for call in step.calls if call[2]}
     for name, part in _parts(agents):
-        folded, context = _folded(reply_steps(part))
+        folded, notes = _folded(reply_steps(part))
         where = f"{position} agent {name}" if name else position
-        for what, times in context.items():
+        for what, times in notes.items():
             ledger.note(what, where, times)
         # Harbor may have named the agent by the model of a sub-agent.
         models = [step.model for step in part] if len(part) < len(steps) else []
@@ -82,6 +87,7 @@ def _foreign(
             instance_id=_name(document),
             trajectory_id=f"{trajectory_id}/{name}" if name else trajectory_id,
             position=where,
+            prompt=folded.prompt or prompts.get(name),
             model=next((m for m in (*models, default, *(step.model for step in part)) if m), None),
             metadata=dict(own),
         )
@@ -98,18 +104,21 @@ def _parts(agents: Agents) -> Iterator[tuple[str, list[AtifStep]]]:
 def _folded(steps: Sequence[AtifStep]) -> tuple[Folded, Counter[str]]:
     """Fold the steps. Turns that are no example to learn from are context, or nothing if there is no other action."""
     turns = [step for step in steps if step.source == "agent"]
+    notes = Counter(note for step in steps for note in step.notes)
+    notes[COMPACTION] = sum(step.source == COMPACTION for step in steps)
     context = {number for number, step in enumerate(turns, 1) if step.context}
     if not any(step.calls for step in turns if not step.context):
-        return fold(event for step in steps for event in _events(step, step.context)), Counter()
+        return fold(event for step in steps for event in _events(step, step.context)), +notes
     folded = as_context(fold(event for step in steps for event in _events(step, None)), context)
-    return folded, Counter(step.context for step in turns if step.context)
+    notes.update(step.context for step in turns if step.context)
+    return folded, +notes
 
 
 def _events(step: AtifStep, problem: str | None) -> Iterator[Event]:
     """Yield events. System prompts are not kept; an observation of a system step becomes a user message."""
     if step.source == "agent":
         reply = make_reply(step.text, step.calls, step.reasoning)
-        yield replace(reply, problem=problem or reply.problem)
+        yield replace(reply, problem=problem or step.problem or reply.problem)
     elif step.source == "user":
         yield UserMessage(text=step.text)
     for call_id, text in step.results:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from trajectories.conversation.context_turns import NO_JSON, REFUSED
@@ -13,15 +13,22 @@ from trajectories.types import JSON, JSONObject
 COPIED = "copied_context"  # ATIF: such steps must not be trained on
 NOT_OF_THE_MODEL = "not_of_the_model"  # llm_call_count 0: a program called the tool
 RESULT = "result"  # a source of ours: a step of the agent that holds only what a tool gave
+COMPACTION = "compaction"  # a source of ours: the context was replaced by a summary; the steps before it stay
+
+AtifCall = tuple[JSON, JSON, JSON]  # name, arguments, id
 
 _CLAUDE_CODE = "claude-code"  # as Harbor names it
 _IMAGE = re.compile(r'\{"type": "image", "source": \{[^{}]*\}\}')  # as its converter writes it into a text
+_UNCOUNTED = "strands"  # its adapter writes llm_call_count 0 where the model's server gave no usage
 _RESULT_ROLES = {"toolResult", "tool_result", "tool"}
+_OF_A_CALL = ("agent_id", "parentToolCallId", "parent_tool_use_id")  # of a sub-agent, in ``extra``
 # Harbor's words for a reply without text.
 _NO_TEXT = {
     "(tool use)", "(tool calls)", "[tool call]", "(no assistant text)", "(no assistant text in JSON output)",
-    "[empty response]",
+    "[empty response]", "Agent response", "[unparsed Copilot event]",
 }  # fmt: skip
+_NO_TASK = {"(empty user message)", "(instruction unavailable)"}
+_NO_WORDS = ("LLM response metadata", "(error) ", "[error] ")  # beginnings of such, and of errors of a server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +38,7 @@ class AtifStep:
     source: str
     text: str = ""
     reasoning: str = ""
-    calls: tuple[tuple[JSON, JSON, JSON], ...] = ()  # (name, arguments, id)
+    calls: tuple[AtifCall, ...] = ()
     results: tuple[tuple[str | None, str], ...] = ()  # (id of the call, text)
     context: str | None = None  # why it is no example to learn from
     model: str | None = None
@@ -40,6 +47,8 @@ class AtifStep:
     side: bool | None = None  # it is marked as a sub-agent's, or as the main agent's
     agent: str | None = None  # the sub-agent's id
     placeholder: bool = False  # the message is Harbor's "Executed …"
+    problem: str | None = None  # why the calls in its text cannot be read
+    notes: tuple[str, ...] = ()  # for the ledger
 
 
 def read_step(step: JSONObject, agent: str | None) -> AtifStep:
@@ -57,9 +66,11 @@ def read_step(step: JSONObject, agent: str | None) -> AtifStep:
     results = tuple(_results(step, extra, agent))
     if source == "agent" and not calls and (_is_result(extra) or _echoes(step, message, results)):
         source, results, message = RESULT, results or ((None, message),), ""
-        call_id = _text(extra, "tool_call_id") or _text(extra, "toolCallId")
+        named = (_text(extra, key) for key in ("tool_call_id", "toolCallId", "source_call_id"))
+        call_id = next((one for one in named if one), None)
         results = tuple((own or call_id, text) for own, text in results)
-    context = NOT_OF_THE_MODEL if step.get("llm_call_count") in (0, 0.0) and calls else None
+    by_program = step.get("llm_call_count") in (0, 0.0) and agent != _UNCOUNTED
+    context = NOT_OF_THE_MODEL if by_program and calls else None
     if len(calls) < len(listed):
         context = REFUSED
         message = message or "\n".join(str(name) for name, _, _ in listed)
@@ -67,22 +78,31 @@ def read_step(step: JSONObject, agent: str | None) -> AtifStep:
         results = tuple((own if own in known else None, text) for own, text in results)
     side = extra.get("is_sidechain")
     return AtifStep(
-        source=source,
-        text="" if executed or message.strip() in _NO_TEXT or _names_calls(message, calls) else message,
+        source=_source(source, extra),
+        text="" if executed or _is_no_text(message, calls) else message,
         reasoning=_text(step, "reasoning_content") or "",
         calls=calls,
         results=results,
         context=COPIED if step.get("is_copied_context") is True else context,
         model=_text(step, "model_name"),
         time=_text(step, "timestamp"),
-        metered=isinstance(step.get("metrics"), Mapping),
+        metered=isinstance(step.get("metrics"), dict),
         side=side if isinstance(side, bool) else None,
-        agent=_text(extra, "agent_id"),
+        agent=next((owner for key in _OF_A_CALL if (owner := _text(extra, key))), None),
         placeholder=executed,
     )
 
 
-def _executed(message: str, calls: Sequence[tuple[JSON, JSON, JSON]]) -> bool:
+def _source(source: str, extra: JSONObject) -> str:
+    """Return whose step it is. Pi's summaries stand as steps of the agent: the model was given them by its program."""
+    kind = extra.get("pi_event_type")
+    if source == "agent" and kind == "branch_summary":
+        return "user"
+    managed = source == "system" and _object(extra.get("context_management")).get("type") == COMPACTION
+    return COMPACTION if managed or (source == "agent" and kind == COMPACTION) else source
+
+
+def _executed(message: str, calls: Sequence[AtifCall]) -> bool:
     """Return whether a message is the one that Harbor writes for a call without text."""
     if len(calls) != 1 or not message.startswith("Executed "):
         return False
@@ -90,15 +110,24 @@ def _executed(message: str, calls: Sequence[tuple[JSON, JSON, JSON]]) -> bool:
     return message in {f"Executed {name}", f"Executed {name} {call_id}", f"Executed {name} (no result)"}
 
 
-def _names_calls(message: str, calls: Sequence[tuple[JSON, JSON, JSON]]) -> bool:
+def _is_no_text(message: str, calls: Sequence[AtifCall]) -> bool:
+    """Return whether a message is what Harbor writes where a reply has no text."""
+    if message.strip() in _NO_TEXT | _NO_TASK:
+        return True
+    if not calls:
+        return message.startswith(_NO_WORDS)
     names = ", ".join(str(name) for name, _, _ in calls)
-    return bool(calls) and message == f"[tool call: {names}]"
+    several = ("tools requested", f"Calling tools: {names}")
+    single = (f"{names} requested", f"{names} result", f"Calling {names}")
+    named = (f"[tool call: {names}]", "Tool call", *(several if len(calls) > 1 else single))
+    # Goose names a tool without its extension.
+    short = f"[tool call: {names.rpartition('.')[2]}]"
+    return message in named or message == short or message.startswith(_NO_WORDS[0])
 
 
 def _is_result(extra: JSONObject) -> bool:
-    return any(
-        str(value) in _RESULT_ROLES for key, value in extra.items() if key == "role" or key.endswith("_role")
-    )
+    roles = (value for key, value in extra.items() if key == "role" or key.endswith("_role"))
+    return any(str(value) in _RESULT_ROLES for value in roles) or _text(extra, "source_call_id") is not None
 
 
 def _echoes(step: JSONObject, message: str, results: Sequence[tuple[str | None, str]]) -> bool:
@@ -120,7 +149,7 @@ def _results(step: JSONObject, extra: JSONObject, agent: str | None) -> Iterator
 def _raw(extra: JSONObject) -> JSONObject | None:
     """Return the tool's result as the model saw it, which Harbor keeps beside its own rendering."""
     raw = _object(extra.get("tool_result_metadata")).get("raw_tool_result")
-    return raw if isinstance(raw, Mapping) and "content" in raw else None
+    return raw if isinstance(raw, dict) and "content" in raw else None
 
 
 def _decoded(text: str) -> str:
@@ -178,6 +207,8 @@ def _join(first: AtifStep, second: AtifStep) -> AtifStep:
         calls=first.calls + second.calls,
         results=first.results + second.results,
         context=first.context or second.context,
+        problem=first.problem or second.problem,
+        notes=first.notes + second.notes,
     )
 
 
@@ -206,7 +237,7 @@ def by_agent(steps: Sequence[AtifStep]) -> Agents:
             unnamed.append(step)
     if not main and len(named) + bool(unnamed) == 1:  # the document of one sub-agent
         return Agents(main=list(steps), subagents={}, mixed=[])
-    runs = _runs(unnamed, {_prompt(call) for step in main for call in step.calls} - {""})
+    runs = _runs(unnamed, {prompt_of(call) for step in main for call in step.calls} - {""})
     if runs is None or (named and unnamed):
         return Agents(main=main, subagents=named, mixed=unnamed)
     numbered = {str(number): run for number, run in enumerate(runs, 1)}
@@ -229,7 +260,8 @@ def _owners(steps: Sequence[AtifStep]) -> Iterator[tuple[bool, str | None]]:
             yield first and at < marked[-1], None
 
 
-def _prompt(call: tuple[JSON, JSON, JSON]) -> str:
+def prompt_of(call: AtifCall) -> str:
+    """Return what a call gives a sub-agent to do, empty for any other call."""
     prompt = _object(call[1]).get("prompt")
     return prompt.strip() if isinstance(prompt, str) else ""
 
@@ -260,8 +292,8 @@ def _text(holder: JSONObject, key: str) -> str | None:
 
 
 def _object(value: JSON) -> JSONObject:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _objects(value: JSON) -> list[JSONObject]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

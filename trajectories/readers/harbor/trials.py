@@ -5,7 +5,7 @@ forms: the agent's own session, and the ATIF that Harbor made of it.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -32,6 +32,7 @@ _OF_HARBOR = {
     "lock.json": ("trial", "trials", "task", "tasks", "requested_trials"),
 }
 _ID = re.compile(rb'"(?:id|call_id|tool_call_id|tool_use_id|toolCallId)"\s{0,4}:\s{0,4}"([^"\\]{1,200})"')
+_MADE_ID = re.compile(rb"call_\d+_\d+|[0-9a-f]{8}")  # by Harbor, for a call without one
 _NATIVE = (
     "mini-swe-agent.trajectory.json", "swe-agent.trajectory.json", "openhands.trajectory.json",
     "openclaw.session.jsonl", "gemini-cli.trajectory.json", "gemini-cli.trajectory.jsonl", "trae-trajectory.json",
@@ -86,9 +87,9 @@ class Trials:
     def sidecar(self, document: Document) -> bool:
         """Return whether a document is one of Harbor's own files beside a run, and remember its result."""
         path = document.path
-        if document.line is not None or not isinstance(document.value, Mapping | list):
+        if document.line is not None or not isinstance(document.value, dict | list):
             return False
-        value = document.value if isinstance(document.value, Mapping) else {}
+        value = document.value if isinstance(document.value, dict) else {}
         if any(key in value for key in _OF_HARBOR.get(path.name, ())):
             if "!" in document.origin and "task_name" in value:
                 self._results[document.origin.rpartition("/")[0]] = value
@@ -151,7 +152,7 @@ def _facts(result: JSONObject, place: Place) -> RowFacts:
     holder = result
     if place.step is not None:
         steps = result.get("step_results")
-        found = [step for step in (steps if isinstance(steps, list) else []) if isinstance(step, Mapping)]
+        found = [step for step in (steps if isinstance(steps, list) else []) if isinstance(step, dict)]
         holder = next((step for step in found if step.get("step_name") == place.step), {})
     return row_facts({"rewards": _object(holder.get("verifier_result")).get("rewards")})
 
@@ -183,7 +184,7 @@ def _poorer(agent: Path) -> frozenset[Path]:
             native.append(path)
     if not atif or not native:
         return frozenset()
-    calls, known = _ids(atif), _ids(native)
+    calls, known = {one for one in _ids(atif) if not _MADE_ID.fullmatch(one)}, _ids(native)
     return frozenset(native if known and not calls <= known else atif)
 
 
@@ -207,4 +208,4 @@ def _ids(files: Iterable[Path]) -> set[bytes]:
 
 
 def _object(value: JSON) -> JSONObject:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}

@@ -1,7 +1,7 @@
 """Replies of mini-swe-agent: the commands that the scaffold took from them, and those that it refused."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from trajectories.conversation.events import NO_ACTION, NO_BLOCK, SEVERAL_BLOCKS, Reply
@@ -41,7 +41,7 @@ SYNTAXES = (
 def chosen_syntaxes(messages: Sequence[JSONObject], config: JSONObject) -> Sequence[Syntax]:
     """Return the syntax that the configuration's pattern or the prompt names; all of them if neither does."""
     tables = (config.get("model"), config.get("agent"))
-    patterns = [table.get("action_regex") for table in tables if isinstance(table, Mapping)]
+    patterns = [table.get("action_regex") for table in tables if isinstance(table, dict)]
     prompts = []
     for message in messages:
         if message.get("role") == "assistant" or message.get("object") == "response":
@@ -92,7 +92,7 @@ def _commands(extra: JSONObject) -> list[str] | None:
     actions = extra.get("actions")
     if not isinstance(actions, list):
         return None
-    found = [action.get("command") for action in actions if isinstance(action, Mapping)]
+    found = [action.get("command") for action in actions if isinstance(action, dict)]
     return [command for command in found if isinstance(command, str)]
 
 
@@ -113,7 +113,7 @@ def recorded_reply(extra: JSONObject, syntaxes: Sequence[Syntax]) -> Reply | Non
     """Return the refused reply that only the complaint about it holds, None if it holds none."""
     response, text = extra.get("response"), extra.get("model_response")
     message: JSONObject | None = reply_in(response)
-    if isinstance(response, Mapping) and isinstance(response.get("output"), list):
+    if isinstance(response, dict) and isinstance(response.get("output"), list):
         message = {**response, "object": "response"}
     elif message is None and isinstance(text, str):
         message = {"content": text}
@@ -137,12 +137,12 @@ def refused(reply: Reply, message: JSONObject) -> Reply:
 def _native_calls(message: JSONObject) -> Iterator[str]:
     """Yield the calls of a chat message or a response as text, as they were written."""
     output, tool_calls = message.get("output"), loaded(message.get("tool_calls"))
-    items = [item for item in output if isinstance(item, Mapping)] if isinstance(output, list) else []
+    items = [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
     listed = [item for item in items if str(item.get("type")).endswith("_call")]
     listed += (
-        [call for call in tool_calls if isinstance(call, Mapping)] if isinstance(tool_calls, list) else []
+        [call for call in tool_calls if isinstance(call, dict)] if isinstance(tool_calls, list) else []
     )
     for call in listed:
         function = call.get("function")
-        function = function if isinstance(function, Mapping) else call
+        function = function if isinstance(function, dict) else call
         yield f"{text_of(function.get('name'))}({text_of(function.get('arguments'))})"

@@ -1,7 +1,7 @@
 """mini-swe-agent ``.traj.json``: text and tool mode, v1 and v2; rows of data sets; the bare list of messages."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from trajectories.conversation.events import Event, Result, UserMessage, fold, record
@@ -118,4 +118,4 @@ def _is_complaint(message: JSONObject) -> bool:
 
 
 def _object(value: JSON) -> JSONObject:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}

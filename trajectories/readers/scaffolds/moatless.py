@@ -1,6 +1,6 @@
 """Moatless node trees: 0.4, whose nodes hold the raw reply, and 1.x, whose nodes hold steps of actions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from trajectories.conversation.events import Event, Reply, Result, UserMessage, record
 from trajectories.conversation.fields import path_to, text_at, value_at
@@ -46,6 +46,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
             position=f"{document.position}{suffix}",
             model=_model(tree.get("agent")),
             resolved=_object(path[-1].get("evaluation_result")).get("resolved"),
+            patch=_patch(path),
         )
 
 
@@ -61,6 +62,13 @@ def _instance(tree: JSONObject) -> str | None:
 def _model(agent: JSON) -> str | None:
     holders = (_object(_object(agent).get(key)) for key in ("completion_model", "completion"))
     return next((model for holder in holders if (model := text_at(holder, "model"))), None)
+
+
+def _patch(path: Sequence[JSONObject]) -> str | None:
+    """Return the diff that Moatless submits: those of all files of the last node's context, one after the other."""
+    context = next((node["file_context"] for node in reversed(path) if node.get("file_context")), None)
+    diffs = (text_at(file, "patch") for file in _objects(_object(context).get("files")))
+    return "\n".join(diff for diff in diffs if diff) or None
 
 
 def _events(node: JSONObject) -> Iterator[Event]:
@@ -80,7 +88,7 @@ def _events(node: JSONObject) -> Iterator[Event]:
     else:
         return
     observation = node.get("observation") or node.get("output")
-    if isinstance(observation, Mapping):
+    if isinstance(observation, dict):
         yield Result(text=text_of(observation.get("message")))
 
 
@@ -124,8 +132,8 @@ def _name(path: JSON) -> str:
 
 
 def _object(value: JSON) -> JSONObject:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _objects(value: JSON) -> list[JSONObject]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

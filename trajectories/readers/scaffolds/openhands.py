@@ -1,7 +1,7 @@
 """OpenHands V0: event lists, lines of ``output.jsonl``, and the older pairs of action and observation."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from trajectories.conversation.events import Event, Reply, Result, UserMessage, fold, record
@@ -62,11 +62,23 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
         source="openhands",
         instance_id=facts.instance_id or _issue_id(issue),
         prompt=folded.prompt or text_of(row.get("instruction")),
-        model=text_at(_object(_object(row.get("metadata")).get("llm_config")), "model") or facts.model,
+        model=text_at(_object(_object(row.get("metadata")).get("llm_config")), "model")
+        or facts.model
+        or _answering_model(history),
         resolved=_verdict(row) if facts.resolved is None else facts.resolved,
         patch=facts.patch,
         metadata=metadata,
     )
+
+
+def _answering_model(history: Sequence[JSONObject]) -> str | None:
+    """Return the model that the first stored response names."""
+    found = (text_at(_response(event), "model") for event in history)
+    return next((model for model in found if model), None)
+
+
+def _response(event: JSONObject) -> JSONObject:
+    return _object(_object(event.get("tool_call_metadata")).get("model_response"))
 
 
 def _verdict(row: JSONObject) -> bool | None:
@@ -83,7 +95,7 @@ def _issue_id(issue: JSONObject) -> str | None:
 def _flat(history: Iterable[JSON]) -> Iterator[JSONObject]:
     for entry in history:
         for event in entry if isinstance(entry, list) else [entry]:
-            yield event if isinstance(event, Mapping) else {}
+            yield event if isinstance(event, dict) else {}
 
 
 def _passed_over(history: Sequence[JSONObject]) -> Counter[str]:
@@ -118,7 +130,7 @@ def _events(history: Sequence[JSONObject]) -> Iterator[Event]:
             if event.get("action") == "message" or _is_message(event):
                 yield UserMessage(text=text_of((_object(event.get("args")) or event).get("content")))
         elif event.get("source", "agent") == "agent" and str(event.get("action")) not in _NO_TURN:
-            response = text_at(_object(_object(event.get("tool_call_metadata")).get("model_response")), "id")
+            response = text_at(_response(event), "id")
             if pending and (response is None or response != pending[-1][0]):
                 yield from _merged(pending)
             pending.append((response, _reply(event)))
@@ -167,7 +179,7 @@ def _reply(event: JSONObject) -> Reply:
 
 def _messages(event: JSONObject) -> list[JSONObject]:
     """Return the assistant messages of the response that this event came from."""
-    response = _object(_object(event.get("tool_call_metadata")).get("model_response"))
+    response = _response(event)
     choices = response.get("choices")
     return [
         _object(_object(choice).get("message")) for choice in (choices if isinstance(choices, list) else [])
@@ -190,4 +202,4 @@ def _raw_call(event: JSONObject) -> tuple[JSONObject, JSONObject] | None:
 
 
 def _object(value: JSON) -> JSONObject:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}

@@ -35,7 +35,8 @@ _UNKNOWN = "unknown_event"
 _ERROR = "[An error occurred during execution.]\n"
 _ADDED = ("security_risk", "summary")  # arguments that OpenHands asks for and no tool receives
 _TEXTS = ("content", "output", "message")
-_GENERIC_FOLDERS = {"events", "event_service"}
+_EVENTS = "events"  # the folder of the event files
+_GENERIC_FOLDERS = {_EVENTS, "event_service"}
 _EVENT_FILE = re.compile(r"(?:event[-_]?)?(?P<number>\d+)|event[-_]?(?P<first>\d+)[-_].*", re.ASCII)
 _NO_MODEL = {"", "default", "unknown"}
 
@@ -44,8 +45,11 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     """Read the conversations of a log: ``document.value`` is the list of its events, as :func:`in_order` sorts them."""
     folders = [part for part in document.path.parts if part not in _GENERIC_FOLDERS]
     name = folders[-1] if folders and document.path.name in _GENERIC_FOLDERS else document.name
-    state = sidecar(document, 0, "base_state.json")  # beside the folder of the events
-    yield from _read(document.value, {"instance_id": name}, state, document, ledger)
+    values: Sequence[JSON] = document.value
+    states = [value for value in values if is_state(value)] or [sidecar(document, 0, "base_state.json")]
+    state: JSONObject = next((one for one in states if _state_model(one)), {})
+    events = [value for value in values if not is_state(value)]
+    yield from _read(events, {"instance_id": name}, state, document, ledger)
 
 
 def read_row(row: JSONObject, document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
@@ -56,12 +60,25 @@ def read_row(row: JSONObject, document: Document, ledger: FileLedger) -> Iterato
 
 def conversation(document: Document) -> str:
     """Return what the events of a log have in common: their folder if each has a file, else their one file."""
+    if is_state(document.value):
+        return f"{document.origin.rpartition('/')[0]}/{_EVENTS}"
     alone = document.line is None and _number(document) is not None
     return document.origin.rpartition("/")[0] if alone else document.origin
 
 
+def is_state(value: JSON) -> bool:
+    """Return whether this is the state of a conversation, stored beside the folder of its events."""
+    named = _object(_object(value).get("agent"))
+    return isinstance(named.get("llm"), dict) and "confirmation_policy" in value and "kind" not in value
+
+
 def in_order(documents: Sequence[Document]) -> list[Document]:
-    """Sort the event files of a folder by their numbers; by time where these restart with a conversation, or lack."""
+    """Sort the event files of a folder by their numbers; by time where these restart with a conversation, or lack.
+
+    States come first.
+    """
+    if states := [one for one in documents if is_state(one.value)]:
+        return states + in_order([one for one in documents if not is_state(one.value)])
     numbers = {id(one): number for one in documents if (number := _number(one)) is not None}
     if len(numbers) < len(documents):  # the lines of one file
         return sorted(documents, key=lambda one: (one.origin, one.line or 0))
@@ -238,7 +255,7 @@ def _with_context(text: str, event: JSONObject) -> str:
 
 def _observation(event: JSONObject) -> str:
     observation = event.get("observation")
-    if isinstance(observation, Mapping):
+    if isinstance(observation, dict):
         # Early versions have a field of their own for each tool's text, and an error beside it.
         error = observation.get("error")
         text = text_of(next((observation[key] for key in _TEXTS if observation.get(key)), None))
@@ -290,4 +307,4 @@ def _reply(actions: Sequence[JSONObject]) -> Reply:
 
 
 def _object(value: JSON) -> JSONObject:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}

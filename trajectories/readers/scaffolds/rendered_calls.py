@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 
 from trajectories.conversation.events import Call, Reply
 from trajectories.types import Action
@@ -58,10 +57,10 @@ def _json_call(content: str) -> Reply | None:
         found = json.loads(content)
     except ValueError:
         return None
-    command = found.get("command") if isinstance(found, Mapping) else None
-    name = command.get("name") if isinstance(command, Mapping) else None
-    arguments = command.get("arguments") or {} if isinstance(command, Mapping) else None
-    if not isinstance(name, str) or not name or not isinstance(arguments, Mapping):
+    command = found.get("command") if isinstance(found, dict) else None
+    name = command.get("name") if isinstance(command, dict) else None
+    arguments = command.get("arguments") or {} if isinstance(command, dict) else None
+    if not isinstance(name, str) or not name or not isinstance(arguments, dict):
         return None
     thought = found.get("thought")
     call = Call(action=Action(name=name, arguments=arguments))

@@ -1,6 +1,6 @@
 """The tree of an OpenHands SDK log: which events are one conversation, and which of them one branch of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from trajectories.types import JSON, JSONObject
@@ -110,7 +110,7 @@ def unique(events: Sequence[JSON]) -> tuple[list[JSONObject], int, int]:
     found: list[JSONObject] = []
     twice = odd = 0
     for event in events:
-        if not isinstance(event, Mapping) or not isinstance(event.get("kind"), str):
+        if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
             odd += 1
         elif (key := _text_id(event.get("id"))) is not None and key in seen:
             twice += 1

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from trajectories.conversation.events import Event, Reply, Result, fold, record
 from trajectories.conversation.fields import row_facts, text_at
@@ -89,7 +89,7 @@ def _items_of(steps: Sequence[JSONObject], run: JSONObject) -> Iterator[JSONObje
 
 
 def _is_of(step: JSONObject, item: JSON) -> bool:
-    return isinstance(item, Mapping) and all(step.get(key) == item.get(key) for key in ("action", "thought"))
+    return isinstance(item, dict) and all(step.get(key) == item.get(key) for key in ("action", "thought"))
 
 
 def _model(config: JSONObject) -> str | None:
@@ -105,7 +105,7 @@ def _replay_config(value: JSON) -> JSONObject:
 
 
 def _object(value: JSON) -> JSONObject:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _list(value: JSON) -> list[JSON]:

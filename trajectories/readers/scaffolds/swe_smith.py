@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from trajectories.conversation.events import NO_BLOCK, Event, Reply, Result, UserMessage, fold, record
@@ -103,7 +103,7 @@ def events(messages: Iterable[JSON], notes: Counter[str] | None = None) -> Itera
     form = _form(messages)
     before_first_reply = True
     for message in messages:
-        if not isinstance(message, Mapping):
+        if not isinstance(message, dict):
             notes["message_not_understood"] += 1
             continue
         if message.get("is_demo"):
@@ -127,7 +127,7 @@ def _form(messages: Iterable[JSON]) -> str:
     """Return how a conversation writes its calls: by what its replies end with, not by words within them."""
     ends: Counter[str] = Counter()
     for message in messages:
-        if not isinstance(message, Mapping) or message.get("role") != "assistant":
+        if not isinstance(message, dict) or message.get("role") != "assistant":
             continue
         if loaded(message.get("tool_calls")):
             return "tool"
@@ -152,7 +152,7 @@ def reply_of(message: JSONObject, form: str) -> Reply:
     if content.startswith(MADE_UP):
         return Reply(thought=content, problem=MADE_UP_SUBMIT)
     if isinstance(action, str):
-        return _rendered_reply(content, thought, action, reasoning)
+        return _rendered_reply(message, content, thought, reasoning)
     if form == "xml":
         return xml_reply(content, reasoning)
     tagged, content = split_before_fence(content)
@@ -160,9 +160,12 @@ def reply_of(message: JSONObject, form: str) -> Reply:
     return replace(reply, reasoning=join_reasoning(reasoning, tagged))
 
 
-def _rendered_reply(content: str, thought: str, action: str, reasoning: str) -> Reply:
+def _rendered_reply(message: JSONObject, content: str, thought: str, reasoning: str) -> Reply:
     """Read a reply in one of SWE-agent's text formats: its call is in the content, or it is the shell line itself."""
-    tagged, spoken = split_thinking(thought or content)
+    action = text_of(message["action"])
+    # A reply may be the command itself, or nothing beside it.
+    told = thought or ("" if action.strip() and "thought" in message else content)
+    tagged, spoken = split_thinking("" if told.strip() == action.strip() else told)
     found = real_call(content, thought, action)
     if found is not None:
         first, before = split_thinking(found.thought)

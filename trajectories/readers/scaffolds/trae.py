@@ -1,7 +1,7 @@
 """TRAE agent runs: the bare run, or ISO-Bench's line that wraps it with a summary and the patch."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from trajectories.conversation.events import Event, Result, record
 from trajectories.conversation.fields import row_facts, text_at
@@ -79,7 +79,7 @@ def _names(row: JSONObject, document: Document) -> tuple[str, str, str | None]:
 
 
 def _object(value: JSON) -> JSONObject:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _list(value: JSON) -> list[JSON]:

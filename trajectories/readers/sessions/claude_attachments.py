@@ -24,7 +24,7 @@ def attachment_text(line: JSONObject) -> str:
     'a.py was modified:\\n1\\tx = 3'
     """
     attachment = line.get("attachment")
-    if not isinstance(attachment, Mapping):
+    if not isinstance(attachment, dict):
         return ""
     kind = attachment.get("type")
     if not isinstance(kind, str) or kind in _OF_THE_PROGRAM or kind.endswith(_OF_THE_PROGRAM_ENDINGS):
@@ -36,7 +36,7 @@ def attachment_text(line: JSONObject) -> str:
 
 def attachment_kind(line: JSONObject) -> str:
     attachment = line.get("attachment")
-    kind = attachment.get("type") if isinstance(attachment, Mapping) else None
+    kind = attachment.get("type") if isinstance(attachment, dict) else None
     return kind if isinstance(kind, str) else "of no kind"
 
 
@@ -50,7 +50,7 @@ def _content(value: JSON) -> str:
     """Return the text of a content, of a message with one, or of a file's ``{file: {content}}``."""
     for key in ("file", "message", "content"):
         if (
-            isinstance(value, Mapping)
+            isinstance(value, dict)
             and value.get(key) is not None
             and not isinstance(value.get("text"), str)
         ):
@@ -95,7 +95,7 @@ def _hook_success(attachment: JSONObject) -> str:
 
 def _hook_blocking(attachment: JSONObject) -> str:
     error = attachment.get("blockingError")
-    inner = error.get("blockingError") if isinstance(error, Mapping) else error
+    inner = error.get("blockingError") if isinstance(error, dict) else error
     name = text_at(attachment, "hookName") or "A hook"
     return f"{name} blocking error: {_content(inner)}" if inner else ""
 
@@ -107,10 +107,10 @@ def _hook_stopped(attachment: JSONObject) -> str:
 
 def _hook_response(attachment: JSONObject) -> str:
     response = attachment.get("response")
-    if not isinstance(response, Mapping):
+    if not isinstance(response, dict):
         return ""
     output = response.get("hookSpecificOutput")
-    context = output.get("additionalContext") if isinstance(output, Mapping) else None
+    context = output.get("additionalContext") if isinstance(output, dict) else None
     texts = (_content(response.get("systemMessage")), _content(context))
     return "\n".join(text for text in texts if text)
 
@@ -118,7 +118,7 @@ def _hook_response(attachment: JSONObject) -> str:
 def _diagnostics(attachment: JSONObject) -> str:
     files = attachment.get("files")
     lines = (
-        [line for file in files if isinstance(file, Mapping) for line in _diagnostics_of(file)]
+        [line for file in files if isinstance(file, dict) for line in _diagnostics_of(file)]
         if isinstance(files, list)
         else []
     )
@@ -128,7 +128,7 @@ def _diagnostics(attachment: JSONObject) -> str:
 def _diagnostics_of(file: JSONObject) -> list[str]:
     found = file.get("diagnostics")
     messages = (
-        [one.get("message") for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+        [one.get("message") for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     )
     return [f"{_path(file)}: {message}" for message in messages if isinstance(message, str)]
 

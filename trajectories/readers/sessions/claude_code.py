@@ -9,6 +9,7 @@ from trajectories.conversation.fields import text_at
 from trajectories.ledger import FileLedger
 from trajectories.readers.sessions.anthropic_lines import Replies, UserTexts, not_of_the_model, reply_id
 from trajectories.readers.sessions.claude_attachments import attachment_kind, attachment_text
+from trajectories.readers.sessions.parent_sessions import asked_by_parent
 from trajectories.readers.sessions.session_tree import SessionTree, session_lines
 from trajectories.sources.documents import Document
 from trajectories.types import JSON, JSONObject, Trajectory
@@ -45,7 +46,10 @@ def _read_branch(
     first = next(line for line in lines if "message" in line)
     folded = fold(session.events(branch))
     if not folded.prompt.strip():
-        folded = replace(folded, prompt=session.asked(branch[0]))
+        asked = session.asked(branch[0]) or asked_by_parent(
+            document, text_at(first, "sessionId"), text_at(first, "agentId")
+        )
+        folded = replace(folded, prompt=asked)
     suffix = f"#{number}" if len(session.branches) > 1 else ""
     instance_id = text_at(first, "sessionId") or document.name
     agent = f"/{name}" if (name := text_at(first, "agentId")) else ""

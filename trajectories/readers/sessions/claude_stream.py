@@ -21,6 +21,9 @@ _GENERIC = frozenset({
     "logs", "messages", "output", "raw", "result", "run", "session", "stdout", "stream", "trace", "trajectory",
     "transcript", "codex",
 })  # fmt: skip
+_OTHERS_CALL = "tool_call"  # type of a line of other programs, whose first and last lines are Claude Code's
+_OTHERS = "a stream of another program (Cursor, Droid), which has calls of its own form; it is not read"
+_RESULT_ONLY = "only the result is there: print the run with --output-format stream-json --verbose"
 _OF_THE_RESULT = ("is_error", "subtype", "num_turns", "duration_ms", "total_cost_usd")
 _OF_THE_PROGRAM = frozenset({
     "auth_status", "control_cancel_request", "control_request", "control_response", "keep_alive", "prompt_suggestion",
@@ -36,16 +39,23 @@ class _Session:
     agents: dict[str | None, list[JSONObject]] = field(default_factory=lambda: {None: []})
     replies: Replies = field(default_factory=Replies)
     facts: dict[str, JSON] = field(default_factory=dict)
+    compacted: bool = False  # whether the next line is the summary of what came before
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     """Read the main agent of each session in the log, and its sub-agents as trajectories of their own."""
     notes: Counter[str] = Counter()
-    for session in _sessions(document, notes):
+    sessions = _sessions(document, notes)
+    if notes.pop(_OTHERS_CALL, 0):
+        ledger.trajectory(f"{document.position}: {_OTHERS}", 0, reason="unknown_format")
+        return
+    for session in sessions:
         notes.update(session.replies.notes)
-        for agent, lines in session.agents.items():
-            if any(reply_id(line) for line in lines):
-                yield from _read_agent(session, agent, document, ledger)
+        replied = [agent for agent, lines in session.agents.items() if any(reply_id(line) for line in lines)]
+        for agent in replied:
+            yield from _read_agent(session, agent, document, ledger)
+        if not replied and session.facts and session.facts.keys() <= set(_OF_THE_RESULT):
+            ledger.trajectory(f"{document.position}: {_RESULT_ONLY}", 0, reason="no_agent_turn")
     for what, times in notes.items():
         ledger.note(what, document.position, times)
 
@@ -63,11 +73,21 @@ def _sessions(document: Document, notes: Counter[str]) -> list[_Session]:
             notes["reply_not_of_the_model"] += 1
         elif kind in ("user", "assistant"):
             session.replies.add(line, reply_id(line))
-            session.agents.setdefault(text_at(line, "parent_tool_use_id"), []).append(line)
+            agent = text_at(line, "parent_tool_use_id")
+            if session.compacted and agent is None:
+                session.compacted = False
+                if kind == "user" and line.get("isSynthetic") is True:
+                    line = {**line, "isCompactSummary": True}
+            session.agents.setdefault(agent, []).append(line)
         elif kind == "result":
             session.facts.update(_facts(line, _OF_THE_RESULT))
         elif kind == "system" and line.get("subtype") == "init":
             session.facts.update(_facts(line, ("claude_code_version", "cwd", "model")))
+        elif kind == _OTHERS_CALL:
+            notes[_OTHERS_CALL] += 1
+        elif kind == "system" and line.get("subtype") == "compact_boundary":
+            session.compacted = True
+            notes["compaction"] += 1
         elif kind not in _OF_THE_PROGRAM:
             notes["line_of_unknown_kind"] += 1
     return list(sessions.values())
@@ -127,7 +147,8 @@ def _events(lines: Sequence[JSONObject], replies: Replies) -> Iterator[Event]:
         reply = reply_id(line)
         if reply is None:
             yield from replies.loose_results(line)
-            if line.get("type") == "user" and (text := texts.text(line)):
+            repeats = line.get("isCompactSummary") and seen  # what is kept here anyway
+            if line.get("type") == "user" and not repeats and (text := texts.text(line)):
                 yield UserMessage(text=text)
         elif reply not in seen:
             seen.add(reply)

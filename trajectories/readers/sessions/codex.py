@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -14,21 +14,25 @@ from trajectories.ledger import FileLedger
 from trajectories.readers.chat import responses
 from trajectories.readers.chat.messages import text_of
 from trajectories.readers.sessions import codex_exec
+from trajectories.readers.sessions.session_tree import session_lines
 from trajectories.sources.documents import Document
 from trajectories.types import JSON, JSONObject, Trajectory
 
 COMPACTION = "compaction"  # the context was replaced by a summary; the whole history is kept here
 CONTEXT = "context_message"  # written by the program in the user's name: folder, instructions
 ROLLED_BACK = "rolled_back"  # a turn that the user took back
+TO_ANOTHER = "message_to_another_agent"  # what this agent sent, recorded beside its call
 
 # Messages in the user's name that the program writes before the task and at each turn.
 _CONTEXT = re.compile(
     r"(?:<(?:environment_context|user_instructions|permissions instructions|collaboration_mode|"
-    r"apps_instructions|skills_instructions|plugins_instructions|personality_spec|model_switch)>"
-    r"|# AGENTS\.md instructions)",
+    r"apps_instructions|skills_instructions|plugins_instructions|recommended_plugins|personality_spec|"
+    r"model_switch)>"
+    r"|# AGENTS\.md(?: instructions|\s*<INSTRUCTIONS>))",
     re.IGNORECASE,
 )
 _IDE = "## My request for Codex:"  # an IDE puts its open files before it
+_SEALED = "gAAAAA"  # a text that only the server can read begins so
 _PROGRAM_ITEMS = frozenset({"ghost_snapshot", "other"})
 _COMPACTIONS = frozenset({"compaction", "compaction_summary", "context_compaction"})
 _PROGRAM_LINES = frozenset({"world_state", "token_usage_record", "inter_agent_communication_metadata"})
@@ -36,28 +40,54 @@ _REMOTE = re.compile(r"[:/]([^/:\s]+/[^/:\s]+?)(?:\.git)?/?$", re.ASCII)
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """Read one trajectory; ``document.value`` is the list of the file's lines."""
-    lines = [line for line in document.value if isinstance(line, Mapping)]
-    if odd := len(document.value) - len(lines):
+    """Read each session of the file; ``document.value`` is the list of the file's lines."""
+    notes: Counter[str] = Counter()
+    lines = list(session_lines(document.value, notes))
+    if odd := notes.total():
         ledger.note("unknown_line", document.position, odd)
     if any(codex_exec.is_event(line) for line in lines):
         yield from codex_exec.read(lines, document, ledger)
         return
-    rollout = _Rollout()
+    sessions = _sessions(lines)
+    for number, session in enumerate(sessions, 1):
+        position = document.position if len(sessions) == 1 else f"{document.position} session {number}"
+        yield from _read_session(session, position, document, ledger)
+
+
+def _sessions(lines: Iterable[JSONObject]) -> list["_Rollout"]:
+    """Return the sessions of a file. The first line of another session before any item is a fork's parent's."""
+    sessions = [_Rollout()]
     for line in lines:
-        rollout.add(line)
+        meta = _meta_of(line)
+        if meta is not None and sessions[-1].items and sessions[-1].is_another(meta):
+            sessions.append(_Rollout())
+        sessions[-1].add(line)
+    return sessions
+
+
+def _meta_of(line: JSONObject) -> JSONObject | None:
+    """Return what a line says of its session, None if it is no first line of one."""
+    payload = line.get("payload")
+    if isinstance(payload, dict):
+        return payload if line.get("type") == "session_meta" else None
+    return line if "type" not in line and isinstance(line.get("id"), str) and "timestamp" in line else None
+
+
+def _read_session(
+    rollout: "_Rollout", position: str, document: Document, ledger: FileLedger
+) -> Iterator[Trajectory]:
     events = once(rollout.events(), lambda what: rollout.notes.update([what]))
     folded = fold(codex_exec.without_last_message(events))
     for what, times in (+rollout.notes).items():
-        ledger.note(what, document.position, times)
+        ledger.note(what, position, times)
     prompt = folded.prompt or "\n\n".join(rollout.typed)
-    session_id = rollout.meta.get("id") or rollout.meta.get("session_id") or document.name
     yield from record(
         folded,
         document,
         ledger,
         source="codex",
-        instance_id=str(session_id),
+        instance_id=rollout.session_id or document.name,
+        position=position,
         prompt=prompt,
         task=prompt.rpartition(_IDE)[2].strip() or prompt.strip(),
         model=next(iter(rollout.models), None),
@@ -76,9 +106,19 @@ class _Rollout:
     typed: list[str] = field(default_factory=list)  # the user's messages as events
     notes: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def session_id(self) -> str | None:
+        found = self.meta.get("id") or self.meta.get("session_id")
+        return None if found is None else str(found)
+
+    def is_another(self, meta: JSONObject) -> bool:
+        """Return whether this is the first line of another session that is no parent of this one."""
+        new = meta.get("id") or meta.get("session_id")
+        return bool(new) and str(new) not in (self.session_id, _parent(self.meta))
+
     def add(self, line: JSONObject) -> None:
         kind, payload = text_at(line, "type"), line.get("payload")
-        if not isinstance(payload, Mapping):
+        if not isinstance(payload, dict):
             self._add_bare(line)
         elif kind == "response_item":
             self._add_item(payload)
@@ -99,7 +139,7 @@ class _Rollout:
         """Add a line of a rollout before September 2025: the item itself, or the session's first line."""
         if isinstance(line.get("type"), str):
             self._add_item(line)
-        elif "instructions" in line or "git" in line:
+        elif _meta_of(line):
             self.meta = self.meta or line
         elif line.get("record_type") != "state":
             self.notes["unknown_line"] += 1
@@ -125,7 +165,7 @@ class _Rollout:
             return
         history = payload.get("replacement_history")
         for item in history if isinstance(history, list) else []:
-            if isinstance(item, Mapping):
+            if isinstance(item, dict):
                 self._add_item(item)
         if not self.items and isinstance(payload.get("message"), str):
             self._add_item({"type": "message", "role": "user", "content": payload["message"]})
@@ -134,16 +174,45 @@ class _Rollout:
         kind = str(item.get("type") or "message")
         if kind in _COMPACTIONS:
             self.notes[COMPACTION] += 1
-        elif kind == "message" and item.get("role") == "user" and _CONTEXT.match(_text(item).lstrip()):
-            self.notes[CONTEXT] += 1
-        elif kind not in _PROGRAM_ITEMS:
-            if kind == "agent_message":  # another agent's words
-                item = {"type": "message", "role": "user", "content": item.get("content")}
-            elif not responses.is_known(item):
-                self.notes["item_not_understood"] += 1
+            return
+        if kind in _PROGRAM_ITEMS:
+            return
+        if kind == "message" and item.get("role") == "user":
+            content = _without_context(item.get("content"))
+            self.notes[CONTEXT] += content != item.get("content")
+            if not content:
                 return
-            self.items.append(_cleaned(item, kind))
-            self.rolled_back.append(False)
+            item = {**item, "content": content}
+        if kind == "agent_message":
+            if item.get("author") is not None and item["author"] == self.agent_path:
+                self.notes[TO_ANOTHER] += 1  # the call that sent it is kept
+                return
+            item = {"type": "message", "role": "user", "content": self._delivered(item.get("content"))}
+        elif not responses.is_known(item):
+            self.notes["item_not_understood"] += 1
+            return
+        self.items.append(_cleaned(item, kind))
+        self.rolled_back.append(False)
+
+    @property
+    def agent_path(self) -> str:
+        """Return the name of the agent among those of its session."""
+        spawned = _inside(self.meta.get("source"), "subagent", "thread_spawn", "agent_path")
+        return text_at(self.meta, "agent_path") or (spawned if isinstance(spawned, str) else "/root")
+
+    def _delivered(self, content: JSON) -> JSON:
+        """Return another agent's words. What Codex calls encrypted may be plain."""
+        if not isinstance(content, list):
+            return content
+        blocks: list[JSON] = []
+        for block in content:
+            if isinstance(block, dict) and isinstance(text := block.get("encrypted_content"), str):
+                if text.startswith(_SEALED):
+                    self.notes["encrypted_message"] += 1
+                    continue
+                block = {"type": "input_text", "text": text}
+            blocks.append(block)
+        return blocks
 
     def events(self) -> Iterator[Event]:
         for gone, pairs in groupby(zip(self.rolled_back, self.items, strict=True), key=lambda pair: pair[0]):
@@ -155,7 +224,7 @@ class _Rollout:
 
     def metadata(self) -> dict[str, JSON]:
         git = self.meta.get("git")
-        git = git if isinstance(git, Mapping) else {}
+        git = git if isinstance(git, dict) else {}
         found: dict[str, JSON] = {"version": text_at(self.meta, "cli_version")}
         match = _REMOTE.search(text_at(git, "repository_url") or "")
         found["repo"] = match[1] if match else text_at(self.meta, "cwd")
@@ -163,18 +232,29 @@ class _Rollout:
         return {key: value for key, value in found.items() if value}
 
 
+def _inside(value: JSON, *keys: str) -> JSON:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
 def _parent(meta: JSONObject) -> str | None:
     """Return the id of the session that this one was forked from, or is a sub-agent of."""
-    value: JSON = meta.get("source")
-    for key in ("subagent", "thread_spawn", "parent_thread_id"):
-        value = value.get(key) if isinstance(value, Mapping) else None
+    value = _inside(meta.get("source"), "subagent", "thread_spawn", "parent_thread_id")
     found = (meta.get("forked_from_id"), meta.get("parent_thread_id"), value)
     return next((parent for parent in found if isinstance(parent, str)), None)
 
 
-def _text(item: JSONObject) -> str:
+def _without_context(content: JSON) -> JSON:
+    """Return a user's content without the texts that the program put into it, each a block of its own."""
+    if isinstance(content, list):
+        return [block for block in content if not _CONTEXT.match(_text(block).lstrip())]
+    return "" if _CONTEXT.match(_text(content).lstrip()) else content
+
+
+def _text(content: JSON) -> str:
     try:
-        return text_of(item.get("content"))
+        return text_of([content] if isinstance(content, dict) else content)
     except TypeError:
         return ""
 
@@ -201,7 +281,7 @@ def _shell_output(output: str) -> str:
     except (ValueError, RecursionError):
         return output
     metadata = inner.get("metadata")
-    if not isinstance(inner.get("output"), str) or not isinstance(metadata, Mapping):
+    if not isinstance(inner.get("output"), str) or not isinstance(metadata, dict):
         return output
     code = metadata.get("exit_code")
     return f"{inner['output']}\n[exit code: {code}]" if code else str(inner["output"])

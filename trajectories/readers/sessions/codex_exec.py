@@ -19,6 +19,7 @@ LAST_MESSAGE = "last_message"  # the report to the user after the last call
 
 _EVENTS = frozenset({"thread.started", "turn.started", "turn.completed", "turn.failed", "error"})
 _ITEM_EVENTS = frozenset({"item.started", "item.updated", "item.completed"})
+_PLAN = "todo_list"
 _PROSE = frozenset({"agent_message", "plan"})
 _NO_CALLS = _PROSE | {"reasoning", "error"}  # an error is the program's
 
@@ -40,28 +41,53 @@ def without_last_message(events: Iterable[Event]) -> list[Event]:
 
 
 def read(lines: Sequence[JSONObject], document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """Read one trajectory. A turn ends where an item begins after the end of a call."""
+    """Read one trajectory for each thread. A turn ends where an item begins after the end of a call."""
     known = _EVENTS | _ITEM_EVENTS
     if unknown := sum(line.get("type") not in known for line in lines):
         ledger.note("unknown_line", document.position, unknown)
-    thread = next(
-        (text_at(line, "thread_id") for line in lines if line.get("type") == "thread.started"), None
-    )
-    turns = _turns(lines)
+    threads = _threads(lines)
+    for number, (thread, runs) in enumerate(threads.items(), 1):
+        position = document.position if len(threads) == 1 else f"{document.position} thread {number}"
+        yield from _read_thread(thread, runs, position, document, ledger)
+
+
+def _threads(lines: Iterable[JSONObject]) -> dict[str | None, list[list[JSONObject]]]:
+    """Return the lines of each run of the program by thread: a run that resumes one counts its items anew."""
+    threads: dict[str | None, list[list[JSONObject]]] = {}
+    run: list[JSONObject] = []
+    thread: str | None = None  # the first line may be missing
+    for line in lines:
+        if line.get("type") == "thread.started":
+            thread, run = text_at(line, "thread_id"), []
+        elif run or line.get("type") in _ITEM_EVENTS:
+            if not run:
+                threads.setdefault(thread, []).append(run)
+            run.append(line)
+    return threads or {thread: []}
+
+
+def _read_thread(
+    thread: str | None,
+    runs: Sequence[Sequence[JSONObject]],
+    position: str,
+    document: Document,
+    ledger: FileLedger,
+) -> Iterator[Trajectory]:
+    turns = [turn for run in runs for turn in _turns(run)]
     items = [item for turn in turns for item in turn.values()]
     if odd := sum(_kind(item) not in _CALLS and _kind(item) not in _NO_CALLS for item in items):
-        ledger.note("item_not_understood", document.position, odd)
+        ledger.note("item_not_understood", position, odd)
     folded = fold(without_last_message(event for turn in turns for event in _events(list(turn.values()))))
     changed = [any(action.name == FILE_CHANGE for action in step.actions) for step in folded.steps]
     if any(changed):
-        ledger.note(INCOMPLETE, document.position, sum(changed))
+        ledger.note(INCOMPLETE, position, sum(changed))
         steps = zip(folded.steps, changed, strict=True)
         folded = replace(folded, steps=tuple(replace(s, target=False) if c else s for s, c in steps))
     instance_id = instance_name(document)
     task = task_for(document, instance_id)
     if not task and any(step.actions for step in folded.steps):
         task = instance_id
-        ledger.note(TASK_IS_THE_NAME, document.position)
+        ledger.note(TASK_IS_THE_NAME, position)
     yield from record(
         folded,
         document,
@@ -69,6 +95,7 @@ def read(lines: Sequence[JSONObject], document: Document, ledger: FileLedger) ->
         source="codex",
         instance_id=instance_id,
         trajectory_id=thread,
+        position=position,
         prompt=task,
         task=task,
     )
@@ -79,23 +106,33 @@ def _kind(item: JSONObject) -> str:
 
 
 def _turns(lines: Iterable[JSONObject]) -> list[dict[str, JSONObject]]:
-    """Return the items of each turn by id, in the order in which they began, each in its last state."""
+    """Return the items of each turn by id, in the order in which they began, each in its last state.
+
+    A plan is one item for all calls that changed it, and each state of it is a call; the end repeats the last one.
+    """
     turns: list[dict[str, JSONObject]] = []
     turn_of: dict[str, dict[str, JSONObject]] = {}
+    plans: set[str] = set()
     ended = True  # whether a call of the last turn has ended
     for number, line in enumerate(lines):
-        item = line.get("item")
-        if line.get("type") not in _ITEM_EVENTS or not isinstance(item, Mapping):
-            ended = ended or line.get("type") == "turn.started"
+        item, happened = line.get("item"), line.get("type")
+        if happened not in _ITEM_EVENTS or not isinstance(item, dict):
+            ended = ended or happened == "turn.started"
             continue
         key = str(item.get("id", f"line {number}"))
+        is_plan = _kind(item) == _PLAN
+        if is_plan:
+            if key in plans and happened == "item.completed":
+                continue
+            plans.add(key)
+            key = f"{key} {number}"
         if key not in turn_of:
             if ended:
                 turns.append({})
                 ended = False
             turn_of[key] = turns[-1]
         turn_of[key][key] = item
-        ended = ended or (line["type"] == "item.completed" and _kind(item) in _CALLS)
+        ended = ended or is_plan or (happened == "item.completed" and _kind(item) in _CALLS)
     return turns
 
 
@@ -130,9 +167,9 @@ def _command_output(item: JSONObject) -> str:
 
 def _mcp_result(item: JSONObject) -> str:
     result, error = item.get("result"), item.get("error")
-    if isinstance(error, Mapping):
+    if isinstance(error, dict):
         return text_at(error, "message") or ""
-    if not isinstance(result, Mapping):
+    if not isinstance(result, dict):
         return result if isinstance(result, str) else ""
     try:
         return text_of(result.get("content")) or json.dumps(result.get("structured_content"))
@@ -142,9 +179,9 @@ def _mcp_result(item: JSONObject) -> str:
 
 def _agents(item: JSONObject) -> str:
     states = item.get("agents_states")
-    found = states.values() if isinstance(states, Mapping) else []
+    found = states.values() if isinstance(states, dict) else []
     return "\n".join(
-        text for state in found if isinstance(state, Mapping) if (text := text_at(state, "message"))
+        text for state in found if isinstance(state, dict) if (text := text_at(state, "message"))
     )
 
 
@@ -172,5 +209,5 @@ _CALLS: Mapping[str, _Call] = {
         result=_agents,
     ),
     "web_search": _Call(name=_named("web_search"), arguments=_fields("query", "action")),
-    "todo_list": _Call(name=_named("update_plan"), arguments=_fields("items")),
+    _PLAN: _Call(name=_named("update_plan"), arguments=_fields("items")),
 }

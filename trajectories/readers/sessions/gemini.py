@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from trajectories.conversation.events import Event, Result, UserMessage, fold, record
 from trajectories.conversation.fields import text_at
 from trajectories.ledger import FileLedger
 from trajectories.readers.sessions.gemini_parts import Parts, read_parts
+from trajectories.readers.sessions.session_tree import session_lines
 from trajectories.sources.documents import Document
 from trajectories.types import JSON, JSONObject, Trajectory
 
@@ -24,14 +25,25 @@ _OF_THE_PROGRAM = frozenset({"info", "error", "warning"})
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """Read one trajectory; ``document.value`` is the list of the file's lines, or the only document."""
-    lines = document.value if isinstance(document.value, list) else [document.value]
-    session = _Session()
-    for line in lines:
-        session.add(line)
+    """Read each session; ``document.value`` is the list of the file's lines, or the only document."""
+    notes: Counter[str] = Counter()
+    sessions = [_Session()]
+    for line in session_lines(document.value, notes):
+        if sessions[-1].ends_before(line):
+            sessions.append(_Session())
+        sessions[-1].add(line)
+    sessions[0].notes["unknown_line"] += notes.total()
+    for number, session in enumerate(sessions, 1):
+        position = document.position if len(sessions) == 1 else f"{document.position} session {number}"
+        yield from _read_session(session, position, document, ledger)
+
+
+def _read_session(
+    session: "_Session", position: str, document: Document, ledger: FileLedger
+) -> Iterator[Trajectory]:
     folded = fold(session.events())
     for what, times in (+session.notes).items():
-        ledger.note(what, document.position, times)
+        ledger.note(what, position, times)
     session_id = str(session.facts.get("sessionId") or document.name)
     directories = session.facts.get("directories")
     folder = directories[0] if isinstance(directories, list) and directories else None
@@ -44,6 +56,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
         ledger,
         source="gemini",
         instance_id=session_id,
+        position=position,
         model=next((model for model in models if model), None),
         metadata={key: value for key, value in metadata.items() if isinstance(value, str)},
     )
@@ -59,15 +72,19 @@ class _Session:
     notes: Counter[str] = field(default_factory=Counter)
     since_reply: set[str] = field(default_factory=set)  # messages after the last reply of the model
 
-    def add(self, line: JSON) -> None:
+    def ends_before(self, line: JSONObject) -> bool:
+        """Return whether a record is the first one of another session."""
+        if "id" in line or not isinstance(line.get("sessionId"), str):
+            return False
+        return bool(self.messages) and self.facts.get("sessionId") not in (None, line["sessionId"])
+
+    def add(self, line: JSONObject) -> None:
         """Apply a record, in the order of kinds in which Gemini CLI's own loader looks for them."""
-        if not isinstance(line, Mapping):
-            self.notes["unknown_line"] += 1
-        elif isinstance(line.get("$rewindTo"), str):
+        if isinstance(line.get("$rewindTo"), str):
             self._rewind(line["$rewindTo"])
         elif isinstance(line.get("id"), str):
             self._add_message(line["id"], line)
-        elif isinstance(changes := line.get("$set"), Mapping):
+        elif isinstance(changes := line.get("$set"), dict):
             if isinstance(changes.get("messages"), list):
                 self._replace([message for message in changes["messages"] if _has_id(message)])
             self.facts |= {key: value for key, value in changes.items() if key != "messages"}
@@ -75,7 +92,7 @@ class _Session:
             self.facts |= {key: value for key, value in line.items() if key != "messages"}
             messages = line.get("messages")
             for number, message in enumerate(messages if isinstance(messages, list) else []):
-                if isinstance(message, Mapping):
+                if isinstance(message, dict):
                     key = message["id"] if _has_id(message) else f"message {number}"
                     self._add_message(key, message)
                 else:
@@ -153,7 +170,7 @@ class _Session:
 
 
 def _has_id(message: JSON) -> bool:
-    return isinstance(message, Mapping) and isinstance(message.get("id"), str)
+    return isinstance(message, dict) and isinstance(message.get("id"), str)
 
 
 def _is_substantial(message: JSONObject) -> bool:
@@ -165,7 +182,7 @@ def _is_substantial(message: JSONObject) -> bool:
 
 def _tool_calls(message: JSONObject) -> list[JSONObject]:
     calls = message.get("toolCalls")
-    return [call for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
+    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 
 def _parts_of(message: JSONObject) -> Parts:
@@ -182,7 +199,7 @@ def _parts_of(message: JSONObject) -> Parts:
 
 
 def _thought(thought: JSON) -> str:
-    if not isinstance(thought, Mapping):
+    if not isinstance(thought, dict):
         return thought if isinstance(thought, str) else ""
     subject, description = text_at(thought, "subject"), text_at(thought, "description") or ""
     return f"**{subject}** {description}".strip() if subject else description

@@ -1,7 +1,6 @@
 """Parts of a Gemini content: texts, thoughts, calls and their results."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from trajectories.conversation.events import Reply, Result
@@ -39,11 +38,11 @@ def read_parts(content: JSON) -> Parts:
     calls: list[tuple[JSON, JSON, JSON]] = []
     results: list[Result] = []
     for part in content if isinstance(content, list) else [content]:
-        if not isinstance(part, Mapping):
+        if not isinstance(part, dict):
             texts += [part] if isinstance(part, str) else []
-        elif isinstance(called := part.get("functionCall"), Mapping):
+        elif isinstance(called := part.get("functionCall"), dict):
             calls.append((called.get("name"), called.get("args"), called.get("id")))
-        elif isinstance(answer := part.get("functionResponse"), Mapping):
+        elif isinstance(answer := part.get("functionResponse"), dict):
             results.append(Result(text=response_text(answer), call_ids=_ids(answer.get("id"))))
         elif part.get("thought") is True:
             thoughts.append(_text(part))
@@ -61,14 +60,14 @@ def response_text(answer: JSONObject) -> str:
     response = answer.get("response")
     texts = [_output(response)]
     inner = answer.get("parts")
-    texts += [_text(part) for part in inner if isinstance(part, Mapping)] if isinstance(inner, list) else []
+    texts += [_text(part) for part in inner if isinstance(part, dict)] if isinstance(inner, list) else []
     return _joined(texts)
 
 
 def _output(response: JSON) -> str:
     if response is None or isinstance(response, str):
         return response or ""
-    if isinstance(response, Mapping):
+    if isinstance(response, dict):
         found = [response[key] for key in _OUTPUTS if response.get(key) is not None]
         if found and all(isinstance(text, str) for text in found):
             return _joined(found)
@@ -85,7 +84,7 @@ def _text(part: JSONObject) -> str:
     if isinstance(part.get("text"), str):
         return str(part["text"])
     for key in ("executableCode", "codeExecutionResult"):
-        if isinstance(inner := part.get(key), Mapping):
+        if isinstance(inner := part.get(key), dict):
             code = inner.get("code", inner.get("output"))
             return code if isinstance(code, str) else ""
     kind = next((key for key in part if key not in ("thought", "thoughtSignature", "text")), None)

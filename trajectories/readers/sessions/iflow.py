@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from trajectories.conversation.events import Event, UserMessage, fold, record
 from trajectories.conversation.fields import text_at
@@ -15,22 +15,30 @@ from trajectories.types import JSON, JSONObject, Trajectory
 
 
 def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
-    """Read a session, and each sub-agent of it, in the order of its lines: ``parentUuid`` tells no branches here.
+    """Read each session, and each sub-agent of it, in the order of its lines: ``parentUuid`` tells no branches here.
+
+    A line of another session that has a parent goes on with the one before, which was resumed.
 
     A window over the latest calls slides along while a reply is written, a line for each position. So lines of the
     agent with nothing between them are one reply, and a call counts where its id comes first.
     """
     notes: Counter[str] = Counter()
-    agents: dict[str, list[JSONObject]] = {}
+    agents: dict[tuple[int, str], list[JSONObject]] = {}  # by the number of the session, and the agent's name
+    number, session = 0, None
     for line in session_lines(document.value, notes):
         if line.get("type") in ("user", "assistant"):
             name = text_at(line, "agentId") or ("sub-agent" if line.get("isSidechain") is True else "")
-            agents.setdefault(name, []).append(line)
+            begins = (
+                not name and not line.get("parentUuid") and text_at(line, "sessionId") not in (None, session)
+            )
+            number += begins and session is not None
+            session = text_at(line, "sessionId") if begins else session
+            agents.setdefault((number, name), []).append(line)
         else:
             notes["line_of_unknown_kind"] += 1
     for what, times in notes.items():
         ledger.note(what, document.position, times)
-    for name, lines in agents.items():
+    for (_, name), lines in agents.items():
         yield from _read_agent(name, lines, document, ledger)
 
 
@@ -94,18 +102,18 @@ def _events(numbered: Sequence[tuple[JSONObject, str | None]], replies: Replies)
 
 def _model(line: JSONObject) -> str | None:
     message = line.get("message")
-    return text_at(message, "model") if isinstance(message, Mapping) else None
+    return text_at(message, "model") if isinstance(message, dict) else None
 
 
 def _result_text(content: JSON) -> str:
     """Return the text of a result: Gemini's ``functionResponse``, bare or in ``responseParts``, or blocks."""
-    if not isinstance(content, Mapping):
+    if not isinstance(content, dict):
         return lenient_text(content)
     parts = content.get("responseParts", content)
     answers = [
         part["functionResponse"]
         for part in (parts if isinstance(parts, list) else [parts])
-        if isinstance(part, Mapping) and isinstance(part.get("functionResponse"), Mapping)
+        if isinstance(part, dict) and isinstance(part.get("functionResponse"), dict)
     ]
     if answers:
         return "\n".join(map(response_text, answers))

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from trajectories.conversation.events import Event, Reply, Result, UserMessage, fold, record
@@ -26,9 +26,9 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     """Read one trajectory. Sub-agents are sessions of their own, with their ``parent`` in the metadata."""
     value = document.value
     listed = value if isinstance(value, list) else value.get("messages")
-    info = value.get("info") if isinstance(value, Mapping) else None
-    info = info if isinstance(info, Mapping) else {}
-    session = _Session(listed if isinstance(listed, list) else [], info)
+    info = value.get("info") if isinstance(value, dict) else None
+    info = info if isinstance(info, dict) else {}
+    session = Session(listed if isinstance(listed, list) else [], info)
     folded = fold(session.events())
     for what, times in (+session.notes).items():
         ledger.note(what, document.position, times)
@@ -48,7 +48,7 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     )
 
 
-class _Session:
+class Session:
     """The messages of a session, with what could not be read."""
 
     def __init__(self, messages: Sequence[JSON], info: JSONObject) -> None:
@@ -57,21 +57,21 @@ class _Session:
         self.typed: list[str] = []  # by the user before the first call, without what the program adds
         self.acted = False
         for message in messages:
-            if isinstance(message, Mapping) and isinstance(message.get("info"), Mapping):
+            if isinstance(message, dict) and isinstance(message.get("info"), dict):
                 self.messages.append(message)
             else:
                 self.notes["message_not_understood"] += 1
         revert = info.get("revert")
-        self.reverted_from = revert.get("messageID") if isinstance(revert, Mapping) else None
+        self.reverted_from = revert.get("messageID") if isinstance(revert, dict) else None
 
     def model(self) -> str | None:
         infos = [message["info"] for message in self.messages]
-        chosen = [info["model"] for info in infos if isinstance(info.get("model"), Mapping)]
+        chosen = [info["model"] for info in infos if isinstance(info.get("model"), dict)]
         return next((model for of in (*infos, *chosen) if (model := text_at(of, "modelID"))), None)
 
     def folder(self) -> str | None:
         paths = [message["info"].get("path") for message in self.messages]
-        found = (text_at(path, "cwd") for path in paths if isinstance(path, Mapping))
+        found = (text_at(path, "cwd") for path in paths if isinstance(path, dict))
         return next((folder for folder in found if folder), None)
 
     def events(self) -> Iterator[Event]:
@@ -100,8 +100,8 @@ class _Session:
     def _parts(self, message: JSONObject) -> list[JSONObject]:
         parts = message.get("parts")
         parts = parts if isinstance(parts, list) else []
-        self.notes["part_not_understood"] += sum(not isinstance(part, Mapping) for part in parts)
-        return [part for part in parts if isinstance(part, Mapping)]
+        self.notes["part_not_understood"] += sum(not isinstance(part, dict) for part in parts)
+        return [part for part in parts if isinstance(part, dict)]
 
     def _user(self, parts: Sequence[JSONObject]) -> Iterator[Event]:
         """Yield the user's message with what the program put beside it: files, reminders."""
@@ -162,7 +162,7 @@ def _is_of_user(parts: Sequence[JSONObject]) -> bool:
 
 def _state(part: JSONObject) -> JSONObject:
     state = part.get("state")
-    return state if isinstance(state, Mapping) else {}
+    return state if isinstance(state, dict) else {}
 
 
 def _output(part: JSONObject) -> str:
@@ -173,14 +173,14 @@ def _output(part: JSONObject) -> str:
     found = state.get("error") if state.get("status") == "error" else state.get("output")
     text = found if isinstance(found, str) else "" if found is None else json.dumps(found, ensure_ascii=False)
     files = state.get("attachments")
-    names = [text_at(file, "filename") or "file" for file in files or [] if isinstance(file, Mapping)]
+    names = [text_at(file, "filename") or "file" for file in files or [] if isinstance(file, dict)]
     return "\n".join([*([text] if text else []), *(f"[{name}]" for name in names)])
 
 
 def _error(info: JSONObject, step: Sequence[JSONObject]) -> str | None:
     """Return why the program never shows this reply to the model again, None if it does."""
     error = info.get("error")
-    if not isinstance(error, Mapping):
+    if not isinstance(error, dict):
         return None
     if error.get("name") == "MessageAbortedError":
         return None if any(part.get("type") != "reasoning" for part in step) else "aborted"

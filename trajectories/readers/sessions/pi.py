@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from trajectories.conversation.events import Event, Reply, Result, UserMessage, record
@@ -10,6 +10,7 @@ from trajectories.conversation.fields import path_to, text_at
 from trajectories.conversation.reasoning import ENCRYPTED
 from trajectories.ledger import FileLedger
 from trajectories.readers.chat.messages import make_reply, text_of
+from trajectories.readers.sessions.session_tree import session_lines
 from trajectories.round_trip import KEY
 from trajectories.schema_check import checked
 from trajectories.sources.documents import Document
@@ -40,8 +41,9 @@ def read(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
 
     A branch is identified by its last reply. Turns before a fork are part of each of its branches.
     """
-    lines = [line for line in document.value if isinstance(line, Mapping)]
-    if odd := len(document.value) - len(lines):
+    notes: Counter[str] = Counter()
+    lines = list(session_lines(document.value, notes))
+    if odd := notes.total():
         ledger.note("unknown_line", document.position, odd)
     sessions: list[list[JSONObject]] = []
     for line in lines:
@@ -97,13 +99,14 @@ class _Session:
         self._last_reply: dict[str | None, str | None] = {}  # of an entry: the last reply on its path
         before: str | None = None
         known = {line["id"] for line in lines if isinstance(line.get("id"), str)}
+        is_tree = any(isinstance(line.get("parentId"), str) for line in lines)
         for number, line in enumerate(lines):
             if line.get("type") == "session":
                 self.header = line
                 continue
             own_id = line.get("id")
             key = own_id if isinstance(own_id, str) and own_id not in self.by_id else f"line {number}"
-            parent = line.get("parentId", before)  # version 1 has neither ids nor parents
+            parent = line.get("parentId", before) if is_tree else before  # version 1 has neither ids nor parents
             if parent is not None and parent != before and not (isinstance(parent, str) and parent in known):
                 self.notes["parent_in_no_file"] += 1
                 parent = before
@@ -146,7 +149,7 @@ class _Session:
 
 def _message(entry: JSONObject) -> JSONObject:
     message = entry.get("message")
-    return message if entry.get("type") == "message" and isinstance(message, Mapping) else {}
+    return message if entry.get("type") == "message" and isinstance(message, dict) else {}
 
 
 def _is_reply(entry: JSONObject) -> bool:
@@ -218,7 +221,7 @@ def _blocks(message: JSONObject) -> list[JSONObject]:
     content = message.get("content")
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
-    return [block for block in content if isinstance(block, Mapping)] if isinstance(content, list) else []
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
 
 
 def _is_encrypted(block: JSONObject) -> bool:
@@ -246,7 +249,7 @@ def _reply(message: JSONObject, broken: str | None) -> Reply:
 
 def _text(content: JSON) -> str:
     """Return the text of a message's content; OpenClaw's tools may give objects of their own."""
-    if isinstance(content, Mapping) and not isinstance(content.get("text"), str):
+    if isinstance(content, dict) and not isinstance(content.get("text"), str):
         return json.dumps(content, ensure_ascii=False)
     try:
         return text_of(content)
@@ -258,7 +261,7 @@ def _own(lines: Sequence[JSONObject]) -> JSONObject | None:
     """Return the store's line of a session that we wrote and nobody changed the form of, None for any other."""
     marks = [line for line in lines[:2] if line.get("customType") == KEY]
     data = marks[0].get("data") if marks else None
-    if not isinstance(data, Mapping) or data.get("lines") != len(lines):
+    if not isinstance(data, dict) or data.get("lines") != len(lines):
         return None
     messages = [_message(line) for line in lines[2:]]
     fields = {key: value for key, value in data.items() if key not in ("lines", "context_only")}

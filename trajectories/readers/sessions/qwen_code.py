@@ -1,7 +1,7 @@
 """Qwen Code chats: a tree of lines as Claude Code's, whose messages are Gemini's contents."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from trajectories.conversation.events import Event, UserMessage, fold, record
 from trajectories.conversation.fields import text_at
@@ -56,7 +56,7 @@ def _first(lines: Sequence[JSONObject], key: str) -> str | None:
 
 def _reply_id(line: JSONObject) -> str | None:
     """Return the line's id if it is a reply, which has a line of its own."""
-    if line.get("type") != "assistant" or not isinstance(line.get("message"), Mapping):
+    if line.get("type") != "assistant" or not isinstance(line.get("message"), dict):
         return None
     return str(line.get("uuid"))
 
@@ -80,7 +80,7 @@ def _events(lines: Sequence[JSONObject]) -> Iterator[Event]:
 
 def _parts(line: JSONObject) -> Parts | None:
     message = line.get("message")
-    if text_at(line, "type") not in _KINDS or not isinstance(message, Mapping):
+    if text_at(line, "type") not in _KINDS or not isinstance(message, dict):
         return None
     return read_parts(message.get("parts", message.get("content")))
 
@@ -88,11 +88,11 @@ def _parts(line: JSONObject) -> Parts | None:
 def _inherited_prompt(line: JSONObject) -> str:
     """Return the prompt of a forked agent, the last of the user's messages in the history that it starts with."""
     payload = line.get("systemPayload")
-    history: JSON = payload.get("history") if isinstance(payload, Mapping) else None
+    history: JSON = payload.get("history") if isinstance(payload, dict) else None
     if line.get("subtype") != "agent_bootstrap" or not isinstance(history, list):
         return ""
     contents = [
-        content for content in history if isinstance(content, Mapping) and content.get("role") == "user"
+        content for content in history if isinstance(content, dict) and content.get("role") == "user"
     ]
     return next(
         (text for content in reversed(contents) if (text := read_parts(content.get("parts")).text)), ""

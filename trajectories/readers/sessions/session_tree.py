@@ -11,9 +11,10 @@ _Agent = tuple[str | None, bool, str | None]  # session, whether it is a sub-age
 class SessionTree:
     """The lines of a session by id, each with its parent.
 
-    A line whose parent is in no line of the session follows the line before it of the same agent. A line of a sub-agent
-    below a line of the main agent is a root, and a line of the main agent below one of a sub-agent follows the main
-    agent's line before it. ``notes`` counts these.
+    A line whose parent is in no line of the session follows the line before it of the same agent. So does a reply or a
+    result that names no parent, and each line if none does, as in files that other programs wrote. A line of a
+    sub-agent below a line of the main agent is a root, and a line of the main agent below one of a sub-agent follows
+    the main agent's line before it. ``notes`` counts these.
     """
 
     def __init__(self, lines: Sequence[JSONObject], reply_of: Callable[[JSONObject], str | None]) -> None:
@@ -28,8 +29,10 @@ class SessionTree:
         self._last: str | None = None
         self._wanted = [(number, line, _text(line.get("uuid"))) for number, line in enumerate(lines, 1)]
         self._known = {uuid for _, _, uuid in self._wanted if uuid}
+        self._flat = not any(_parents_named(line) for line in lines)
         for number, line, uuid in self._wanted:
             self._add(number, line, uuid)
+        self.notes = +self.notes
         self.replies = {uuid: reply_of(line) for uuid, line in self.by_id.items()}
         self._children: dict[str, list[str]] = {}
         for uuid, parent in self.parents.items():
@@ -76,12 +79,12 @@ class SessionTree:
             self.notes["line_without_uuid"] += 1
             uuid = f"line {number}"
             line = {**line, "uuid": uuid, "parentUuid": self._last}
-        named = [parent for key in ("parentUuid", "logicalParentUuid") if (parent := _text(line.get(key)))]
+        named = _parents_named(line)
         wanted = next((parent for parent in named if parent in self._known or parent in self.by_id), None)
         wanted = wanted or next(iter(named), None)
         agent = self._agent_of(line, wanted)
         self.by_id[uuid] = line
-        self.parents[uuid] = self._fitting(uuid, wanted, agent)
+        self.parents[uuid] = self._fitting(line, uuid, wanted, agent)
         self._agents[uuid] = agent
         self._latest[agent] = self._last = uuid
 
@@ -94,10 +97,16 @@ class SessionTree:
             side = bool(line["isSidechain"])
         return session, side, (_text(line.get("agentId")) or name) if side else None
 
-    def _fitting(self, uuid: str, wanted: str | None, agent: _Agent) -> str | None:
+    def _fitting(self, line: JSONObject, uuid: str, wanted: str | None, agent: _Agent) -> str | None:
         before = self._latest.get(agent)
         if wanted is None:
-            return None
+            follows = before is not None and (self._flat or (_answers(line) and agent[1:] != (True, None)))
+            self.notes["line_without_parent"] += follows
+            return before if follows else None
+        if wanted == line.get("logicalParentUuid") and wanted in self._known and wanted not in self.by_id:
+            # A compaction during a reply names its line, which is written after the summary and below it.
+            self.notes["cycle_of_parents"] += 1
+            return before
         if wanted not in self._known and wanted not in self.by_id:
             self.notes["parent_in_no_file"] += 1
             # A result may be written before its call: then the line before is below this one.
@@ -162,6 +171,19 @@ def session_lines(value: JSON, notes: Counter[str]) -> Iterator[JSONObject]:
             yield from session_lines(line, notes)
         else:
             notes["line_of_unknown_kind"] += 1
+
+
+def _parents_named(line: JSONObject) -> list[str]:
+    return [parent for key in ("parentUuid", "logicalParentUuid") if (parent := _text(line.get(key)))]
+
+
+def _answers(line: JSONObject) -> bool:
+    """Return whether a line is a reply or a result, before which there has to be another line."""
+    message = line.get("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    blocks = content if isinstance(content, list) else []
+    results = (isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
+    return line.get("type") in ("assistant", "tool_result") or any(results)
 
 
 def _text(value: JSON) -> str | None:
