@@ -11,7 +11,10 @@ _SWE_TASK = r"[^/\s]{1,100}?__[^/\s]{1,100}?-\d+"
 # SWE-smith: OWNER__NAME.COMMIT, then how the bug was made.
 _SMITH_TASK = r"[^/\s]{1,100}?__[^/\s]{1,100}?\.[0-9a-f]{8}\.(?:pr_\d+|\w{1,60}?__[a-z0-9]{8})"
 # SWE-bench Pro: instance_OWNER__NAME-COMMIT, often with -vCOMMIT or -vnan; some programs leave out the first part.
-_PRO_TASK = r"(?:instance_)?(?P<owner>[^/\s]{1,100}?)__(?P<name>[^/\s]{1,100}?)-(?P<commit>[0-9a-f]{40})(?:-v[0-9a-z]{0,60})?"
+_PRO_TASK = (
+    r"(?:instance_)?(?P<owner>[^/\s]{1,100}?)__(?P<name>[^/\s]{1,100}?)"
+    r"-(?P<commit>[0-9a-f]{40})(?:-v[0-9a-z]{0,60})?"
+)
 # Harbor names a task with the organisation that published it: swe-bench/OWNER__NAME-123.
 _TASK = re.compile(rf"(?:[^/\s]{{1,100}}/)?(?P<task>{_SWE_TASK}|{_SMITH_TASK}){_ADDED}{{0,3}}", re.ASCII)
 _PRO = re.compile(rf"(?:[^/\s]{{1,100}}/)?(?P<task>{_PRO_TASK}){_ADDED}{{0,3}}", re.ASCII)

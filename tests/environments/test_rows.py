@@ -144,7 +144,9 @@ def test_without_a_connection_the_files_in_the_cache_of_the_hub_are_read(
     (copy / "dataset_info.json").write_text('{"builder_name": "json", "config_name": "default"}')
     assert [row for row, _ in hub_rows("acme/sums", "train", error=RowsError)] == ROWS
     (refs / "main").unlink()
-    with pytest.raises(RowsError, match="cannot reach the hub, and acme/sums is here only as rows with guessed"):
+    with pytest.raises(
+        RowsError, match="cannot reach the hub, and acme/sums is here only as rows with guessed"
+    ):
         list(hub_rows("acme/sums", "train", error=RowsError))
 
 

@@ -9,6 +9,8 @@ from trajectories.types import JSON, JSONObject
 
 K = TypeVar("K")
 
+LOOKED_AT = 200  # items of a list that are inspected to recognise a format
+
 # Of a data set's row: a list, or its JSON as a text.
 CHAT_COLUMNS = ("messages", "trajectory", "conversations", "conversation", "traj", "contents")
 
@@ -142,3 +144,24 @@ def _first_text(holders: Iterable[JSONObject], *keys: str) -> str | None:
 
 def _object(value: JSON) -> JSONObject:
     return value if isinstance(value, dict) else {}
+
+
+def has(value: JSON, **kinds: type) -> bool:
+    """Return whether a value is an object with fields of these types."""
+    if not isinstance(value, dict):
+        return False
+    for key, kind in kinds.items():  # noqa: SIM110  (it runs some 30 times a document, and all() takes twice as long)
+        if not isinstance(value.get(key), kind):
+            return False
+    return True
+
+
+def first_of(value: JSON) -> JSON:
+    """Return the first item of a list, None for any other value."""
+    return value[0] if isinstance(value, list) and value else None
+
+
+def objects_of(value: JSON) -> list[JSONObject]:
+    """Return the objects among the first items of a list, none for any other value."""
+    shown = value[:LOOKED_AT] if isinstance(value, list) else []
+    return [item for item in shown if isinstance(item, dict)]

@@ -70,9 +70,7 @@ def is_sealed(message: JSONObject) -> bool:
     """Return whether a message holds thinking that only its provider can read."""
     held = (blocks for key in _HOLDERS if isinstance(blocks := message.get(key), list))
     return any(
-        isinstance(block, dict) and str(block.get("type")) in _SEALED
-        for blocks in held
-        for block in blocks
+        isinstance(block, dict) and str(block.get("type")) in _SEALED for blocks in held for block in blocks
     )
 
 

@@ -196,7 +196,9 @@ PRO = f"instance_Acme__Calc-{BASE}-v1a2b"
         ("acme__calc-1", "acme__calc-10", False),
     ],
 )
-def test_ids_of_a_task_are_the_same_however_they_are_written(evaluated: str, trained: str, same: bool) -> None:
+def test_ids_of_a_task_are_the_same_however_they_are_written(
+    evaluated: str, trained: str, same: bool
+) -> None:
     task = EvaluatedTask(evaluation="e", name="a", text="x", instance_id=evaluated)
     found = find_contamination([task], [trained_of(trajectory(instance_id=trained), "f:1")])
     assert [match.causes for match in found.matches] == ([("instance",)] if same else [])

@@ -334,7 +334,11 @@ def test_a_store_just_written_is_inspected(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--out is missing: the store to write (or inspect a store with --stats, --sample, --validate)"),
+        (
+            [],
+            "--out is missing: the store to write (or look only: --explain for logs; "
+            "--stats, --sample, --validate for a store)",
+        ),
         (["--validate", "--force"], "--force, --ledger and --format are for a conversion"),
         (["--sample", "1", "--tokenizer", "x"], "--tokenizer is for --stats"),
         (["--stats", "--recipe", "demo"], "--recipe is for --sample and --validate"),

@@ -1,6 +1,5 @@
 """Messages of LangChain, as LangGraph and LangSmith log them: a class or a ``type`` in place of a role."""
 
-
 from trajectories.types import JSON, JSONObject
 
 # What ``type`` or the class says, and OpenAI's role for it.

@@ -139,9 +139,7 @@ def _native_calls(message: JSONObject) -> Iterator[str]:
     output, tool_calls = message.get("output"), loaded(message.get("tool_calls"))
     items = [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
     listed = [item for item in items if str(item.get("type")).endswith("_call")]
-    listed += (
-        [call for call in tool_calls if isinstance(call, dict)] if isinstance(tool_calls, list) else []
-    )
+    listed += [call for call in tool_calls if isinstance(call, dict)] if isinstance(tool_calls, list) else []
     for call in listed:
         function = call.get("function")
         function = function if isinstance(function, dict) else call

@@ -49,11 +49,7 @@ def _rendered(value: JSON) -> str:
 def _content(value: JSON) -> str:
     """Return the text of a content, of a message with one, or of a file's ``{file: {content}}``."""
     for key in ("file", "message", "content"):
-        if (
-            isinstance(value, dict)
-            and value.get(key) is not None
-            and not isinstance(value.get("text"), str)
-        ):
+        if isinstance(value, dict) and value.get(key) is not None and not isinstance(value.get("text"), str):
             return _content(value[key])
     return "" if value is None else lenient_text(value)
 

@@ -106,7 +106,9 @@ class _Session:
                 continue
             own_id = line.get("id")
             key = own_id if isinstance(own_id, str) and own_id not in self.by_id else f"line {number}"
-            parent = line.get("parentId", before) if is_tree else before  # version 1 has neither ids nor parents
+            parent = (
+                line.get("parentId", before) if is_tree else before
+            )  # version 1 has neither ids nor parents
             if parent is not None and parent != before and not (isinstance(parent, str) and parent in known):
                 self.notes["parent_in_no_file"] += 1
                 parent = before

@@ -91,9 +91,7 @@ def _inherited_prompt(line: JSONObject) -> str:
     history: JSON = payload.get("history") if isinstance(payload, dict) else None
     if line.get("subtype") != "agent_bootstrap" or not isinstance(history, list):
         return ""
-    contents = [
-        content for content in history if isinstance(content, dict) and content.get("role") == "user"
-    ]
+    contents = [content for content in history if isinstance(content, dict) and content.get("role") == "user"]
     return next(
         (text for content in reversed(contents) if (text := read_parts(content.get("parts")).text)), ""
     )
