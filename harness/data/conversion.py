@@ -1,6 +1,7 @@
 """Convert trajectories of any known format into one store or into rows, and report what was dropped and why."""
 
 import argparse
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -176,7 +177,7 @@ def _read(
     limit = options.max_mb * MEGABYTE
     is_large = sum(map(size_of, files)) >= _PAYS
     workers = options.workers or (default_workers() if is_large else 1)
-    with _progress(files) as on_bytes:
+    with _progress(files) as on_bytes, _without_collection():
         session = partial(
             Session,
             format_name=format_name,
@@ -198,6 +199,18 @@ def _read(
             converter=converter,
             output=output,
         )
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Collect no garbage: documents are trees, which need none, and a search through a large one takes long."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -17,7 +17,6 @@ from harness.cli import UserError
 
 MOST_WORKERS = 8  # by default: one process writes what all of them make
 _QUEUED = 2  # tasks of a worker: the one that it does, and the next
-_COLLECT_AFTER = 100_000  # objects; documents are trees, which need no collection
 _AHEAD = 4  # times the number of workers: tasks that may be done before an earlier one is
 
 Task = TypeVar("Task")
@@ -134,8 +133,7 @@ def _serve(pipe: Connection, inherited: Sequence[Connection], work: Callable[[in
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    gc.freeze()  # what is shared stays shared
-    gc.set_threshold(_COLLECT_AFTER)
+    gc.disable()  # it would copy what is shared with the first process
     for other in inherited:  # else another worker would keep this one's pipe open
         other.close()
     with suppress(EOFError, OSError):

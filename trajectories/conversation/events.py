@@ -96,9 +96,10 @@ class _Turn:
         return bool(self.by_call or self.loose)
 
     def step(self) -> Step:
-        texts = [text for index in sorted(self.by_call) for text in self.by_call[index]] + self.loose
-        actions = tuple(call.action for call in self.reply.calls)
-        observation = "\n".join(text for text in texts if text)
+        texts = [text for index in sorted(self.by_call) for text in self.by_call[index] if text]
+        texts += [text for text in self.loose if text]
+        actions = tuple([call.action for call in self.reply.calls])
+        observation = texts[0] if len(texts) == 1 else "\n".join(texts)
         return Step(thought=self.thought, actions=actions, observation=observation, reasoning=self.reasoning)
 
 

@@ -99,7 +99,8 @@ def make_reply(thought: str, calls: Iterable[tuple[JSON, JSON, JSON]], reasoning
     A call that is listed twice under one id is one call. Tagged thinking in ``thought`` joins the reasoning.
     """
     tagged, thought = split_thinking(thought)
-    reasoning = join_reasoning(reasoning, tagged)
+    if tagged or reasoning:
+        reasoning = join_reasoning(reasoning, tagged)
     made: list[Call] = []
     by_id: dict[str, Call] = {}
     for name, raw_arguments, call_id in calls:

@@ -49,16 +49,20 @@ def _events(step: JSONObject) -> Iterator[Event]:
     """
     reply = step["llm_response"]
     calls = [_object(call) for call in _list(reply.get("tool_calls"))]
-    listed = ((call.get("name"), call.get("arguments"), call.get("call_id")) for call in calls)
+    listed = [(call.get("name"), call.get("arguments"), call.get("call_id")) for call in calls]
     yield make_reply(text_of(reply.get("content")), listed, reasoning_of(reply))
-    for result in map(_object, _list(step.get("tool_results"))):
+    for result in _list(step.get("tool_results")):
+        if not isinstance(result, dict):
+            continue
         # As TRAE's clients send it: the output, then the error.
-        parts = (text_of(result.get(key)) for key in ("result", "error"))
+        text, error = text_of(result.get("result")), text_of(result.get("error"))
         call_id = result.get("call_id")
         ids = (call_id,) if isinstance(call_id, str) and call_id else ()
-        yield Result(text="\n".join(part for part in parts if part).strip(), call_ids=ids)
-    for message in map(_object, _list(step.get("llm_messages"))):
-        if message.get("role") == "user" and message.get("content") and not message.get("tool_result"):
+        yield Result(text=(f"{text}\n{error}" if text and error else text or error).strip(), call_ids=ids)
+    for message in _list(step.get("llm_messages")):
+        if not isinstance(message, dict) or message.get("role") != "user":
+            continue
+        if message.get("content") and not message.get("tool_result"):
             yield Result(text=text_of(message["content"]))
 
 
