@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.filters import FilterTable
-from harness.data.outputs import digest_of
 from harness.data.split import split_groups
 from trajectories import Trajectory
 from trajectories.filters.redaction import redact
@@ -69,9 +68,12 @@ class Card:
         self._instances.add(facts.instance_id)
         self._steps.update(facts.steps)
 
-    def write(self, out: Path, ledger: Ledger, *, rows: int, command: Sequence[str]) -> None:
-        """Write the card beside ``out``, which must exist. Paths and mail addresses are redacted as in the data."""
-        lines = [f"# {out.name}", "", *self._summary(rows, digest_of(out))]
+    def write(self, out: Path, ledger: Ledger, *, rows: int, digest: str, command: Sequence[str]) -> None:
+        """Write the card beside ``out``. Paths and mail addresses are redacted as in the data.
+
+        ``digest``: the SHA-256 of what was written.
+        """
+        lines = [f"# {out.name}", "", *self._summary(rows, digest)]
         for name, counts in self._counts.items():
             lines += _table(f"By {name}", (name, "trajectories"), counts)
         lines += [*self._losses(ledger), *self._settings(), *self._splits(), "## Command", "", "```text"]

@@ -68,9 +68,9 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
     card = Card(paths=options.paths, written_as=options.to, filters=filters)
     ledger = Ledger()
     started = time.monotonic()
-    rows = _convert(files, options, tasks, ledger, ledger_path, writer, pipeline, card)
+    rows, digest = _convert(files, options, tasks, ledger, ledger_path, writer, pipeline, card)
     if options.card:
-        card.write(out, ledger, rows=rows, command=command)
+        card.write(out, ledger, rows=rows, digest=digest, command=command)
     if options.explain:
         table_console().print(explanation(ledger))
     table_console().print(summary(ledger))
@@ -127,16 +127,16 @@ def _convert(
     writer: Writer,
     pipeline: FilterPipeline,
     card: Card,
-) -> int:
-    """Write the store and its ledger, count what is kept for the card, and return the number of rows.
+) -> tuple[int, str]:
+    """Write the store and its ledger, count what is kept for the card, and return the number of rows and their SHA-256.
 
     Raises UserError if no row is left; only the ledger is written then.
     """
     out: Path = options.out
     found = None
     try:
-        with open_output(out, options.to) as write, MathVerifier() as verifier:
-            found = Output(write, pipeline=pipeline, card=card)
+        with open_output(out, options.to) as target, MathVerifier() as verifier:
+            found = Output(target.write, pipeline=pipeline, card=card)
             converter = Converter(writer=writer, pipeline=pipeline, verifier=verifier)
             _read(files, options, tasks, ledger, converter, found)
             if not found.rows:
@@ -161,7 +161,7 @@ def _convert(
         print("answers checked: " + ", ".join(f"{n} {what}" for what, n in found.verdicts.most_common()))
     if left_out := +found.left_out:
         print(f"became no row:{_listed(left_out)}")
-    return found.rows
+    return found.rows, target.digest
 
 
 def _read(

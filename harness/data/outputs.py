@@ -6,6 +6,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,25 +28,44 @@ def check_new_folder(out: Path) -> None:
         raise UsageError(f"{out} exists; this format writes a new folder, one file a trajectory")
 
 
-def digest_of(out: Path) -> str:
-    """Return the SHA-256 of a file, or of the files of a folder after each other, in the order of their names."""
+def _digest_of(folder: Path) -> str:
+    """Return the SHA-256 of the files of a folder after each other, in the order of their names."""
     digest = sha256()
-    for path in sorted(out.iterdir()) if out.is_dir() else [out]:
+    for path in sorted(folder.iterdir()):
         with path.open("rb") as file:
             while chunk := file.read(_BUFFER):
                 digest.update(chunk)
     return digest.hexdigest()
 
 
+@dataclass
+class Target:
+    """A place for rows, and the SHA-256 of what was written there, known when it is complete."""
+
+    write: Write
+    digest: str = ""
+
+
 @contextmanager
-def open_output(out: Path, written_as: str) -> Iterator[Write]:
+def open_output(out: Path, written_as: str) -> Iterator[Target]:
     """Open a file or a folder that appears under its name only if the block succeeds; else nothing is left behind."""
     if written_as in FOLDERS:
         with _new_folder(out) as write:
-            yield write
+            target = Target(write)
+            yield target
+        target.digest = _digest_of(out)
         return
+    digest = sha256()
     with atomic_write(out) as text, open(text.fileno(), "wb", buffering=_BUFFER, closefd=False) as file:
-        yield lambda trajectory_id, pieces: file.writelines(pieces)
+
+        def write_row(trajectory_id: str, pieces: Iterable[bytes]) -> None:
+            for piece in pieces:
+                digest.update(piece)
+                file.write(piece)
+
+        target = Target(write_row)
+        yield target
+    target.digest = digest.hexdigest()
 
 
 @contextmanager

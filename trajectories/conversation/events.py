@@ -77,6 +77,8 @@ class Folded:
 class _Turn:
     """A reply and the results found so far."""
 
+    __slots__ = ("by_call", "loose", "problem", "reasoning", "reply", "thought")
+
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
         self.problem = reply.problem or (None if reply.calls else NO_ACTION)
@@ -148,10 +150,11 @@ def fold(events: Iterable[Event]) -> Folded:
 
 def _answer(result: Result, turns: list[_Turn], calls: dict[str, tuple[_Turn, int]]) -> bool:
     """Add a result to the turn that it answers. Return False if there is none."""
-    if known := [calls[call_id] for call_id in result.call_ids if call_id in calls]:
-        turn, index = known[0]
-        turn.by_call.setdefault(index, []).append(result.text)
-        return True
+    for call_id in result.call_ids:
+        if call_id in calls:
+            turn, index = calls[call_id]
+            turn.by_call.setdefault(index, []).append(result.text)
+            return True
     if not turns:
         return False
     last = turns[-1]

@@ -12,6 +12,7 @@ _SEALED = frozenset({"redacted_thinking", "redacted-reasoning", "reasoning.encry
 _FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
 _NESTED = ("provider_specific_fields", "additional_kwargs")  # LiteLLM's and LangChain's
 _HOLDERS = ("content", *_FIELDS)
+_HOLDING = frozenset((*_FIELDS, *_NESTED))
 _TEXTS = (
     "text",
     "thinking",
@@ -35,11 +36,14 @@ def reasoning_of(message: JSONObject) -> str:
     >>> reasoning_of({"content": "Look.", "reasoning_content": "The sign is wrong."})
     'The sign is wrong.'
     """
+    in_content = thinking_in(message.get("content"))
+    if _HOLDING.isdisjoint(message):  # as of most messages
+        return in_content
     for key in _FIELDS:
         if (value := message.get(key)) and (text := _text(value)):
             return text
-    if text := thinking_in(message.get("content")):
-        return text
+    if in_content:
+        return in_content
     for key in _NESTED:
         if (inner := message.get(key)) and isinstance(inner, dict) and (text := reasoning_of(inner)):
             return text

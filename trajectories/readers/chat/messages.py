@@ -107,14 +107,15 @@ def make_reply(thought: str, calls: Iterable[tuple[JSON, JSON, JSON]], reasoning
         if not name or not isinstance(name, str):
             return Reply(thought=thought, reasoning=reasoning, problem=BAD_CALL)
         try:
-            arguments = parse_arguments(raw_arguments)
+            arguments = raw_arguments if isinstance(raw_arguments, dict) else parse_arguments(raw_arguments)
         except (ValueError, RecursionError):
             return Reply(thought=thought, reasoning=reasoning, problem=BAD_ARGUMENTS)
-        call = Call(action=Action(name=name, arguments=arguments), call_id=as_id(call_id))
-        if call.call_id is None or by_id.get(call.call_id) != call:
+        known = as_id(call_id)
+        call = Call(action=Action(name=name, arguments=arguments), call_id=known)
+        if known is None or known not in by_id or by_id[known] != call:
             made.append(call)
-        if call.call_id is not None:
-            by_id[call.call_id] = call
+        if known is not None:
+            by_id[known] = call
     return Reply(thought=thought, calls=tuple(made), reasoning=reasoning)
 
 
@@ -228,9 +229,9 @@ def result_ids(message: JSONObject) -> tuple[str, ...]:
 
 def as_id(value: JSON) -> str | None:
     """Return a call's id, which some programs write as a number; None for an empty one or any other value."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) and value else None
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def is_tool_result(block: JSON) -> bool:
