@@ -98,7 +98,7 @@ class IdsTable(FilterTable):
     file: Path  # one id a line
 
     def make(self) -> Filter:
-        with user_errors(OSError, ValueError, about=f"filter {self.name}", usage=True):
+        with user_errors(ValueError, about=f"filter {self.name}", usage=True):
             return subsets.Ids(subsets.read_ids(self.file.expanduser()))
 
 

@@ -18,11 +18,13 @@ _SHOWN = 5  # ids in a message
 
 
 def read_ids(path: Path) -> tuple[str, ...]:
-    """Read ids, one a line. Raises OSError, and ValueError for an empty file, a doubled id, or what is no text."""
+    """Read ids, one a line. Raises ValueError for a file that is missing, empty or no text, and a doubled id."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text file: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from error
     ids = [line.strip() for line in lines if line.strip()]
     if not ids:
         raise ValueError(f"{path}: no id in it; write one a line")

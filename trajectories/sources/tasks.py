@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trajectories.sources.documents import Document, read_documents
+from trajectories.sources.paths import is_hub_name
 from trajectories.task_ids import task_id
 from trajectories.types import JSON
 
@@ -18,6 +19,8 @@ def read_tasks(path: Path) -> dict[str, str]:
     Rows have ``instance_id`` and ``problem_statement``; a JSON object may map ids to texts or to rows. Raises
     ValueError if there are none, OSError for a path that cannot be read.
     """
+    if not path.exists() and not is_hub_name(path):
+        raise ValueError(f"{path}: no such file or folder")
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     tasks: dict[str, str] = {}
     for file in files:

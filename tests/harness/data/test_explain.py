@@ -62,3 +62,17 @@ def test_what_holds_nothing_ends_with_an_error(logs: Path, capsys: pytest.Captur
     assert explain(logs / "odd.json") == 1
     assert "no trajectory was found" in capsys.readouterr().err
     assert explain(logs / "nowhere.json") == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--ids", "ids: nowhere.txt: No such file or directory"),
+        ("--task-from", "nowhere.txt: no such file or folder"),
+    ],
+)
+def test_files_that_options_name_must_exist(
+    option: str, message: str, logs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(lambda: main([str(logs), "--out", str(logs / "o.jsonl"), option, "nowhere.txt"])) == 2
+    assert message in capsys.readouterr().err
