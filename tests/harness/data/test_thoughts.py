@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from harness.config.tables import Recipe
+from harness.console import Console
 from harness.data.step_data import StepData, load_step_data
 from harness.data.trl_rows import step_completion
 from harness.run_folder import RunFolder
 from harness.training.dry_run import dry_run
+from harness.training.inputs import load_inputs
+from harness.training.run import _say_inputs
 from srl_agent.formats import FormatError
 from trajectories import Action, Step, Trajectory
 from trajectories.store import dump_line
@@ -97,6 +100,15 @@ def test_older_recipes_say_it_in_the_table_of_sft() -> None:
     )
     assert (old.steps.thoughts, old.steps.filler) == ("filler", "Go.")
     assert Recipe.model_validate(old.model_dump()) == old
+
+
+def test_the_log_of_a_run_says_how_many_targets_hold_the_filler(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data(tmp_path)
+    inputs = load_inputs(Recipe.model_validate(recipe(tmp_path / "store.jsonl")))
+    _say_inputs(inputs, RunFolder(tmp_path / "run"), Console())
+    assert "thoughts: 2 of 5 targets hold the filler (steps.thoughts)" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_how_many_targets_hold_the_filler(

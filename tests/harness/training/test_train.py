@@ -45,6 +45,9 @@ def test_the_run_writes_every_file(finished: Path) -> None:
     manifest = json.loads((finished / "manifest.json").read_text())
     assert manifest["status"] == "finished"
     assert manifest["data"]["validation_steps"] == 6
+    assert manifest["data"]["targets_with_filler"] == {"train": 0, "validation": 0}
+    told = "thoughts of targets: expert; 0 of 40 hold the filler"
+    assert told in (finished / "report.html").read_text(encoding="utf-8")
     groups = whole_lines(finished / "samples.jsonl")
     assert {group["kept"] for group in groups} == {True, False}
     assert all(len(group["completions"]) == 4 for group in groups)
