@@ -121,10 +121,15 @@ def needs_engine(command: str) -> bool:
     return "--clean" in command or ("harness.evaluate" in command and "--resume" in command)
 
 
-@pytest.mark.timeout(1800)  # some 60 commands, each in its own process
-def test_the_commands_run(user_folder: Path) -> None:
-    for command in commands():
-        if command.startswith("python -m ") and not needs_engine(command):
+@pytest.mark.timeout(1800)  # some 80 commands, each in its own process
+@pytest.mark.parametrize("starting", [False, True])
+def test_the_commands_run(user_folder: Path, starting: bool) -> None:
+    if starting:  # some of them want the store of the README
+        run_command("python -m harness.convert my_runs/ --out data/expert.jsonl", user_folder)
+    found = [c for c in commands() if c.startswith("python -m ") and starts_work(c) == starting]
+    assert len(found) > 15
+    for command in found:
+        if not needs_engine(command):
             run_command(command, user_folder)
 
 
@@ -135,10 +140,13 @@ def test_the_commands_that_need_a_container_engine_run(user_folder: Path, image:
         run_command(command, user_folder)
 
 
+def starts_work(command: str) -> bool:
+    return any(f"harness.{name}" in command for name in ("train", "evaluate", "profile"))
+
+
 def run_command(command: str, folder: Path) -> None:
     words = [sys.executable, *shlex.split(command)[1:]]
-    starts_work = any(f"harness.{name}" in command for name in ("train", "evaluate", "profile"))
-    if starts_work and "--dry-run" not in words and "--resume" not in words:
+    if starts_work(command) and "--dry-run" not in words and "--resume" not in words:
         words.append("--dry-run")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # the copied run names a reward of the tests
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=200)

@@ -161,7 +161,10 @@ def _sources(options: argparse.Namespace, store: Path) -> list[Path]:
         files = find_files(named, exclude=(store, _ledger(options, store), beside(store, ".card.md")))
     except FileNotFoundError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from error
-    return [path for path in files if path in named or is_candidate(path.name)]
+    found = [path for path in files if path in named or is_candidate(path.name)]
+    if options.source and not found:
+        raise UsageError(f"--source: no file besides the store in {', '.join(map(str, options.source))}")
+    return found
 
 
 def _ledger(options: argparse.Namespace, store: Path) -> Path:

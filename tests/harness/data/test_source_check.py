@@ -1,6 +1,7 @@
 """Comparing a store with its sources: each fault of the old converter is found, and what is right passes."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from harness.convert import main
 from harness.data.inspection.source_check import compare
 from harness.data.inspection.source_marks import text_calls
 from harness.data.inspection.source_match import match
+from harness.demo import expert_path
 from tests.harness.data.foreign_documents import LS, answer, chat, line, result, said, use, write, xml
 from tests.harness.data.wrong_calls import CALLS
 from tests.harness.data.wrong_formats import DETECTION, SPEAKERS
@@ -181,3 +183,10 @@ def test_a_damaged_source_is_no_crash(tmp_path: Path) -> None:
     store = tmp_path / "new.jsonl"
     assert command(tmp_path / "in", "--out", store, "--no-card", "--format", "openai") == 0
     compare(store, find_files([tmp_path / "in"]), ledger=None, limit=LIMIT)
+
+
+def test_a_source_without_a_file_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "store.jsonl"
+    shutil.copy(expert_path(), store)
+    assert command(store, "--validate", "--source", tmp_path) == 2
+    assert "--source: no file besides the store in " in capsys.readouterr().err
