@@ -37,8 +37,11 @@ def detect(value: JSON) -> Detected:
     >>> detect({"trajectory_format": "mini-swe-agent-1.1", "info": {}, "messages": []})
     Detected(name='mini-swe-agent', why='`trajectory_format` names it')
     """
-    found = [Detected(name=name, why=why) for name, fits in _FORMATS.items() if (why := fits(value))]
-    found = found or [Detected(name=name, why=why) for name, why in chat_formats(value)]
+    try:
+        found = [Detected(name=name, why=why) for name, fits in _FORMATS.items() if (why := fits(value))]
+        found = found or [Detected(name=name, why=why) for name, why in chat_formats(value)]
+    except RecursionError as error:
+        raise UnknownFormat("nested too deeply to be looked at") from error
     if len(found) == 1:
         return found[0]
     if found:

@@ -95,3 +95,18 @@ def test_shapes_of_other_programs_are_told_apart_by_their_fields() -> None:
     assert detect([{"role": "assistant", "content": "", "tool_calls": [inspect_call]}]).name == "inspect"
     block = {"type": "tool-call", "toolCallId": "c", "toolName": "bash", "input": {}}
     assert detect([{"role": "assistant", "content": [block]}]).name == "ai-sdk"
+
+
+def test_a_deep_value_of_a_table_is_no_crash() -> None:
+    deep: JSON = "x"
+    for _ in range(400):
+        deep = [{"content": deep}]
+    messages = [
+        {"role": "user", "content": deep, "name": None},
+        {"role": "assistant", "content": "Hm.", "name": None},
+    ]
+    assert detect({"messages": messages}).name == "openai"
+    for _ in range(2000):
+        deep = [{"content": deep}]
+    messages[0]["content"] = deep
+    assert detect({"messages": messages}).name == "openai"

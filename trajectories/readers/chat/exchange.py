@@ -8,6 +8,7 @@ from trajectories.conversation.turns import Note
 from trajectories.readers.chat.langchain import as_message
 from trajectories.readers.chat.provider_blocks import as_blocks
 from trajectories.readers.chat.streams import message_of_stream
+from trajectories.schema_check import MAX_DEPTH
 from trajectories.types import JSON, JSONObject
 
 _REPLIES = ("response", "raw_response", "response_body", "completion", "output", "outputs")
@@ -126,10 +127,12 @@ def unpadded(messages: list[JSON]) -> list[JSON]:
     return [_without_nulls(message) for message in messages] if padded else list(messages)
 
 
-def _without_nulls(value: JSON) -> JSON:
+def _without_nulls(value: JSON, depth: int = MAX_DEPTH) -> JSON:
+    if depth == 0:  # no reader takes what is nested more deeply
+        return value
     if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _without_nulls(inner, depth - 1) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner, depth - 1) for inner in value] if isinstance(value, list) else value
 
 
 def _reply(response: JSON, note: Note) -> JSONObject | None:
