@@ -234,3 +234,11 @@ def test_a_wording_is_compared_at_the_same_weights(tiny_model: Path, tmp_path: P
     refused = run_benchmark("wording", tmp_path / "run", "--stage", "sft", "--before", before)
     assert refused.returncode != 0
     assert "no prompt holds any of" in refused.stderr
+
+
+def test_claude_sessions_are_made_and_converted() -> None:
+    line = [sys.executable, "benchmarks/claude_sessions.py", "--lines", "60", "120", "--turns", "1"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
+    sizes = json.loads(done.stdout.splitlines()[-1])["sizes"]
+    assert [(size["lines"], size["ours"]["trajectories"]) for size in sizes] == [(60, 1), (120, 1)]
+    assert [size["ours"]["steps"] for size in sizes] == [11, 21]
