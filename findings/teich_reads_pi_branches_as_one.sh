@@ -1,5 +1,5 @@
 #!/bin/sh
-# teich 0.3.6: a Pi session with two branches becomes one conversation that nobody had.
+# teich 0.3.6: a Pi session with two branches becomes one conversation that never took place.
 #
 # Guess: a Pi session is a tree by parentId, whose branches are alternatives: the user went back to an earlier message
 # and asked otherwise. A converter to training rows follows one branch, or makes a row of each.

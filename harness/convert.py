@@ -47,6 +47,44 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="files, folders, archives, hf:owner/name; without --out one store to inspect",
     )
+    _add_arguments_of_reading(parser)
+    _add_arguments_of_writing(parser)
+    command.add_inspection_arguments(parser)
+    return parser
+
+
+def _add_arguments_of_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format", default="auto", choices=("auto", *FORMAT_NAMES), help="default: detected from content"
+    )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="print what each file is read as, and by which structure; without --out nothing is written",
+    )
+    parser.add_argument(
+        "--task-from",
+        type=Path,
+        metavar="PATH",
+        help="tasks of logs without a prompt: rows with instance_id and problem_statement, or a folder of texts "
+        "named by the instance, the log or its folder",
+    )
+    parser.add_argument(
+        "--max-mb",
+        type=positive,
+        default=DEFAULT_LIMIT // MEGABYTE,
+        metavar="N",
+        help="drop lines and documents larger than this (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="processes that read; the output does not depend on it (default: one a CPU, up to 8, for large inputs)",
+    )
+
+
+def _add_arguments_of_writing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the store to write (JSON Lines); a new folder with --to pi"
     )
@@ -55,14 +93,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--recipe", metavar="NAME", help=f"prompts and action format for {PROMPTS}, --sample and --validate"
-    )
-    parser.add_argument(
-        "--format", default="auto", choices=("auto", *FORMAT_NAMES), help="default: detected from content"
-    )
-    parser.add_argument(
-        "--explain",
-        action="store_true",
-        help="print what each file is read as, and by which structure; without --out nothing is written",
     )
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="default: ledger.json beside --out")
     parser.add_argument(
@@ -83,29 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         default=True,
         help="describe the data set in NAME.card.md beside --out (default: yes)",
     )
-    parser.add_argument(
-        "--task-from",
-        type=Path,
-        metavar="PATH",
-        help="tasks of logs without a prompt: rows with instance_id and problem_statement, or a folder of texts "
-        "named by the instance, the log or its folder",
-    )
     parser.add_argument("--force", action="store_true", help="overwrite --out, the ledger and the card")
-    parser.add_argument(
-        "--max-mb",
-        type=positive,
-        default=DEFAULT_LIMIT // MEGABYTE,
-        metavar="N",
-        help="drop lines and documents larger than this (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--workers",
-        type=positive,
-        metavar="N",
-        help="processes that read; the output does not depend on it (default: one a CPU, up to 8, for large inputs)",
-    )
-    command.add_inspection_arguments(parser)
-    return parser
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def card_path(out: Path) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the card counts of a trajectory."""
+    """Facts of a trajectory that the card counts."""
 
     said: tuple[str, ...]  # format, licence, teacher model, verdict
     repository: str

@@ -31,7 +31,7 @@ from trajectories.filters.pipeline import FilterPipeline
 from trajectories.ledger import Ledger, Totals
 from trajectories.readers.pipeline import Session
 from trajectories.readers.plan import plan, size_of
-from trajectories.readers.sessions.claude_stream import TASK_IS_THE_NAME
+from trajectories.readers.sessions.without_prompt import TASK_IS_THE_NAME
 from trajectories.sources.parts import Part
 from trajectories.sources.paths import find_files
 from trajectories.sources.tasks import read_tasks

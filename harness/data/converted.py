@@ -26,7 +26,7 @@ _SOLUTIONS = frozenset({"math", "s1k"})  # formats whose trajectories are soluti
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """What is counted of a trajectory, and where its id belongs in the text of its rows."""
+    """Counts of a trajectory, and where its id belongs in the text of its rows."""
 
     wanted_id: str
     findings: Findings

@@ -1,4 +1,4 @@
-"""What a conversion writes: one file of rows, or for formats of one file a trajectory a folder of them."""
+"""Outputs of a conversion: one file of rows, or for formats of one file a trajectory a folder of them."""
 
 import os
 import re

@@ -84,7 +84,7 @@ def _convert_part(part: Part, session: Session, converter: Converter, path: Path
 
 @dataclass(frozen=True, kw_only=True)
 class _Made:
-    """What a worker made of a part."""
+    """A part as a worker converted it."""
 
     number: int
     part: Part

@@ -55,7 +55,7 @@ def path_to(key: K, by_id: Mapping[K, JSONObject], parent_of: Callable[[JSONObje
 
 @dataclass(frozen=True, kw_only=True)
 class RowFacts:
-    """What the row of a data set says beside its messages, whatever its producer calls it."""
+    """Facts of a data set's row beside its messages, whatever its producer calls them."""
 
     instance_id: str | None
     trajectory_id: str | None
@@ -107,7 +107,7 @@ def task_number(row: JSONObject) -> int | None:
 def verdict(row: JSONObject) -> bool | None:
     """Return whether a run solved its task: ``resolved``, or else the reward if it is 0 or 1.
 
-    Some sets hold ``resolved`` as a number: 1 and 0, and -1 where nobody judged.
+    Some sets hold ``resolved`` as a number: 1 and 0, and -1 where it was not judged.
 
     >>> verdict({"resolved": 1}), verdict({"resolved": -1, "reward": 1.0}), verdict({"rewards": {"reward": 0.0}})
     (True, None, False)

@@ -23,7 +23,7 @@ Band = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """What is compared of a trajectory."""
+    """Parts of a trajectory that are compared."""
 
     digest: bytes
     shingles: Shingles = frozenset()

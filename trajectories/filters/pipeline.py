@@ -25,7 +25,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What the filters found in a trajectory, to be counted."""
+    """Findings of the filters in a trajectory, to be counted."""
 
     read: int  # steps
     notes: Sequence[tuple[str, int]]

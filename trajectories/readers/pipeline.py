@@ -42,7 +42,7 @@ Found = tuple[Trajectory, FileLedger]
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
-    """What the documents before a part of the input mean for it, or those of a part for the next one."""
+    """The state between two parts of the input: what the documents before mean for those behind."""
 
     recognised: tuple[str, str] | None = None  # origin and format of the last recognised document
     opened: tuple[str, str] | None = None  # the group that may go on

@@ -65,7 +65,7 @@ class SourceCall:
 
 @dataclass(kw_only=True)
 class Count:
-    """What a run of the source holds."""
+    """Calls, results and texts of a run of the source."""
 
     calls: list[SourceCall] = field(default_factory=list)
     fenced: dict[str, list[SourceCall]] = field(default_factory=dict)  # by scaffold: calls in fenced blocks
@@ -177,7 +177,7 @@ def _conversations(documents: Sequence[Document]) -> Iterator[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Context:
-    """What the objects around a value say about it."""
+    """Facts about a value from the objects around it."""
 
     role: str = ""
     owner: str = ""

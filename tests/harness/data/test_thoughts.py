@@ -1,4 +1,4 @@
-"""What a target holds before its action: recorded reasoning, the text before the call, the filler, or nothing."""
+"""The thought of a target: recorded reasoning, the text before the call, the filler, or none."""
 
 import json
 from pathlib import Path

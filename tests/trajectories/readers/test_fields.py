@@ -1,4 +1,4 @@
-"""What a data set's row says beside its messages, whatever its producer calls it."""
+"""Facts of a data set's row beside its messages, whatever its producer calls them."""
 
 import math
 
@@ -18,7 +18,7 @@ from trajectories.types import JSON
         ({"resolved": "yes"}, None),
         ({"resolved": None, "reward": 1.0}, True),
         ({"resolved": False, "reward": 1.0}, False),  # a verdict comes before a number
-        ({"resolved": -1, "reward": 1.0}, None),  # nobody judged
+        ({"resolved": -1, "reward": 1.0}, None),  # not judged
         ({"reward": 0}, False),
         ({"reward": 0.5}, None),
         ({"reward": math.nan}, None),

@@ -1,4 +1,4 @@
-"""What an unknown document is, and what to do, in words."""
+"""Messages about unknown documents: what they look like, and what to do."""
 
 import pytest
 

@@ -23,7 +23,7 @@ _PARAMETER_END = "</parameter>"
 _WRAPPER, _WRAPPER_END = "<tool_call>", "</tool_call>"
 _FUNCTION_HEAD = re.compile(r"<function=([^<>\n]+)>\n?")
 _PARAMETER_HEAD = re.compile(r"<parameter=([^<>\n]+)>")
-# A slip of some models, which OpenHands mends: <parameter=name=value</parameter>.
+# A slip of some models, which OpenHands corrects: <parameter=name=value</parameter>.
 _PARAMETER_SLIP = re.compile(r"<parameter=(\w+)=([^<]*)</parameter>", re.ASCII)
 _LABEL = re.compile(r"\A(?:OBSERVATION:\n|EXECUTION RESULT of \[[^\]\n]*\]:\n)")
 
@@ -186,7 +186,7 @@ def _cut_call(content: str, head: re.Match[str]) -> str | None:
     rest = body[body.rfind("<") :] if "<" in body else ""
     marked = len(rest) > 1 and _FUNCTION_END.startswith(rest)
     body = body.removesuffix(rest).rstrip() if marked else body
-    # Without a parameter it is the end of a run, or nobody knows what is missing.
+    # Without a parameter it is the end of a run, or what is missing is unknown.
     whole = body.endswith(_PARAMETER_END) or (not body and (marked or kind_of(head[1].strip()) == "submit"))
     return body if whole else None
 

@@ -1,4 +1,4 @@
-"""What Harbor's converters write in place of an agent's own words and calls, by agent, and how it is read."""
+"""Rules by agent: what Harbor's converters write in place of its own words and calls, and how to read it."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -86,9 +86,9 @@ def _undescribed(steps: Sequence[AtifStep]) -> Iterator[AtifStep]:
     for step in steps:
         if step.calls:
             call = step.calls[0]
-            mended = _described_call(step.text, call)
-            if mended != call:
-                step = replace(step, calls=(mended,), notes=(*step.notes, OTHER_ARGUMENTS))
+            corrected = _described_call(step.text, call)
+            if corrected != call:
+                step = replace(step, calls=(corrected,), notes=(*step.notes, OTHER_ARGUMENTS))
             elif before and call[1] and call[1] == before[1] and call[0] != before[0]:
                 step = replace(step, context=step.context or OTHER_ARGUMENTS)
             step, before = replace(step, text=""), call

@@ -78,7 +78,7 @@ def _trial_end(parts: list[str], at: int) -> int:
 
 
 class Trials:
-    """What is known of trials: on disk from the files beside, in an archive from the members read so far."""
+    """Facts about trials: on disk from the files beside, in an archive from the members read so far."""
 
     def __init__(self) -> None:
         self._results: dict[str, JSONObject] = {}  # by trial, of archives

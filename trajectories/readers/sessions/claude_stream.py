@@ -4,23 +4,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from trajectories.conversation.events import Event, Folded, UserMessage, fold, record
+from trajectories.conversation.events import Event, UserMessage, fold, record
 from trajectories.conversation.fields import text_at
 from trajectories.ledger import FileLedger
 from trajectories.readers.sessions.anthropic_lines import Replies, UserTexts, not_of_the_model, reply_id
 from trajectories.readers.sessions.session_tree import session_lines
+from trajectories.readers.sessions.without_prompt import instance_name, name_as_task
 from trajectories.sources.documents import Document
 from trajectories.sources.tasks import task_for
 from trajectories.task_ids import repository_of
 from trajectories.types import JSON, JSONObject, Trajectory
 
-TASK_IS_THE_NAME = "task_is_the_name"  # the log has no prompt, and no other task was given
-# Names of files that say nothing about the run: the folder's name does.
-_GENERIC = frozenset({
-    "agent", "claude", "claude-code", "claude-execution-output", "claude_code", "conversation", "execution", "log",
-    "logs", "messages", "output", "raw", "result", "run", "session", "stdout", "stream", "trace", "trajectory",
-    "transcript", "codex",
-})  # fmt: skip
 _OTHERS_CALL = "tool_call"  # type of a line of other programs, whose first and last lines are Claude Code's
 _OTHERS = "a stream of another program (Cursor, Droid), which has calls of its own form; it is not read"
 _RESULT_ONLY = "only the result is there: print the run with --output-format stream-json --verbose"
@@ -107,9 +101,7 @@ def _read_agent(
     instance_id = instance_name(document)
     suffix = f"/{agent}" if agent else ""
     task = folded.prompt.strip() or ("" if agent else task_for(document, instance_id))
-    if not task and _acts(folded):
-        task = f"{instance_id}{suffix}"
-        ledger.note(TASK_IS_THE_NAME, document.position)
+    task = task or name_as_task(f"{instance_id}{suffix}", folded, ledger, document.position)
     facts = dict(session.facts)
     models = (text_at(line, "message", "model") for line in lines if reply_id(line))
     model = next((name for name in models if name), None) or (None if agent else text_at(facts, "model"))
@@ -126,10 +118,6 @@ def _read_agent(
         model=model,
         metadata=_metadata(facts, agent, instance_id),
     )
-
-
-def _acts(folded: Folded) -> bool:
-    return any(step.actions for step in folded.steps)
 
 
 def _metadata(facts: dict[str, JSON], agent: str | None, instance_id: str) -> dict[str, JSON]:
@@ -162,9 +150,3 @@ def _prompt_of_call(session: _Session, call_id: str) -> str:
             if reply and (prompt := session.replies.asked_by(reply, call_id)):
                 return prompt
     return ""
-
-
-def instance_name(document: Document) -> str:
-    """Return the name of the file, or of its folder if the file's says nothing."""
-    folder = document.path.parent.name
-    return folder if document.name.lower() in _GENERIC and folder else document.name

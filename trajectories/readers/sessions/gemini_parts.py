@@ -13,7 +13,7 @@ _OUTPUTS = ("output", "error", "result", "content")
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the parts of one content hold, each in order."""
+    """The texts, thoughts, calls and results of one content, each in order."""
 
     text: str
     thoughts: str

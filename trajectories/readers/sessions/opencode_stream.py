@@ -7,8 +7,8 @@ from trajectories.conversation.events import fold, record
 from trajectories.conversation.fields import text_at
 from trajectories.ledger import FileLedger
 from trajectories.readers.sessions import opencode
-from trajectories.readers.sessions.claude_stream import TASK_IS_THE_NAME, instance_name
 from trajectories.readers.sessions.session_tree import session_lines
+from trajectories.readers.sessions.without_prompt import instance_name, name_as_task
 from trajectories.sources.documents import Document
 from trajectories.sources.tasks import task_for
 from trajectories.types import JSON, JSONObject, Trajectory
@@ -40,10 +40,7 @@ def _read_session(name: str, parts: _Parts, document: Document, ledger: FileLedg
     for what, times in (+session.notes).items():
         ledger.note(what, position, times)
     instance_id = instance_name(document)
-    task = task_for(document, instance_id)
-    if not task and any(step.actions for step in folded.steps):
-        task = instance_id
-        ledger.note(TASK_IS_THE_NAME, position)
+    task = task_for(document, instance_id) or name_as_task(instance_id, folded, ledger, position)
     yield from record(
         folded,
         document,

@@ -260,7 +260,7 @@ def _text(content: JSON) -> str:
 
 
 def _own(lines: Sequence[JSONObject]) -> JSONObject | None:
-    """Return the store's line of a session that we wrote and nobody changed the form of, None for any other."""
+    """Return the store's line of a session that we wrote and whose form is unchanged, None for any other."""
     marks = [line for line in lines[:2] if line.get("customType") == KEY]
     data = marks[0].get("data") if marks else None
     if not isinstance(data, dict) or data.get("lines") != len(lines):
