@@ -47,8 +47,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="files, folders, archives, hf:owner/name; without --out one store to inspect",
     )
-    _add_arguments_of_reading(parser)
     _add_arguments_of_writing(parser)
+    _add_arguments_of_reading(parser)
     command.add_inspection_arguments(parser)
     return parser
 

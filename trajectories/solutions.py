@@ -4,6 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from trajectories.types import Action
+
+STEP = "step"  # name of the action for a step of a solution
+
 # Lines that begin a step, in the order in which they are tried. At most one space in front: a list inside a step is
 # indented by more.
 _MARKERS = (
@@ -124,3 +128,9 @@ def _dedented(first: str, rest: str) -> str:
     """Remove a list's indentation, at most three spaces, from the lines after the first."""
     lines = [re.sub(r"^ {1,3}", "", line).rstrip() for line in rest.split("\n")] if rest else []
     return "\n".join([first.strip(), *lines]).strip()
+
+
+def step_action(step: SolutionStep) -> Action:
+    """Return a step as the one action of a turn."""
+    title = {"title": step.title} if step.title else {}
+    return Action(name=STEP, arguments={**title, "text": step.text})

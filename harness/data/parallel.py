@@ -3,12 +3,13 @@
 import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
 from harness.data.converted import Converted, Converter, Output
-from harness.data.workers import Workers
+from harness.data.workers import Workers, interrupts_held
 from trajectories.ledger import Entry, Journal, Ledger, replay
 from trajectories.readers.pipeline import Edge, Found, Session
 from trajectories.sources.lines import CutDocument, Span
@@ -39,8 +40,10 @@ def convert_parallel(
 
     ``beside``: a file in whose folder the workers may keep what they make. Raises UserError if a worker is killed.
     """
-    with tempfile.TemporaryDirectory(prefix=f".{beside.name}.", dir=beside.parent) as name:
-        folder = Path(name)
+    with ExitStack() as stack:
+        with interrupts_held():
+            made = tempfile.TemporaryDirectory(prefix=f".{beside.name}.", dir=beside.parent)
+            folder = Path(stack.enter_context(made))
 
         def work(number: int, part: Part) -> Edge | None:
             return _convert_part(part, session(Journal()), converter, folder / str(number))

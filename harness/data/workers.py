@@ -41,7 +41,7 @@ class Workers(AbstractContextManager["Workers[Task, Result]"], Generic[Task, Res
         self._pipes: list[Connection] = []
         self._processes: dict[Connection, ForkProcess] = {}
         try:
-            with _interrupts_held():
+            with interrupts_held():
                 for _ in range(count):
                     self._fork(work)
         except BaseException:
@@ -119,8 +119,11 @@ class Workers(AbstractContextManager["Workers[Task, Result]"], Generic[Task, Res
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back until the end of the block: in what Python does after a fork it would be lost."""
+def interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of the block.
+
+    In what Python does after a fork it would be lost; between making a thing and its clean-up the thing would stay.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

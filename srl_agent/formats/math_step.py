@@ -14,8 +14,7 @@ from srl_agent.formats.base import (
     count_characters,
 )
 from trajectories import Action, Step
-from trajectories.readers.math import STEP, step_action
-from trajectories.solutions import SolutionStep, join_steps, read_step, write_step
+from trajectories.solutions import STEP, SolutionStep, join_steps, read_step, step_action, write_step
 
 _STEP_PROMPT = """\
 Solve the problem one step at a time. First think privately between <think> and </think>. After </think> write only \

@@ -19,8 +19,8 @@ from srl_agent.steps import StepSettings, select_steps
 from tests.tiny_runs import ROOT
 from tests.trajectories.reading import one, read
 from trajectories.readers.detect import UnknownFormat, detect
-from trajectories.readers.math import STEP
 from trajectories.solutions import (
+    STEP,
     NotInSteps,
     SolutionStep,
     join_steps,

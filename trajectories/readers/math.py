@@ -8,11 +8,9 @@ from math import isfinite
 from trajectories.conversation.fields import text_at
 from trajectories.ledger import FileLedger
 from trajectories.schema_check import check_schema
-from trajectories.solutions import NotInSteps, SolutionStep, split_solution
+from trajectories.solutions import NotInSteps, split_solution, step_action
 from trajectories.sources.documents import Document
-from trajectories.types import Action, JSONObject, Step, Trajectory
-
-STEP = "step"  # name of the action for a step of a solution
+from trajectories.types import JSONObject, Step, Trajectory
 
 _QUESTIONS = ("question", "problem")
 _S1K_SOLVERS = {"deepseek": "DeepSeek-R1", "gemini": "Gemini Thinking"}
@@ -38,12 +36,6 @@ def read_s1k(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
 def read_solutions(document: Document, ledger: FileLedger) -> Iterator[Trajectory]:
     """Read ``question`` or ``problem``, ``solution``, and optionally ``answer`` and ``correct`` (a grade)."""
     yield from _read(document, ledger, "math", _plain)
-
-
-def step_action(step: SolutionStep) -> Action:
-    """Return a step as the one action of a turn."""
-    title = {"title": step.title} if step.title else {}
-    return Action(name=STEP, arguments={**title, "text": step.text})
 
 
 def _read(

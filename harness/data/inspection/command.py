@@ -12,6 +12,8 @@ from srl_agent.steps import StepSettings
 from trajectories.sources.paths import find_files, is_candidate
 from trajectories.store import beside, read_trajectories
 
+_OF_A_CONVERSION = ("filters", "ids", "licence", "task_from", "workers")
+
 
 def add_inspection_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that inspect a store: the one written to ``--out``, without it PATH."""
@@ -69,6 +71,14 @@ def check_options(options: argparse.Namespace) -> None:
         raise UsageError("--tokenizer is for --stats")
     if is_asked_for(options) and options.to != "store":
         raise UsageError(f"--stats, --sample and --validate inspect a store, not {options.to} rows")
+    if options.explain and not options.out and is_asked_for(options):
+        raise UsageError(
+            "--explain reads logs, --stats, --sample and --validate a store: ask for one of them"
+        )
+    unused = [name for name in _OF_A_CONVERSION if getattr(options, name) and not options.out]
+    if unused:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+        raise UsageError(f"{named}: for a conversion, and --out is missing")
     if options.source and (options.out or not options.validate):
         raise UsageError("--source is for --validate without --out: a conversion knows its sources")
     if options.stats and options.recipe and not (options.sample or options.validate):

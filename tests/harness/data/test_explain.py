@@ -76,3 +76,22 @@ def test_files_that_options_name_must_exist(
 ) -> None:
     assert cli.run(lambda: main([str(logs), "--out", str(logs / "o.jsonl"), option, "nowhere.txt"])) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--ids", "ids.txt"], "--ids: for a conversion, and --out is missing"),
+        (
+            ["--filters", "clean", "--workers", "2"],
+            "--filters, --workers: for a conversion, and --out is missing",
+        ),
+        (["--task-from", "tasks.jsonl"], "--task-from: for a conversion, and --out is missing"),
+        (["--stats"], "ask for one of them"),
+    ],
+)
+def test_no_option_is_without_effect(
+    words: list[str], message: str, logs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(logs, *words) == 2
+    assert message in capsys.readouterr().err
