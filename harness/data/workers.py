@@ -111,8 +111,9 @@ class Workers(AbstractContextManager["Workers[Task, Result]"], Generic[Task, Res
         )
 
     def __exit__(self, *error: object) -> None:
+        # SIGTERM would be lost where it meets a handler of this program in what Python does after a fork.
         for process in self._processes.values():
-            process.terminate()
+            process.kill()
         for pipe, process in self._processes.items():
             process.join()
             pipe.close()

@@ -202,6 +202,11 @@ def _fail(number: int, task: int) -> int:
     raise OSError(28, "No space left on device")
 
 
+def _ignore_sigterm(number: int, task: int) -> int:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return task
+
+
 def test_a_worker_that_is_killed_is_an_error() -> None:
     with Workers(_kill, 2) as workers, pytest.raises(cli.UserError, match=r"signal 9.*--workers 1"):
         list(workers.results(iter(range(20))))
@@ -210,6 +215,12 @@ def test_a_worker_that_is_killed_is_an_error() -> None:
 def test_what_a_worker_raises() -> None:
     with Workers(_fail, 2) as workers, pytest.raises(OSError, match="No space left"):
         list(workers.results(iter(range(20))))
+
+
+def test_workers_end_without_sigterm() -> None:
+    """A worker that is forked just now may still have the handler, and lose the signal."""
+    with Workers(_ignore_sigterm, 2) as workers:
+        assert list(workers.results(iter(range(4)))) == [(task, task) for task in range(4)]
 
 
 def test_results_in_order() -> None:
