@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,14 +13,13 @@ import pytest
 
 from benchmarks.tiny_math_model import problems, samples
 from harness.demo import expert_path
+from tests.fork_server import run_python
 from tests.tiny_runs import ROOT, recipe, run
 from trajectories.store import read_trajectories
 
 
 def run_benchmark(name: str, *words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, f"benchmarks/{name}.py", *map(str, words)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+    return run_python(f"benchmarks/{name}.py", *map(str, words), env={"PYTHONPATH": str(ROOT)}, timeout=500)
 
 
 def benchmark(name: str, *words: object) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from harness.demo import expert_path
 from harness.evaluation.folder import EvaluationFolder
 from srl_agent.formats import FormatError, UnrepresentableActionError, get_format
 from srl_agent.steps import StepSettings, render_example, select_steps
+from tests.fork_server import run_python
 from tests.tiny_runs import ROOT
 from tests.trajectories.seeds import SEEDS
 from trajectories import Action, Step
@@ -145,11 +146,11 @@ def starts_work(command: str) -> bool:
 
 
 def run_command(command: str, folder: Path) -> None:
-    words = [sys.executable, *shlex.split(command)[1:]]
+    words = shlex.split(command)[1:]
     if starts_work(command) and "--dry-run" not in words and "--resume" not in words:
         words.append("--dry-run")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # the copied run names a reward of the tests
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=200)
+    # PYTHONPATH: the copied run names a reward of the tests.
+    done = run_python(*words, cwd=folder, env={"PYTHONPATH": str(ROOT)})
     fine = (0, 1) if "harness.doctor" in command else (0,)  # the doctor may find something missing here
     assert done.returncode in fine, (command, done.stderr)
     assert "Traceback" not in done.stderr, command

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from tests.fork_server import run_python
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -57,10 +59,7 @@ def command(*words: str) -> list[str]:
 
 
 def run(*words: str, slow: float = 0.0) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "SLOW_REWARD": str(slow)}
-    return subprocess.run(
-        command(*words), capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300
-    )
+    return run_python("-m", "harness.train", *words, env={"SLOW_REWARD": str(slow)})
 
 
 def launched(processes: int, *words: str) -> subprocess.CompletedProcess[str]:

@@ -7,10 +7,8 @@ to their folder, which each test has a copy of as its working directory.
 import importlib
 import json
 import math
-import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ import pytest
 import yaml
 
 import harness
+from tests.fork_server import run_python
 
 FIXTURES = Path(__file__).parent / "made_by_403be40"
 ROOT = Path(harness.__file__).parent.parent
@@ -46,14 +45,8 @@ def call(command: str, *words: str) -> int:
 
 def start(command: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own; it must end well."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"harness.{command}", *words],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    environment = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **environment}
+    done = run_python("-m", f"harness.{command}", *words, cwd=Path.cwd(), env=environment)
     assert done.returncode == 0, done.stderr
     return done
 

@@ -1,15 +1,14 @@
 """A custom task, from a checkout to a verdict."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import git
 import pytest
 
 from environments.sandbox.engine import connect
+from tests.fork_server import run_python
 from tests.harness.evaluation.test_evaluate import command, report_of
 from tests.tiny_runs import ROOT
 
@@ -30,14 +29,7 @@ git checkout {base} tests/test_w.py
 
 
 def build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness.build_image", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+    return run_python("-m", "harness.build_image", *arguments, cwd=folder, env={"PYTHONPATH": str(ROOT)})
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import copy
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from statistics import median
 
@@ -16,6 +14,7 @@ from harness.demo.math import problems_path, solved_path
 from harness.demo.math.generate import rows as demo_rows
 from srl_agent.formats import get_format
 from srl_agent.steps import StepSettings, select_steps
+from tests.fork_server import run_python
 from tests.tiny_runs import ROOT
 from tests.trajectories.reading import one, read
 from trajectories.readers.detect import UnknownFormat, detect
@@ -451,9 +450,7 @@ def test_every_row_is_counted_and_none_breaks_the_reader(name: str, rows: list[J
 
 
 def convert(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "harness.convert", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=60, env=environment)
+    return run_python("-m", "harness.convert", *arguments, cwd=folder, env={"PYTHONPATH": str(ROOT)})
 
 
 def test_the_command_converts_rows_and_accounts_for_them(tmp_path: Path) -> None:

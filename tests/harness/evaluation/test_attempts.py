@@ -16,6 +16,7 @@ from harness.evaluate import main
 from harness.evaluation.folder import EvaluationFolder
 from harness.evaluation.records import AttemptRecord, read_records
 from harness.jsonl import read_rows
+from tests.fork_server import run_python
 from tests.harness.evaluation.test_evaluate import command, report_of
 from tests.tiny_runs import ROOT
 
@@ -119,15 +120,7 @@ def test_several_samples_give_pass_at_k(tmp_path: Path) -> None:
 
 
 def report_command(folder: Path, *runs: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "harness.report", *runs]
-    return subprocess.run(
-        line,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    return run_python("-m", "harness.report", *runs, cwd=folder, env={"PYTHONPATH": str(ROOT)})
 
 
 def test_evaluations_are_compared_task_by_task(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from environments.sandbox.engine import LABEL, connect
 from harness.demo.instances import build_demo_images, demo_instances
 from harness.evaluation.folder import EvaluationFolder
 from harness.jsonl import read_rows
+from tests.fork_server import run_python
 from tests.tiny_runs import ROOT
 
 TASKS = ["demo__calc-1", "demo__calc-2", "demo__router-1"]
@@ -22,14 +23,8 @@ IDS = f"tasks.ids=[{','.join(TASKS)}]"
 
 
 def command(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness.evaluate", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    return run_python(
+        "-m", "harness.evaluate", *arguments, cwd=folder, env={"PYTHONPATH": str(ROOT), **environment}
     )
 
 

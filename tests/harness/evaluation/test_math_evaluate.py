@@ -22,6 +22,7 @@ from harness.evaluate import main
 from harness.evaluation.folder import EvaluationFolder
 from harness.jsonl import read_rows
 from harness.statistics.binomial import pass_at_k, wilson
+from tests.fork_server import run_python
 from tests.harness.evaluation.test_attempts import report_command
 from tests.tiny_runs import ROOT
 
@@ -38,9 +39,7 @@ def environment() -> dict[str, str]:
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        line_of(*arguments), cwd=folder, env=environment(), capture_output=True, text=True, timeout=120
-    )
+    return run_python("-m", "harness.evaluate", *arguments, cwd=folder, env={"PYTHONPATH": str(ROOT)})
 
 
 def evaluate(folder: Path, *arguments: str, name: str = "run") -> subprocess.CompletedProcess[str]:

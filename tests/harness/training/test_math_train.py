@@ -1,7 +1,6 @@
 """SFT -> SRL -> RLVR in one run on a tiny model: the lineage, a real kill, the switch rule, what is refused."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import yaml
 
 from harness.cli import UserError
 from harness.train import main
+from tests.fork_server import run_python
 from tests.tiny_runs import ROOT, run, whole_lines
 
 GRPO = {
@@ -64,7 +64,7 @@ def scripted(*words: str) -> list[str]:
 
 
 def train(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(scripted(*words), cwd=ROOT, capture_output=True, text=True, timeout=200)
+    return run_python("-m", "tests.scripted_sampler", *words)
 
 
 def best(folder: Path, stage: str) -> Any:
@@ -307,14 +307,7 @@ def test_a_run_of_a_study_that_fails_is_named_and_the_others_are_done(
 
 
 def profile(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness.profile", *words],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+    return run_python("-m", "harness.profile", *words, env=environment)
 
 
 def test_a_profile_of_steps_is_resumed_exactly_and_selects(tiny_model: Path, tmp_path: Path) -> None:
