@@ -23,6 +23,7 @@ from harness.config.load import load_recipe
 from harness.data.scoring import make_rewards, score_examples
 from harness.data.step_data import load_step_data
 from harness.run_folder import RunFolder
+from harness.training.trainer_state import before_training
 from srl_agent.generation.generate import complete, tokenize_prompt
 from srl_agent.generation.types import Sampling
 from srl_agent.models.load import load_policy, load_tokenizer
@@ -110,7 +111,9 @@ def main() -> None:
             prompt = tokenize_prompt(tokenizer, example.prompt)
             sampling = Sampling(max_tokens=options.completion_tokens, temperature=1.0)
             done = complete(model, tokenizer, [prompt] * options.group, sampling)
-            scores = score_examples(rewards, [example] * len(done), [c.text for c in done])
+            scores = score_examples(
+                rewards, [example] * len(done), done, tokenizer=tokenizer, state=before_training()
+            )
             totals = [score.total or 0.0 for score in scores]
             if population_std(totals) <= 1e-3:
                 silent += 1

@@ -23,6 +23,7 @@ from harness.data.step_data import load_step_data
 from harness.evaluation.trained import with_trained_policy
 from harness.run_folder import RunFolder
 from harness.statistics.bootstrap import two_way_interval
+from harness.training.trainer_state import before_training
 from srl_agent.formats import Message
 from srl_agent.generation.generate import complete_all
 from srl_agent.generation.types import Sampling
@@ -68,7 +69,7 @@ def rewards_of(run: Path, stage: str, before: Mapping[str, str]) -> dict[str, di
             sampling=Sampling(max_tokens=recipe.validation.max_new_tokens),
             batch_size=recipe.validation.batch_size,
         )
-        scores = score_examples(rewards, examples, [completion.text for completion in completions])
+        scores = score_examples(rewards, examples, completions, tokenizer=tokenizer, state=before_training())
         found[name] = {
             (recipe.seed, example.trajectory_id, example.step_index): score.total
             for example, score in zip(examples, scores, strict=True)

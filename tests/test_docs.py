@@ -23,10 +23,12 @@ import yaml
 import harness.convert
 from harness.config.evaluation import load_evaluation
 from harness.config.load import load_recipe, shipped_recipes
-from harness.data.scoring import make_rewards, score_examples
+from harness.data.scoring import make_rewards, score_examples, written
 from harness.demo import expert_path
 from harness.evaluation.folder import EvaluationFolder
+from harness.training.trainer_state import before_training
 from srl_agent.formats import FormatError, UnrepresentableActionError, get_format
+from srl_agent.models.load import load_tokenizer
 from srl_agent.steps import StepSettings, render_example, select_steps
 from tests.fork_server import run_python
 from tests.tiny_runs import ROOT
@@ -292,7 +294,7 @@ def test_the_example_of_the_readme_prints_what_it_says(user_folder: Path) -> Non
 
 
 def test_the_reward_of_the_page_scores_completions(
-    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+    user_folder: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(user_folder))
     name = "my_rewards:same_tools"
@@ -305,12 +307,19 @@ def test_the_reward_of_the_page_scores_completions(
     examples = [
         render_example(trajectory, ref.step, settings=settings, action_format=action_format) for ref in refs
     ]
+    tokenizer = load_tokenizer(str(tiny_model))
+
+    def totals(texts: list[str]) -> set[float | None]:
+        done, state = list(map(written, texts)), before_training()
+        scores = score_examples(rewards, examples, done, tokenizer=tokenizer, state=state)
+        return {score.total for score in scores}
+
     right = [f"<think>So.</think>{example.expert_action}" for example in examples]
-    assert {score.total for score in score_examples(rewards, examples, right)} == {1.0}
-    assert {score.total for score in score_examples(rewards, examples, ["ls"] * len(refs))} == {-1.0}
+    assert totals(right) == {1.0}
+    assert totals(["ls"] * len(refs)) == {-1.0}
     call = action_format.render_actions((Action(name="no_such_tool"),))
     other = [f"<think>So.</think>{call}"] * len(refs)
-    assert {score.total for score in score_examples(rewards, examples, other)} == {0.0}
+    assert totals(other) == {0.0}
     assert rewards.functions[name]([None], [right[0]], expert_actions=[None]) == [None]
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.config.stages import CONTROL, RL, Stage
+from srl_agent.rewards import Missing
 from srl_agent.steps import Thoughts
 
 Cause = Literal["instance", "commit", "patch", "text"]  # why a task counts as trained on
@@ -98,9 +99,16 @@ class ModelTable(Table):
 class RewardTable(Table):
     """One reward function of the weighted sum."""
 
-    name: str  # similarity, structured, or package.module:function with TRL's signature
-    weight: float = 1.0
+    # similarity, structured, or package.module:attribute: a function with TRL's signature, or what makes one
+    name: str
+    weight: float = Field(default=1.0, allow_inf_nan=False)
     settings: dict[str, Any] = Field(default_factory=dict)  # e.g. {autojunk: true}
+    label: str | None = None  # how logs and reports name it; null: by its name
+
+    @property
+    def logged_as(self) -> str:
+        """Return the name in logs and reports."""
+        return self.label or self.name
 
 
 class SamplingTable(Table):
@@ -255,6 +263,9 @@ class Recipe(Table):
     actions: ActionsTable = ActionsTable()
     model: ModelTable = ModelTable()
     rewards: tuple[RewardTable, ...] = Field(default=(RewardTable(name="similarity"),), min_length=1)
+    # Of a completion that some rewards judge and others do not (None). rescale: the sum of those that judge, scaled to
+    # the weight of all; mask: it counts as not judged.
+    rewards_missing: Missing = "rescale"
     validation: ValidationTable = ValidationTable()
     sft: SftTable = SftTable()
     srl: GrpoTable = GrpoTable()
@@ -287,6 +298,8 @@ class Recipe(Table):
     def _check_stages(self) -> Self:
         if "rlvr" in self.stages and self.outcomes is None:
             raise ValueError("stages has rlvr: the table `outcomes` says which tasks it learns from")
+        if not any(reward.weight for reward in self.rewards):
+            raise ValueError("rewards: all weights are 0, so that nothing is trained on")
         if len(set(self.stages)) < len(self.stages):
             raise ValueError("stages: duplicate stage")
         if CONTROL in self.stages:

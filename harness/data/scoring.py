@@ -1,44 +1,56 @@
 """Score completions of expert steps with a recipe's rewards."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from harness.cli import UsageError
+from harness.cli import UsageError, user_errors
 from harness.config.load import nearest
 from harness.config.tables import Recipe, RewardTable
 from srl_agent.formats import ActionFormat, FormatError
-from srl_agent.plugins import PluginError, load_part
-from srl_agent.rewards import REWARDS, Score, WeightedRewards, actions_to_json
-from srl_agent.rewards.functions import Reward
+from srl_agent.generation.types import Completion
+from srl_agent.plugins import PluginError
+from srl_agent.rewards import (
+    REWARDS,
+    LogMetric,
+    Reward,
+    RewardBatch,
+    RewardError,
+    Score,
+    WeightedRewards,
+    actions_to_json,
+    load_reward,
+)
 from srl_agent.steps import StepExample
 from trajectories.types import JSON
+
+
+class Tokenizer(Protocol):
+    """The part of transformers' tokenizers that scoring needs."""
+
+    eos_token_id: int
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
 
 
 def make_rewards(recipe: Recipe, action_format: ActionFormat) -> WeightedRewards:
     """Return the recipe's weighted rewards. Raises UserError."""
     functions: dict[str, Reward] = {}
     for table in recipe.rewards:
-        if table.name in functions:
-            raise UsageError(f"rewards: duplicate reward {table.name}")
-        functions[table.name] = _make_reward(table, action_format)
-    weights = {table.name: table.weight for table in recipe.rewards}
-    return WeightedRewards(functions=functions, weights=weights)
+        if table.logged_as in functions:
+            raise UsageError(f"rewards: duplicate reward {table.logged_as}: give one of them a `label`")
+        functions[table.logged_as] = _make_reward(table, action_format)
+    weights = {table.logged_as: table.weight for table in recipe.rewards}
+    return WeightedRewards(functions=functions, weights=weights, missing=recipe.rewards_missing)
 
 
 def _make_reward(table: RewardTable, action_format: ActionFormat) -> Reward:
-    """Make a built-in reward with its settings, or import a plug-in, which takes none."""
     try:
-        if factory := REWARDS.get(table.name):
-            return factory(action_format=action_format, **table.settings)
-        reward: Reward = load_part(table.name, dict.fromkeys(REWARDS, ""), kind="reward")
+        return load_reward(table.name, table.settings, action_format=action_format, columns=COLUMNS)
     except PluginError as error:
         raise UsageError(f"rewards: {error}{nearest(table.name, REWARDS)}") from error
-    except TypeError as error:
-        raise UsageError(f"rewards: settings of {table.name}: {error}") from error
-    if table.settings:
-        raise UsageError(
-            f"rewards: settings of {table.name}: a plug-in reward takes none; set them in its module"
-        )
-    return reward
+
+
+COLUMNS = ("trajectory_id", "step_index", "kind", "expert_action", "expert_actions")  # beside the prompt
 
 
 def reward_columns(example: StepExample) -> dict[str, JSON]:
@@ -53,11 +65,42 @@ def reward_columns(example: StepExample) -> dict[str, JSON]:
 
 
 def score_examples(
-    rewards: WeightedRewards, examples: Sequence[StepExample], completions: Sequence[str]
+    rewards: WeightedRewards,
+    examples: Sequence[StepExample],
+    completions: Sequence[Completion],
+    *,
+    tokenizer: Tokenizer,
+    state: object,
+    log_metric: LogMetric = lambda name, value: None,
 ) -> list[Score]:
-    """Score one completion for each example."""
+    """Score one completion for each example, as in training. Raises UserError.
+
+    ``tokenizer``: for completions without token ids. ``state``: the ``trainer_state`` that rewards get, transformers'
+    TrainerState.
+    """
     rows = [reward_columns(example) for example in examples]
-    return rewards.score(completions, {key: [row[key] for row in rows] for key in rows[0]})
+    batch = RewardBatch(
+        prompts=[example.prompt for example in examples],
+        texts=[completion.text for completion in completions],
+        token_ids=[_token_ids(completion, tokenizer) for completion in completions],
+        columns={key: [row[key] for row in rows] for key in COLUMNS},
+        trainer_state=state,
+        log_metric=log_metric,
+    )
+    with user_errors(RewardError, about="rewards"):
+        return rewards.score(batch)
+
+
+def written(text: str) -> Completion:
+    """Return a text that no model sampled, such as the expert's, as a completion that ended by itself."""
+    return Completion(text=text, finish_reason="stop", prompt_tokens=0, completion_tokens=0)
+
+
+def _token_ids(completion: Completion, tokenizer: Tokenizer) -> Sequence[int]:
+    if completion.token_ids is not None:
+        return completion.token_ids
+    ids = tokenizer.encode(completion.text, add_special_tokens=False)
+    return [*ids, tokenizer.eos_token_id] if completion.finish_reason == "stop" else ids
 
 
 def format_error(action_format: ActionFormat, text: str) -> str | None:

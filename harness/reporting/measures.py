@@ -7,7 +7,7 @@ from harness.config.stages import BASE, CONTROL, RL
 from harness.reporting import schema
 from harness.reporting.data import BaselineResult, Results, RunData
 from harness.statistics import bootstrap
-from srl_agent.rewards import READS_EXPERT
+from srl_agent.rewards import EXPERT, READS_EXPERT
 from trajectories.types import JSON
 
 AnyResults = Results | Mapping[bootstrap.StepKey, BaselineResult]
@@ -125,8 +125,8 @@ def beside_baseline(
 ) -> tuple[dict[str, bootstrap.IntervalJson], dict[str, schema.Difference]]:
     """Return the skill, and the difference to the best baseline, of each reward that has one.
 
-    Skill is (reward − baseline) ÷ (1 − baseline): 0 for the baseline, 1 for the expert. Both are paired step by step;
-    which baseline is the best is taken as known.
+    Skill is (reward − baseline) ÷ (expert − baseline): 0 for the baseline, 1 for the expert. All are paired step by
+    step; which baseline is the best is taken as known.
     """
     skill: dict[str, bootstrap.IntervalJson] = {}
     above: dict[str, schema.Difference] = {}
@@ -136,17 +136,23 @@ def beside_baseline(
             skill[name] = _skill_of_means(interval_of(values)["mean"], best["mean"])
             continue
         of_baseline = values_of(run, others, name)
-        skill[name] = _skill(values, of_baseline)
+        skill[name] = _skill(values, of_baseline, expert_values(run, values, name))
         above[name] = difference_of(values, of_baseline)
     return skill, above
 
 
-def _skill(values: Values, baseline: Values) -> bootstrap.IntervalJson:
+def expert_values(run: RunData, values: Values, name: str) -> Values:
+    """Return what the expert scores on the steps of ``values``: 1 in runs from before it was scored."""
+    known = run.baselines.get(EXPERT)
+    return dict.fromkeys(values, 1.0) if known is None else values_of(run, known, name)
+
+
+def _skill(values: Values, baseline: Values, expert: Values) -> bootstrap.IntervalJson:
     parts: dict[str, list[tuple[float, float]]] = {}
-    for key in sorted(values.keys() & baseline.keys()):
-        value, other = values[key], baseline[key]
-        if value is not None and other is not None:
-            parts.setdefault(key[0], []).append((value - other, 1.0 - other))
+    for key in sorted(values.keys() & baseline.keys() & expert.keys()):
+        value, other, most = values[key], baseline[key], expert[key]
+        if value is not None and other is not None and most is not None:
+            parts.setdefault(key[0], []).append((value - other, most - other))
     return as_json(bootstrap.ratio_bootstrap(parts) if parts else None)
 
 

@@ -150,7 +150,9 @@ def _trained_on(config: str) -> str:
     """Return the label of the recipe's rewards, as ``WeightedRewards`` has it."""
     try:
         rewards = data.config_table(config)["rewards"]
-        weights = {str(reward["name"]): float(reward.get("weight", 1.0)) for reward in rewards}
+        weights = {
+            str(reward.get("label") or reward["name"]): float(reward.get("weight", 1.0)) for reward in rewards
+        }
     except (KeyError, TypeError, ValueError, AttributeError):  # edited by hand since
         return "reward"
     return WeightedRewards(functions={}, weights=weights).label

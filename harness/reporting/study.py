@@ -41,7 +41,7 @@ def study_numbers(runs: Sequence[tuple[str, int, RunData]]) -> schema.StudyRepor
         if points:
             metrics[name] = {
                 "baseline": _baseline_entry(baseline),
-                "points": [_point(point, baseline.scores if baseline else None) for point in points],
+                "points": [_point(point, baseline) for point in points],
                 "differences": [_difference(a, b) for a, b in combinations(points, 2)],
             }
     seeds = sorted({seed for _, seed, _ in runs})
@@ -92,20 +92,24 @@ def _merged(points: Iterable[Point]) -> list[Point]:
 class _Baseline:
     scores: Scores
     policies: Mapping[int, str]  # by seed
+    expert: Scores
 
 
 def _baseline(runs: Iterable[tuple[str, int, RunData]], name: str) -> _Baseline | None:
     """Return the best baseline of each seed, the same for all arms; None if a run has no baselines.jsonl."""
     scores: dict[Key, float | None] = {}
     policies: dict[int, str] = {}
+    expert: dict[Key, float | None] = {}
     for _, seed, run in runs:
         figures = measures.baseline_numbers(run, [name]) if name != measures.ACCURACY else None
         best = figures["best"].get(name) if figures else None
         if best is None or best["policy"] not in run.baselines:
             return None
         policies[seed] = best["policy"]
-        scores |= _with_seed(seed, measures.values_of(run, run.baselines[best["policy"]], name))
-    return _Baseline(scores=scores, policies=policies) if scores else None
+        values = measures.values_of(run, run.baselines[best["policy"]], name)
+        scores |= _with_seed(seed, values)
+        expert |= _with_seed(seed, measures.expert_values(run, values, name))
+    return _Baseline(scores=scores, policies=policies, expert=expert) if scores else None
 
 
 def _baseline_entry(baseline: _Baseline | None) -> schema.StudyBaseline | None:
@@ -118,7 +122,7 @@ def _baseline_entry(baseline: _Baseline | None) -> schema.StudyBaseline | None:
     }
 
 
-def _point(point: Point, baseline: Scores | None) -> schema.StudyPoint:
+def _point(point: Point, baseline: _Baseline | None) -> schema.StudyPoint:
     skill, above = _beside(point.scores, baseline) if baseline else (None, None)
     of_kind: dict[str, dict[Key, float | None]] = {kind: {} for kind in point.kinds.values()}
     for key, value in point.scores.items():
@@ -134,12 +138,14 @@ def _point(point: Point, baseline: Scores | None) -> schema.StudyPoint:
     }
 
 
-def _beside(scores: Scores, baseline: Scores) -> tuple[bootstrap.IntervalJson, schema.Conclusive]:
-    """Return skill, (reward − baseline) ÷ (1 − baseline), and the difference, paired by seed and step."""
+def _beside(scores: Scores, baseline: _Baseline) -> tuple[bootstrap.IntervalJson, schema.Conclusive]:
+    """Return skill, (reward − baseline) ÷ (expert − baseline), and the difference, paired by seed and step."""
     pairs = {
-        key: (value - other, 1.0 - other)
-        for key in sorted(scores.keys() & baseline.keys())
-        if (value := scores[key]) is not None and (other := baseline[key]) is not None
+        key: (value - other, most - other)
+        for key in sorted(scores.keys() & baseline.scores.keys() & baseline.expert.keys())
+        if (value := scores[key]) is not None
+        and (other := baseline.scores[key]) is not None
+        and (most := baseline.expert[key]) is not None
     }
     above = {key: gained for key, (gained, _) in pairs.items()}
     possible = sum(most for _, most in pairs.values())

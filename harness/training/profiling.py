@@ -14,7 +14,7 @@ from harness.cli import UsageError, user_errors
 from harness.config.load import as_yaml
 from harness.config.tables import GrpoTable, Recipe
 from harness.console import Console
-from harness.data.scoring import format_error, make_rewards, score_examples
+from harness.data.scoring import Tokenizer, format_error, make_rewards, score_examples
 from harness.data.selection import Key, Profile, read_profile, summarize
 from harness.data.step_data import StepData, data_path, load_step_data
 from harness.jsonl import drop_torn_line
@@ -22,9 +22,10 @@ from harness.machine.describe import describe_machine
 from harness.run_folder import RunFolder, now
 from harness.training.outcomes.base import VerifiedTasks, ids
 from harness.training.outcomes.load import load_tasks
+from harness.training.trainer_state import before_training
 from srl_agent.formats import Message
 from srl_agent.generation.generate import complete, tokenize_prompt
-from srl_agent.generation.types import Sampling
+from srl_agent.generation.types import Completion, Sampling
 from srl_agent.models.load import load_policy, load_tokenizer
 from srl_agent.models.packaged import ModelError, resolve_model
 
@@ -37,7 +38,7 @@ class _Work:
 
     keys: list[Key]
     prompt: Callable[[Key], list[Message]]
-    score: Callable[[Sequence[Key], Sequence[str]], list[float | None]]
+    score: Callable[[Sequence[Key], Sequence[Completion], Tokenizer], list[float | None]]
     format_error: Callable[[str], str | None]
     tasks: VerifiedTasks | None = None  # to start before scoring
 
@@ -91,8 +92,9 @@ def _task_work(tasks: VerifiedTasks | None) -> _Work:
     if tasks is None:
         raise UsageError("--stage rlvr: the recipe has no table `outcomes`")
 
-    def score(keys: Sequence[Key], texts: Sequence[str]) -> list[float | None]:
-        return [grade.reward for grade in tasks.grade([name for name, _ in keys], texts)]
+    def score(keys: Sequence[Key], found: Sequence[Completion], _: Tokenizer) -> list[float | None]:
+        names, texts = [name for name, _ in keys], [completion.text for completion in found]
+        return [grade.reward for grade in tasks.grade(names, texts)]
 
     return _Work(
         keys=[(name, 0) for name in ids(tasks.split.train)],
@@ -107,9 +109,10 @@ def _step_work(recipe: Recipe, data: StepData) -> _Work:
     rewards = make_rewards(recipe, data.action_format)
     refs = {(data.trajectory(ref.trajectory).trajectory_id, ref.step): ref for ref in data.train}
 
-    def score(keys: Sequence[Key], texts: Sequence[str]) -> list[float | None]:
+    def score(keys: Sequence[Key], found: Sequence[Completion], tokenizer: Tokenizer) -> list[float | None]:
         examples = [data.example(refs[key]) for key in keys]
-        return [score.total for score in score_examples(rewards, examples, texts)]
+        scores = score_examples(rewards, examples, found, tokenizer=tokenizer, state=before_training())
+        return [score.total for score in scores]
 
     return _Work(
         keys=list(refs),
@@ -190,9 +193,9 @@ def _sample(
         torch.manual_seed(recipe.seed * 1_000_003 + places[keys[0]])
         rows = [key for key in keys for _ in range(group)]
         prompts = {key: tokenize_prompt(tokenizer, work.prompt(key)) for key in keys}
-        texts = [c.text for c in complete(model, tokenizer, [prompts[key] for key in rows], sampling)]
-        rewards = work.score(rows, texts)
-        broken = [work.format_error(text) is not None for text in texts]
+        completions = complete(model, tokenizer, [prompts[key] for key in rows], sampling)
+        rewards = work.score(rows, completions, tokenizer)
+        broken = [work.format_error(completion.text) is not None for completion in completions]
         parts = [slice(first, first + group) for first in range(0, len(rows), group)]
         yield [
             Profile(name=name, step=step, rewards=tuple(rewards[part]), format_failures=sum(broken[part]))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from srl_agent.training.dynamic_sampling import Group, population_std
+from trajectories.types import JSON
 
 STEP_COLUMNS = ("trajectory_id", "step_index", "kind", "expert_action")  # of a training row of steps
 TASK_COLUMNS = ("task_id", "reference")  # of a training row of rlvr
@@ -30,6 +31,7 @@ class StepLine:
     format_error: str | None
     exact_match: bool
     sample: int  # of several completions of the step
+    extra: Mapping[str, JSON]  # what rewards logged by ``log_extra``
 
     @property
     def key(self) -> tuple[str, int, int]:
@@ -75,6 +77,7 @@ def group_line(stage: str, step: int, group: Group, rewards: Sequence[str]) -> d
                 "reward": sample.reward,
                 "format_error": sample.format_error,
                 "clipped": sample.clipped,
+                "extra": sample.extra,
             }
             for sample in group.samples
         ],

@@ -30,6 +30,7 @@ from harness.training.context import PolicyState, StageContext
 from harness.training.inputs import Inputs, load_inputs
 from harness.training.lengths import length_warnings
 from harness.training.stage import run_stage
+from harness.training.trainer_state import before_training
 from harness.training.trl_args import check_arguments
 from harness.training.validation import Validator
 from srl_agent.models.load import load_policy, load_tokenizer
@@ -200,7 +201,7 @@ def _context(
         tasks=inputs.tasks,
     )
     if recipe.validation.steps:
-        run.write_rows(run.baselines, map(asdict, baseline_lines(data, validator.rewards)))
+        run.write_rows(run.baselines, map(asdict, baseline_lines(data, validator.rewards, tokenizer)))
     return StageContext(inputs=inputs, validator=validator, tokenizer=tokenizer, run=run, console=console)
 
 
@@ -216,7 +217,7 @@ def _measure_base(model: str, context: StageContext) -> dict[str, float]:
     device = PartialState().device
     if device.type != "cpu":
         policy.to(device)
-    metrics = context.validator.measure(policy, "base", 0)
+    metrics = context.validator.measure(policy, "base", before_training())
     row = {"stage": "base", "step": 0, "time": time.time(), "kind": "validation"}
     run.append(run.metrics, [{**row, **metrics}])
     context.console.info("  ".join(["base", *shown(metrics)]))

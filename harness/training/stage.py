@@ -19,6 +19,7 @@ from harness.training.records import StageEnd, group_line
 from harness.training.rows import sft_targets, stage_datasets
 from harness.training.trl_args import stage_arguments
 from srl_agent.models.load import load_policy
+from srl_agent.rewards import RewardError
 from srl_agent.training.dynamic_sampling import DynamicSampling, NoSpreadError
 from srl_agent.training.memory import return_free_memory
 from srl_agent.training.sft import StepSFTTrainer
@@ -83,7 +84,7 @@ def _train(stage: Stage, trainer: Trainer, checkpoint: Path | None, metric: str,
         if plateau_reached(state.log_history, metric, table.switch):  # killed before best.json was written
             trainer.state = state
             return
-    with user_errors(NoSpreadError, about=f"{stage}"):
+    with user_errors(NoSpreadError, RewardError, about=f"{stage}"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 

@@ -1,5 +1,6 @@
 """Held-out metrics: step reward of completions, accuracy of greedy answers; the same code for every stage."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from transformers import PreTrainedTokenizerBase, Trainer
+from transformers import PreTrainedTokenizerBase, Trainer, TrainerState
 from trl.models import unwrap_model_for_generation
 
 from harness.config.tables import ValidationTable
@@ -49,16 +50,19 @@ class Validator:
     def __call__(self, trainer: Trainer, stage: str) -> dict[str, float]:
         """Validate inside a stage, over all processes of the trainer; the main process writes."""
         with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
-            return self.measure(model, stage, trainer.state.global_step, trainer.accelerator)
+            return self.measure(model, stage, trainer.state, trainer.accelerator)
 
     def measure(
-        self, model: "CausalLM", stage: str, step: int, accelerator: Accelerator | None = None
+        self, model: "CausalLM", stage: str, state: TrainerState, accelerator: Accelerator | None = None
     ) -> dict[str, float]:
-        """Return metrics of a model; lines go to validation.jsonl and outcomes.jsonl."""
+        """Return metrics of a model; lines go to validation.jsonl and outcomes.jsonl. Raises UserError."""
+        step = state.global_step
         rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
         metrics: dict[str, float] = {}
         if self.settings.steps:
-            lines = self._measure_steps(model, stage, step, rank, world)
+            logged: list[tuple[str, float]] = []
+            lines = self._measure_steps(model, stage, state, rank, world, logged)
+            metrics |= means(gather_object(logged) if world > 1 else logged)
             metrics |= summarize(self._gathered(lines, self.run.validation, world))
         if self.tasks is not None:
             answers = self._measure_tasks(self.tasks, model, stage, step, rank, world)
@@ -66,8 +70,15 @@ class Validator:
         return metrics
 
     def _measure_steps(
-        self, model: "CausalLM", stage: str, step: int, rank: int, world: int
+        self,
+        model: "CausalLM",
+        stage: str,
+        state: TrainerState,
+        rank: int,
+        world: int,
+        logged: list[tuple[str, float]],
     ) -> list[StepLine]:
+        """Return a line per completion; what rewards log by ``log_metric`` is added to ``logged``."""
         held_out = [self.data.example(ref) for ref in self.data.validation[rank::world]]
         numbered = [(example, sample) for example in held_out for sample in range(self.settings.samples)]
         examples = [example for example, _ in numbered]
@@ -75,10 +86,20 @@ class Validator:
         # The same random numbers at every evaluation: what differs is the model.
         sampling = Sampling(temperature=table.temperature, max_tokens=table.max_new_tokens, seed=rank)
         completions = self._complete(model, prompts, f"validating {stage}", sampling)
-        texts = [completion.text for completion in completions]
-        scores = score_examples(self.rewards, examples, texts) if examples else []
+        scores = (
+            score_examples(
+                self.rewards,
+                examples,
+                completions,
+                tokenizer=self.tokenizer,
+                state=state,
+                log_metric=lambda name, value: logged.append((name, value)),
+            )
+            if examples
+            else []
+        )
         return [
-            self._step_line(stage, step, example, sample, completion, score)
+            self._step_line(stage, state.global_step, example, sample, completion, score)
             for (example, sample), completion, score in zip(numbered, completions, scores, strict=True)
         ]
 
@@ -150,11 +171,21 @@ class Validator:
             format_error=error,
             exact_match=action == example.expert_action,
             sample=sample,
+            extra=score.extra,
         )
 
     def format_error(self, text: str) -> str | None:
         """Return what is wrong with a completion's format, or None."""
         return format_error(self.data.action_format, text)
+
+
+def means(logged: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric that rewards logged, named as TRL does in an evaluation."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for name, value in logged:
+        if math.isfinite(value):
+            values[f"eval_{name}"].append(value)
+    return {name: sum(some) / len(some) for name, some in values.items()}
 
 
 def summarize(lines: Sequence[StepLine]) -> dict[str, float]:

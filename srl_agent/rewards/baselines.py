@@ -33,8 +33,10 @@ BASELINES: Mapping[str, Callable[[Trajectory, int], Actions]] = {
 }
 # The single training action that scores best on training steps, among :func:`constant_candidates`.
 BEST_CONSTANT = "best_constant"
-# For comparison only, never the best baseline: it copies what no policy sees.
-READS_EXPERT = frozenset({"first_half"})
+# The expert's own action: what a perfect policy scores, which is not 1 for every reward and every sum of them.
+EXPERT = "expert"
+# For comparison only, never the best baseline: they copy what no policy sees.
+READS_EXPERT = frozenset({"first_half", EXPERT})
 
 
 def baseline_step(policy: str, trajectory: Trajectory, index: int) -> Step:

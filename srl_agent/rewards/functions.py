@@ -1,4 +1,4 @@
-"""Rewards in TRL's signature: ``(prompts, completions, **columns) -> list[float | None]``.
+"""Our rewards, in TRL's signature: ``(prompts, completions, **columns) -> list[float | None]``.
 
 Columns of a step row: ``expert_action`` (text) and ``expert_actions`` (JSON list of name and arguments). ``None``
 means that a completion could not be scored; it is masked, never 0.
@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from srl_agent.formats import ActionFormat, FormatError
+from srl_agent.rewards.calls import Reward
 from srl_agent.rewards.similarity import similarities
 from srl_agent.rewards.structured import structured_similarity
 from trajectories import Action
 
 FORMAT_PENALTY = -1.0  # the paper's reward for a completion that violates the format
 
-Reward = Callable[..., list[float | None]]
 # A completion as TRL passes it: text, or a list of one assistant message.
 CompletionLike = str | Sequence[Mapping[str, str]]
 Completions = Sequence[CompletionLike]
@@ -33,6 +33,10 @@ class SimilarityReward:
 
     action_format: ActionFormat
     autojunk: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.autojunk, bool):
+            raise ValueError(f"autojunk is true or false, not {self.autojunk!r}")
 
     def __call__(
         self, prompts: object, completions: Completions, *, expert_action: Column, **columns: object
@@ -91,46 +95,3 @@ def actions_from_json(text: str) -> tuple[Action, ...]:
 
 _Maker = Callable[..., Reward]
 REWARDS: Mapping[str, _Maker] = {"similarity": SimilarityReward, "structured": StructuredReward}
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightedRewards:
-    """The rewards of a recipe by name, and their weights; one of weight 0 is measured, but not part of the sum."""
-
-    functions: Mapping[str, Reward]
-    weights: Mapping[str, float]
-
-    @property
-    def label(self) -> str:
-        """The name of the sum: that of the only reward, or the formula."""
-        terms = {name: weight for name, weight in self.weights.items() if weight}
-        if list(terms.values()) == [1.0]:
-            return next(iter(terms))
-        return " + ".join(f"{weight:g} {name}" for name, weight in terms.items())
-
-    def with_measures(self, action_format: ActionFormat) -> "WeightedRewards":
-        """Add our other rewards at weight 0: all of them are reported for every model."""
-        names = REWARDS.keys() - self.weights.keys()
-        more = {name: made(action_format=action_format) for name, made in REWARDS.items() if name in names}
-        weights = {**self.weights, **dict.fromkeys(more, 0.0)}
-        return WeightedRewards(functions={**self.functions, **more}, weights=weights)
-
-    def score(self, completions: Sequence[str], columns: Mapping[str, Sequence[object]]) -> list["Score"]:
-        """Score completions; ``columns`` holds one value per completion."""
-        prompts = [None] * len(completions)
-        parts = {name: f(prompts, list(completions), **columns) for name, f in self.functions.items()}
-        rows = [{name: values[i] for name, values in parts.items()} for i in range(len(completions))]
-        return [Score(parts=row, total=self.total(row)) for row in rows]
-
-    def total(self, parts: Mapping[str, float | None]) -> float | None:
-        """Return the weighted sum over the rewards that are not None; None if all are."""
-        scored = {name: value for name, value in parts.items() if value is not None and self.weights[name]}
-        return sum(self.weights[name] * value for name, value in scored.items()) if scored else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """Rewards of one completion: by reward function, and the weighted sum."""
-
-    parts: Mapping[str, float | None]
-    total: float | None

@@ -1,7 +1,7 @@
 """Dynamic sampling, the pure part: keep groups with nonzero advantages (paper, section 3; DAPO, arXiv 2503.14476)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class Sample:
     reward: float | None  # weighted sum; None: not scored
     format_error: str | None
     clipped: bool = False  # cut off at max_completion_length
+    extra: Mapping[str, JSON] = field(default_factory=dict)  # what rewards logged by ``log_extra``
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from transformers.trainer_utils import TrainOutput
 from trl import GRPOConfig
 from trl.trainer.utils import RepeatSampler
 
-from srl_agent.rewards import WeightedRewards
+from srl_agent.rewards import RewardBatch, WeightedRewards
 from srl_agent.training.batches import Batch, EpochSampler, check_boundaries, check_together, epoch_order
 from srl_agent.training.dynamic_sampling import (
     DynamicSampling,
@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 # Losses that average over rows: rows without a gradient would dilute them.
 _ROW_MEAN_LOSSES = frozenset({"grpo", "sapo", "dr_grpo", "luspo"})
+
+_NO_COLUMNS = frozenset({"prompt", "completion", "completion_ids"})  # rewards get them under other names
 
 Row = Mapping[str, JSON]  # of the training set
 Parts = tuple[float | None, ...]  # rewards of a completion, by reward function
@@ -96,6 +98,9 @@ class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
         super().__init__(reward_funcs=list(rewards.functions.values()), args=args, **kwargs)
         self.reward_func_names = list(rewards.functions)
         self._rewards = rewards
+        self._sums_rewards = args.multi_objective_aggregation == "sum_then_normalize"
+        if self._sums_rewards:
+            self.reward_weights = torch.tensor([0.0] * len(rewards.functions) + [1.0])
         self._trajectories = trajectories or [str(row) for row in range(len(self.train_dataset))]
         self._tally = SpreadTally()
         self._refill = RefillStream(self._trajectories, sampling.steps_per_trajectory, sampling.seed)
@@ -118,8 +123,13 @@ class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
         slots = self._sample_batch(inputs)
         samples = [sample for group in slots for sample in group.samples]
         nothing = (None,) * len(self.reward_func_names)
-        # A dropped group that only fills the batch counts as not scored: no advantage, no share in any metric.
-        parts = [s.parts if g.dropped is None else nothing for g in slots for s in g.samples]
+        # A dropped group that only fills the batch counts as not scored, as does a sample without a sum of its rewards:
+        # no advantage, no share in any metric.
+        parts = [
+            s.parts if g.dropped is None and s.reward is not None else nothing
+            for g in slots
+            for s in g.samples
+        ]
         rows = [group.row for group in slots for _ in group.samples]
         start = self.accelerator.process_index * len(inputs)
         local = slice(start, start + len(inputs))
@@ -179,9 +189,16 @@ class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
         prompt_ids, images, fields = self._tokenize_prompts(prompts)
         token_ids, logprobs = super()._generate_single_turn(prompt_ids, images, fields, self.num_generations)
         texts = self.processing_class.batch_decode(token_ids, skip_special_tokens=True)
-        columns = {key: [row[key] for row in inputs] for key in inputs[0] if key != "prompt"}
-        columns["trainer_state"] = [self.state] * len(inputs)
-        scores = self._rewards.score(texts, columns)
+        scores = self._rewards.score(
+            RewardBatch(
+                prompts=prompts,
+                texts=texts,
+                token_ids=token_ids,
+                columns={key: [row[key] for row in inputs] for key in inputs[0] if key not in _NO_COLUMNS},
+                trainer_state=self.state,
+                log_metric=self._log_metric,
+            )
+        )
         return [
             Sample(
                 text=text,
@@ -191,6 +208,7 @@ class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
                 reward=score.total,
                 format_error=self._format_error(text),
                 clipped=bool(ids) and ids[-1] not in self.eos_token_ids,
+                extra=score.extra,
             )
             for i, (text, ids, score) in enumerate(zip(texts, token_ids, scores, strict=True))
         ]
@@ -245,10 +263,19 @@ class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
         return [sample.token_ids for sample in samples], logprobs
 
     def _calculate_rewards(self, *args: object) -> Tensor:
-        if self._pending is None:
-            rewards: Tensor = super()._calculate_rewards(*args)
-            return rewards
-        _, parts = self._pending
+        """Return the reward parts of all processes, (B, K), and their sum as one column more, which alone has weight.
+
+        TRL's own sum takes a missing reward for 0.
+        """
+        assert self._pending is not None
+        samples, parts = self._pending
+        for column in {name: None for sample in samples for name in sample.extra}:
+            self._log_completion_extra(column, [sample.extra.get(column) for sample in samples])
+        if self._sums_rewards:
+            totals = [
+                self._rewards.total(dict(zip(self.reward_func_names, row, strict=True))) for row in parts
+            ]
+            parts = [(*row, total) for row, total in zip(parts, totals, strict=True)]
         values = [[float("nan") if part is None else part for part in row] for row in parts]
         return torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)
 

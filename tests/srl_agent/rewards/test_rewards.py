@@ -2,7 +2,9 @@
 
 import random
 import tracemalloc
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from harness.demo import expert_path
 from srl_agent.formats import get_format
 from srl_agent.rewards import (
     BASELINES,
+    RewardBatch,
     SimilarityReward,
     StructuredReward,
     WeightedRewards,
@@ -171,7 +174,7 @@ def test_the_weighted_sum_skips_missing_rewards() -> None:
     )
     parsed = XML.parse(completion(expert)).actions
     columns = {"expert_action": [expert, None], "expert_actions": [actions_to_json(parsed), None]}
-    first, second = rewards.score([completion(expert)] * 2, columns)
+    first, second = rewards.score(batch([completion(expert)] * 2, columns))
     assert first.total == 1.5
     assert second.total is None
 
@@ -186,11 +189,11 @@ def test_what_is_measured_beside_the_trained_reward_is_no_part_of_the_sum() -> N
     measured = trained.with_measures(XML)
     assert measured.label == trained.label == "structured"
     empty = completion(XML.render_actions(baseline_step("empty_action", first_trajectory(), 0).actions))
-    (score,) = measured.score([empty], columns)
+    (score,) = measured.score(batch([empty], columns))
     assert score.total == score.parts["structured"] == 0.0
     assert score.parts["similarity"] is not None
     assert score.parts["similarity"] > 0.6
-    (unjudged,) = measured.score([empty], {**columns, "expert_actions": [None]})
+    (unjudged,) = measured.score(batch([empty], {**columns, "expert_actions": [None]}))
     assert unjudged.total is None
     weighted = WeightedRewards(functions={}, weights={"similarity": 0.5, "structured": 2.0, "logged": 0.0})
     assert weighted.label == "0.5 similarity + 2 structured"
@@ -206,6 +209,17 @@ def test_a_reward_with_settings_of_the_recipe_is_measured_by_them() -> None:
 def test_candidates_for_a_constant_are_the_most_frequent_actions() -> None:
     assert constant_candidates(["b", "a", "b", "c", "a", "b"], 2) == ["b", "a"]
     assert constant_candidates([], 3) == []
+
+
+def batch(texts: list[str], columns: Mapping[str, list[Any]]) -> RewardBatch:
+    return RewardBatch(
+        prompts=[[{"role": "user", "content": "Go."}]] * len(texts),
+        texts=texts,
+        token_ids=[[1]] * len(texts),
+        columns=columns,
+        trainer_state=None,
+        log_metric=lambda name, value: None,
+    )
 
 
 def first_trajectory() -> Trajectory:
