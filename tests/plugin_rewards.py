@@ -71,3 +71,8 @@ def no_reward(*, size: int = 1) -> Sequence[int]:
 
 
 NUMBER = 3
+
+
+def fails(completions: Any, **columns: Any) -> list[float]:
+    """Divide by zero."""
+    return [1 / 0 for _ in completions]

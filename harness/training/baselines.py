@@ -76,7 +76,9 @@ def _best_constants(data: StepData, rewards: WeightedRewards, tokenizer: Tokeniz
     Only built-in rewards choose, because a plug-in may cost too much for thousands of calls: for it, and for a sum with
     it, the constant is that of the structured reward.
     """
-    ours = {name: f for name, f in rewards.functions.items() if isinstance(f, SimilarityReward | StructuredReward)}
+    ours = {
+        name: f for name, f in rewards.functions.items() if isinstance(f, SimilarityReward | StructuredReward)
+    }
     own = replace(rewards, functions=ours, weights={name: rewards.weights[name] for name in ours})
     examples = [data.example(ref) for ref in evenly(data.train, _TRAINING_STEPS)]
     steps = {example.expert_action: example.expert for example in examples}

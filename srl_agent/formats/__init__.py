@@ -16,6 +16,7 @@ from srl_agent.formats.base import (
 )
 from srl_agent.formats.bash_block import BashBlockSyntax
 from srl_agent.formats.hermes import HermesSyntax
+from srl_agent.formats.json_values import read_json
 from srl_agent.formats.math_step import MathStepFormat, MathStepSyntax
 from srl_agent.formats.xml import XmlSyntax
 from srl_agent.plugins import load_named
@@ -44,5 +45,5 @@ def get_format(
 
 __all__ = [
     "SYNTAXES", "TOOL_SETS", "ActionFormat", "ActionSyntax", "FormatError", "Message", "Span",
-    "UnrepresentableActionError", "get_format", "prose", "thinking", "without_thinking",
+    "UnrepresentableActionError", "get_format", "prose", "read_json", "thinking", "without_thinking",
 ]  # fmt: skip

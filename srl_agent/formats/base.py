@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
 
+from srl_agent.formats.json_values import check_json
 from trajectories import Action, Step
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
@@ -125,6 +126,11 @@ class ActionFormat:
 
     def render_actions(self, actions: Sequence[Action]) -> str:
         """Return the text that rewards compare. Raises UnrepresentableActionError."""
+        for action in actions:
+            try:
+                check_json(dict(action.arguments))
+            except ValueError as error:
+                raise UnrepresentableActionError(f"{self.name}: {action.name}: {error}") from error
         text = self.syntax.render(actions)
         if _THINK_TAG.search(text):
             raise UnrepresentableActionError(f"{self.name}: the action holds a <think> tag")
@@ -177,7 +183,24 @@ class ActionFormat:
     def parse(self, completion: str) -> Step:
         """Read a completion as a step with an empty observation. Raises FormatError."""
         thought, action = self.split(completion)
-        return Step(thought=thought, actions=self.syntax.parse(action), observation="")
+        return Step(thought=thought, actions=self.parse_actions(action), observation="")
+
+    def parse_actions(self, text: str) -> tuple[Action, ...]:
+        """Read the actions of a completion, without its thought. Raises FormatError.
+
+        Arguments that are no strict JSON are refused, whatever the syntax lets through.
+        """
+        try:
+            actions = self.syntax.parse(text)
+            for action in actions:
+                check_json(dict(action.arguments))
+        except RecursionError as error:
+            raise FormatError("nested too deeply") from error
+        except FormatError:
+            raise
+        except ValueError as error:
+            raise FormatError(str(error)) from error
+        return actions
 
 
 def _note(omitted: int) -> str:

@@ -5,8 +5,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from srl_agent.formats.base import FormatError, UnrepresentableActionError, describe_tools
+from srl_agent.formats.json_values import read_json
 from trajectories import Action
-from trajectories.types import JSON
+from trajectories.schema_check import MAX_DEPTH
 
 _BLOCK = re.compile(r"\s*<tool_call>(.*?)</tool_call>", re.DOTALL)
 _TAG = re.compile(r"</?(?:think|tool_call)>")
@@ -53,7 +54,7 @@ def _dump(action: Action) -> str:
 
 def _load(text: str) -> Action:
     try:
-        call: JSON = json.loads(text)
+        call = read_json(text, depth=MAX_DEPTH + 1)
     except ValueError as error:
         raise FormatError(f"<tool_call> does not hold JSON: {error}") from error
     if not isinstance(call, dict) or call.keys() != {"name", "arguments"}:

@@ -5,13 +5,17 @@ import re
 from collections.abc import Mapping, Sequence
 
 from srl_agent.formats.base import FormatError, UnrepresentableActionError, describe_tools
+from srl_agent.formats.json_values import read_json
 from trajectories import Action
+from trajectories.schema_check import MAX_DEPTH
 from trajectories.types import JSON
 
 # Parameters whose values are written on separate lines (SWE-smith's convention).
 _BLOCK_PARAMETERS = frozenset({"old_str", "new_str", "file_text"})
 # Parameters whose values are read as JSON if they are valid JSON; every other value is the text itself.
 _JSON_PARAMETERS = frozenset({"view_range", "insert_line", "replace_all", "timeout", "offset", "limit"})
+
+_DEPTH = MAX_DEPTH - 1  # of a value: the arguments are an object around it
 
 _NAME = r"[^\s<>=]+"
 _WHOLE_NAME = re.compile(_NAME)
@@ -81,7 +85,7 @@ def _read(name: str, text: str) -> JSON:
         text = text[:-1]
     if name in _JSON_PARAMETERS:
         try:
-            return json.loads(text)
+            return read_json(text, depth=_DEPTH)
         except ValueError:
             return text
     return text
@@ -105,7 +109,7 @@ def _parse_action(text: str, position: int) -> tuple[Action, int]:
         if name in arguments:
             raise FormatError(f"argument {name!r} given twice")
         try:
-            arguments[name] = json.loads(value) if marked else _read(name, value)
+            arguments[name] = read_json(value, depth=_DEPTH) if marked else _read(name, value)
         except ValueError as error:
             raise FormatError(f"argument {name!r} is marked as JSON and is not: {error}") from error
         position = parameter.end()

@@ -49,7 +49,7 @@ class SimilarityReward:
                 continue
             try:
                 _, action = self.action_format.split(completion_text(completion))
-                self.action_format.syntax.parse(action)
+                self.action_format.parse_actions(action)
             except FormatError:
                 continue
             pairs[row] = (action, expert)

@@ -110,7 +110,7 @@ class MathScaffold:
 
     def _read(self, text: str) -> Step:
         """Read a step with its thought anywhere, or without one: only the training format is strict."""
-        actions = self._format.syntax.parse(without_thinking(text))
+        actions = self._format.parse_actions(without_thinking(text))
         return Step(thought=thinking(text), actions=actions, observation="")
 
 

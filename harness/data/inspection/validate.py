@@ -135,7 +135,7 @@ def _actions(
             continue
         for written, whole in ((text, False), (f"<think>\nx\n</think>\n\n{text}", True)):
             try:
-                read = action_format.parse(written).actions if whole else action_format.syntax.parse(written)
+                read = action_format.parse(written).actions if whole else action_format.parse_actions(written)
             except FormatError as error:
                 wrong = f"{error}: {text!r}"
             else:
