@@ -36,7 +36,8 @@ def read_recipe(
     try:
         table = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"no recipe {name!r}: give a YAML file, or one of {', '.join(shipped)}") from None
+        known = f"give a YAML file, or one of {', '.join(shipped)}{nearest(name, shipped)}"
+        raise UsageError(f"no recipe {name!r}: {known}") from None
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
         raise UsageError(f"{path}: not a YAML recipe: {' '.join(str(error).split())}") from error
     if not isinstance(table, dict):

@@ -56,7 +56,8 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
     _check_targets(written if options.to in FOLDERS else [out, *written], options.force)
     try:
         files = find_files(
-            options.paths, exclude=(out, ledger_path, card_path(out), *_named(options.task_from))
+            options.paths,
+            exclude=(out, ledger_path, failed_path(ledger_path), card_path(out), *_named(options.task_from)),
         )
     except FileNotFoundError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from error
@@ -83,6 +84,11 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
         f"ledger -> {ledger_path}"
     )
     print(f"{time.monotonic() - started:.1f} s")
+
+
+def failed_path(ledger: Path) -> Path:
+    """Return where the ledger of a conversion that left nothing is: not beside a store that it does not describe."""
+    return ledger.with_name(f"{ledger.stem}.failed{ledger.suffix}")
 
 
 def _check_targets(written: Sequence[Path], force: bool) -> None:
@@ -130,7 +136,7 @@ def _convert(
 ) -> tuple[int, str]:
     """Write the store and its ledger, count what is kept for the card, and return the number of rows and their SHA-256.
 
-    Raises UserError if no row is left; only the ledger is written then.
+    Raises UserError if no row is left; only the ledger is written then, under the name of ``failed_path``.
     """
     out: Path = options.out
     found = None
@@ -143,6 +149,7 @@ def _convert(
                 raise _NothingLeft
     except _NothingLeft:
         left_out = found.left_out if found else Counter[str]()
+        ledger_path = failed_path(ledger_path)
         write_ledger(ledger, ledger_path, {"became_no_row": left_out} | pipeline.accounts())
         what = "row" if ledger.total().trajectories.kept else "trajectory"
         raise UserError(
@@ -153,6 +160,7 @@ def _convert(
     except OSError as error:
         error.filename = error.filename or str(out)  # a full disk names no file
         raise
+    failed_path(ledger_path).unlink(missing_ok=True)
     beside = {"answers_checked": found.verdicts, "became_no_row": found.left_out}
     write_ledger(ledger, ledger_path, beside | pipeline.accounts())
     for ids in pipeline.ids:

@@ -143,7 +143,12 @@ FILTERS: Mapping[str, type[FilterTable]] = {
 
 def load_filters(name: str) -> tuple[FilterTable, ...]:
     """Read the filters of a YAML file or of a shipped recipe, in its order. Raises UserError."""
-    table, where = read_recipe(name, (), shipped_recipes("convert"))
+    if name in FILTERS and not Path(name).exists():
+        raise UsageError(
+            f"--filters takes a recipe, and {name} is one filter: write a file with `filters: [{{name: {name}}}]`"
+        )
+    with user_errors(UsageError, about="--filters", usage=True):
+        table, where = read_recipe(name, (), shipped_recipes("convert"))
     if unknown := table.keys() - {"filters"}:
         key = sorted(map(str, unknown))[0]
         raise UsageError(f"{where}: unknown key {key}{nearest(key, ['filters'])}")

@@ -1,7 +1,7 @@
 """Profile a model on the training steps or tasks: sample several completions of each and store what they score."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -128,7 +128,7 @@ def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: st
     path = folder.path / "profile.jsonl"
     drop_torn_line(path)
     done = read_profile(path) if path.exists() else {}
-    left = [key for key in work.keys if key not in done]
+    left = left_to_sample(work.keys, done, again=work.tasks is not None)
     cost = _cost(recipe, stage, len(work.keys))
     console.info(f"profile: {folder.path}; {cost}; {len(left)} left to sample")
     _begin(recipe, folder, stage, adapter)
@@ -146,6 +146,15 @@ def profile(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: st
     )
     select = "data.select" if stage == "srl" else "outcomes.select"
     print(f"profile: {path}; train on the pivots: {select}.profile={path} {select}.min_variance=0.001")
+
+
+def left_to_sample(keys: Sequence[Key], done: Mapping[Key, Profile], *, again: bool) -> list[Key]:
+    """Return the keys without a profile; with ``again`` also those with completions that could not be verified.
+
+    The latter come last: the seed of a batch is that of its first key, and the others keep theirs.
+    """
+    new = [key for key in keys if key not in done]
+    return new + [key for key in keys if again and key in done and None in done[key].rewards]
 
 
 def _number(value: float | None) -> str:

@@ -12,7 +12,7 @@ from trajectories.writers.tools import function_tools
 
 
 def write_messages(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[JSONObject]:
-    """Write one row a trajectory. Arguments and tools are JSON strings: Arrow would pad dicts with nulls.
+    """Write one row a trajectory. Arguments are objects, which chat templates expect; ``tools`` is a JSON string.
 
     Messages cannot mark a turn as context only: the lost marks are counted.
     """
@@ -20,8 +20,10 @@ def write_messages(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[J
     messages: list[JSONObject] = [{"role": "user", "content": trajectory.task}]
     for index, step in enumerate(trajectory.steps):
         messages += _messages(index, step)
-    tools = json.dumps(function_tools(trajectory))
-    yield {"messages": messages, "tools": tools, "trajectory_id": trajectory.trajectory_id}
+    tools = function_tools(trajectory)
+    for tool in tools:
+        tool["function"]["description"] = ""  # gpt-oss's template reads one
+    yield {"messages": messages, "tools": json.dumps(tools), "trajectory_id": trajectory.trajectory_id}
 
 
 def _messages(index: int, step: Step) -> Iterator[JSONObject]:
@@ -36,7 +38,7 @@ def _messages(index: int, step: Step) -> Iterator[JSONObject]:
         return
     calls: list[dict[str, JSON]] = []
     for position, action in enumerate(step.actions):
-        called = {"name": action.name, "arguments": json.dumps(dict(action.arguments))}
+        called = {"name": action.name, "arguments": dict(action.arguments)}
         calls.append({"id": f"call_{index}_{position}", "type": "function", "function": called})
     yield {"role": "assistant", "content": content, **thinking, "tool_calls": calls}
     for position, call in enumerate(calls, 1):

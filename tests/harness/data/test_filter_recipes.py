@@ -217,3 +217,19 @@ def test_marks_reach_the_training_steps(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["step_index"] for row in rows] == [0, 2]
     assert ledger_of(tmp_path)["became_no_row"]["context only (a filter of harness.convert)"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cleen", "--filters: no recipe 'cleen': give a YAML file, or one of clean, swe-agent-lm; did you mean clean?"),
+        ("loops", "--filters takes a recipe, and loops is one filter: write a file with `filters: [{name: loops}]`"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_recipe_is_told_with_the_nearest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, message: str
+) -> None:
+    data = store(tmp_path / "in.jsonl", made(LS, run("a")))
+    assert convert(data, "--out", tmp_path / "o.jsonl", "--filters", name) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [data]

@@ -320,14 +320,20 @@ def test_an_item_without_all_of_its_samples_is_done_again(tmp_path: Path) -> Non
     assert report_of(tmp_path)["correct_samples"] == dict.fromkeys(report_of(tmp_path)["correct_samples"], 4)
 
 
-def test_an_item_without_all_of_its_verdicts_is_verified_again_and_not_asked(tmp_path: Path) -> None:
+def test_what_has_no_verdict_is_verified_again_and_not_asked(
+    tmp_path: Path,
+) -> None:
     evaluate(tmp_path, "tasks.slice=0:3", f"policy.settings.log={tmp_path / 'asked'}")
     report = report_of(tmp_path)
-    cut_last_line(EvaluationFolder(tmp_path / "outputs/run").attempts)
+    attempts = EvaluationFolder(tmp_path / "outputs/run").attempts
+    cut_last_line(attempts)
+    first, *others = attempts.read_text().splitlines(keepends=True)
+    unjudged = json.loads(first) | {"bucket": "infra_failure", "detail": "no result within 5 s"}
+    attempts.write_text("".join([json.dumps(unjudged) + "\n", *others]))
     (tmp_path / "asked").unlink()
     done = command(tmp_path, "--resume", "outputs/run")
     assert done.returncode == 0, done.stderr
-    assert "4 of 15 verdicts to go" in done.stderr
+    assert "5 of 15 verdicts to go" in done.stderr
     assert asked(tmp_path) == []
     assert report_of(tmp_path) == report
 

@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from harness.cli import UserError
+from harness.data.selection import Profile
 from harness.train import main
+from harness.training.profiling import left_to_sample
 from tests.fork_server import run_python
 from tests.tiny_runs import ROOT, run, whole_lines
 
@@ -346,6 +348,16 @@ def test_a_profile_of_steps_is_resumed_exactly_and_selects(tiny_model: Path, tmp
         (g["trajectory_id"], g["step_index"]) for g in whole_lines(tmp_path / "selected/samples.jsonl")
     }
     assert sampled <= spread
+
+
+def test_what_could_not_be_verified_is_sampled_again_after_the_rest() -> None:
+    keys = [(name, 0) for name in "abcd"]
+    done = {
+        (name, 0): Profile(name=name, step=0, rewards=rewards, format_failures=0)
+        for name, rewards in (("a", (1.0, None)), ("c", (0.0, 1.0)))
+    }
+    assert left_to_sample(keys, done, again=True) == [("b", 0), ("d", 0), ("a", 0)]
+    assert left_to_sample(keys, done, again=False) == [("b", 0), ("d", 0)]
 
 
 def test_a_profile_of_verified_tasks(tiny_model: Path, tmp_path: Path) -> None:

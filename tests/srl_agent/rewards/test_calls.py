@@ -76,7 +76,7 @@ def test_rewards_may_be_partials_classes_and_coroutines_which_run_in_one_lasting
         threads.append(threading.current_thread())
         return [0.0] * len(completions)
 
-    functions = {"a": functools.partial(waits, add=0.5), "b": Made(), "c": plain}
+    functions: dict[str, Reward] = {"a": functools.partial(waits, add=0.5), "b": Made(), "c": plain}
     for _ in range(2):
         (_, second, _) = score(functions)
         assert second.parts == {"a": 1.5, "b": 1.0, "c": 0.0}
@@ -182,7 +182,11 @@ def test_two_rewards_may_log_the_same_column() -> None:
 
 
 def test_a_missing_reward_beside_others_is_not_0() -> None:
-    parts = [{"a": 1.0, "b": 1.0}, {"a": 1.0, "b": None}, {"a": None, "b": None}]
+    parts: list[dict[str, float | None]] = [
+        {"a": 1.0, "b": 1.0},
+        {"a": 1.0, "b": None},
+        {"a": None, "b": None},
+    ]
 
     def totals(missing: Any, **weights: float) -> list[float | None]:
         rewards = WeightedRewards(functions={}, weights=weights, missing=missing)

@@ -246,7 +246,7 @@ def test_messages_survive_arrow(tmp_path: Path) -> None:
     table = load_dataset("json", data_files=str(out), split="train", cache_dir=str(tmp_path / "cache"))
     for row, trajectory in zip(table, read_trajectories(expert_path()), strict=True):
         calls = [
-            Action(name=call["function"]["name"], arguments=json.loads(call["function"]["arguments"]))
+            Action(name=call["function"]["name"], arguments=call["function"]["arguments"])
             for message in row["messages"]
             for call in message.get("tool_calls") or []
         ]
@@ -258,6 +258,47 @@ def test_messages_survive_arrow(tmp_path: Path) -> None:
         assert {tool["function"]["name"] for tool in json.loads(row["tools"])} == {
             call.name for call in calls
         }
+
+
+HARD = {"command": 'grep -n "a\\tb" x.py', "path": "/a", "view_range": [1, 20], "text": "[1, 20]"}
+# The templates that TRL ships for families whose own ones take calls. DeepSeek's join arguments to texts.
+CALLING = (
+    "gemma4_v5", "glm4moe", "gptoss", "llama3_1", "llama3_2", "nemotron_3_nano", "qwen2_5", "qwen3", "qwen3_5_think",
+    "qwen3_5_nothink", "qwen3_6", "qwen3_8", "qwen3_instruct_2507", "qwen3_vl",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("template", CALLING)
+def test_chat_templates_render_the_calls_of_rows_read_by_datasets(
+    tmp_path: Path, tiny_model: Path, template: str
+) -> None:
+    """Given arguments as strings, Qwen2.5's and Llama's escape them twice, and Qwen3.5's and GLM's raise."""
+    import trl
+    from datasets import load_dataset
+    from transformers import AutoTokenizer
+
+    call = Action(name="bash", arguments=HARD)
+    step = Step(thought="Look.", actions=(call,), observation="x.py:1")
+    other = Step(thought="Then.", actions=(Action(name="bash", arguments={"command": "ls"}),), observation="")
+    found = [
+        made(step, trajectory_id="1"),
+        made(other, trajectory_id="2"),
+        made(other, step, trajectory_id="3"),
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for one in found for row in rows(one, "trl-messages")))
+    table = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.chat_template = (Path(trl.__file__).parent / f"chat_templates/{template}.jinja").read_text()
+    for row in table:
+        tools = json.loads(row["tools"])
+        text = str(tokenizer.apply_chat_template(row["messages"], tools=tools, tokenize=False))
+        called = row["messages"][-2]["tool_calls"][0]["function"]["arguments"]
+        for value in called.values():
+            forms = (value, json.dumps(value)) if isinstance(value, str) else (json.dumps(value), "[1,20]")
+            assert any(form in text for form in forms), value
+        assert "null" not in text.partition("Look.")[2]
+        assert "None" not in text
 
 
 def test_prompts_and_completions_are_those_of_the_recipe(
