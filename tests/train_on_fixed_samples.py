@@ -14,7 +14,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from srl_agent.rewards import WeightedRewards
+from srl_agent.rewards import WeightedRewards, completion_text
 from srl_agent.training.dynamic_sampling import DynamicSampling
 from srl_agent.training.srl import SRLTrainer
 
@@ -39,7 +39,8 @@ def generate(
 
 
 def reward(prompts: Any, completions: Any, step: Any, **columns: Any) -> list[float | None]:
-    return [0.5 if s % 3 == 2 else len(c) % 10 / 10 for c, s in zip(completions, step, strict=True)]
+    texts = map(completion_text, completions)
+    return [0.5 if s % 3 == 2 else len(text) % 10 / 10 for text, s in zip(texts, step, strict=True)]
 
 
 def main(model: str, out: str, rows: str, shares: str) -> None:
