@@ -357,7 +357,7 @@ def test_a_checkpoint_of_another_model_is_refused(finished: Path, tmp_path: Path
         (["demo", "rewards=[{name: simlarity}]"], "unknown reward 'simlarity'", 2),
         (
             ["demo", "rewards=[{name: tests.plugin_rewards:letters, settings: {x: 1}}]"],
-            "settings of tests.plugin_rewards:letters: a plug-in reward takes none",
+            "settings of tests.plugin_rewards:letters: it has no parameter x; it takes none",
             2,
         ),
         (["demo", "actions.format=yaml"], "unknown action format 'yaml'", 2),
