@@ -179,24 +179,21 @@ def srl_trainer(recipe_path: str, overrides: Sequence[str], folder: Path) -> Any
     from harness.training.context import PolicyState, StageContext
     from harness.training.inputs import load_inputs
     from harness.training.run import quiet_libraries
+    from harness.training.sampling import recipe_chat, recipe_sampling
     from harness.training.stage import make_trainer
     from harness.training.validation import Validator
-    from srl_agent.models.load import load_tokenizer
     from srl_agent.models.packaged import resolve_model
 
     quiet_libraries()
     recipe = load_recipe(recipe_path, overrides)
     inputs, run, console = load_inputs(recipe), RunFolder(folder), Console(enabled=False)
     model = resolve_model(recipe.model.name)
-    tokenizer = load_tokenizer(model)
+    chat = recipe_chat(recipe, model)
     validator = Validator(
-        data=inputs.data, rewards=inputs.rewards, settings=recipe.validation, tokenizer=tokenizer, run=run,
-        console=console,
+        data=inputs.data, rewards=inputs.rewards, settings=recipe.validation, chat=chat,
+        sampling=recipe_sampling(recipe), run=run, console=console,
     )  # fmt: skip
-    context = StageContext(
-        inputs=inputs, validator=validator, tokenizer=tokenizer, run=run,
-        console=console,
-    )  # fmt: skip
+    context = StageContext(inputs=inputs, validator=validator, chat=chat, run=run, console=console)
     return make_trainer("srl", PolicyState(model=model), context)
 
 

@@ -24,9 +24,9 @@ from harness.data.scoring import make_rewards, score_examples
 from harness.data.step_data import load_step_data
 from harness.run_folder import RunFolder
 from harness.training.trainer_state import before_training
-from srl_agent.generation.generate import complete, tokenize_prompt
+from srl_agent.generation.generate import complete
 from srl_agent.generation.types import Sampling
-from srl_agent.models.load import load_policy, load_tokenizer
+from srl_agent.models.load import load_chat, load_policy
 from srl_agent.models.packaged import resolve_model
 from srl_agent.prefix_sharing.logprobs import add_shared_prefix
 from srl_agent.prefix_sharing.prefix_tree import Row
@@ -98,7 +98,7 @@ def main() -> None:
     add_fused_lm_head(base)
     add_shared_prefix(base)
     model.train()
-    tokenizer = load_tokenizer(name)
+    chat = load_chat(name)
     torch.manual_seed(0)
     by_trajectory: dict[int, list[Any]] = {}
     for ref in data.train:
@@ -108,11 +108,11 @@ def main() -> None:
     for refs in long[: options.trajectories]:
         for ref in refs:
             example = data.example(ref)
-            prompt = tokenize_prompt(tokenizer, example.prompt)
+            prompt = chat.prompt_ids(example.prompt)
             sampling = Sampling(max_tokens=options.completion_tokens, temperature=1.0)
-            done = complete(model, tokenizer, [prompt] * options.group, sampling)
+            done = complete(model, chat, [prompt] * options.group, sampling)
             scores = score_examples(
-                rewards, [example] * len(done), done, tokenizer=tokenizer, state=before_training()
+                rewards, [example] * len(done), done, tokenizer=chat.tokenizer, state=before_training()
             )
             totals = [score.total or 0.0 for score in scores]
             if population_std(totals) <= 1e-3:

@@ -26,7 +26,7 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from srl_agent.formats import get_format
-from srl_agent.generation.generate import tokenize_prompt
+from srl_agent.generation.chat import make_chat
 from srl_agent.models.load import load_policy, load_tokenizer
 from srl_agent.models.packaged import resolve_model
 from srl_agent.prefix_sharing.prefix_tree import Row, build_trees, count_tokens
@@ -46,12 +46,13 @@ def make_rows(options: argparse.Namespace, tokenizer: Any) -> list[Row]:
         max_observation_chars=options.observation_chars,
     )
     torch.manual_seed(0)
+    chat = make_chat(tokenizer)
     for trajectory in read_trajectories(options.data):
         rows: list[Row] = []
         targets, _ = select_steps([trajectory], settings=settings, action_format=action_format)
         for target in targets[options.first_step :][: options.steps]:
             example = render_example(trajectory, target.step, settings=settings, action_format=action_format)
-            prompt = tokenize_prompt(tokenizer, example.prompt)
+            prompt = chat.prompt_ids(example.prompt)
             if len(prompt) > options.prompt_tokens:
                 break
             action = tokenizer.encode(

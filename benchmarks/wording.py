@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,11 +24,11 @@ from harness.data.step_data import load_step_data
 from harness.evaluation.trained import with_trained_policy
 from harness.run_folder import RunFolder
 from harness.statistics.bootstrap import two_way_interval
+from harness.training.sampling import recipe_chat, recipe_sampling
 from harness.training.trainer_state import before_training
 from srl_agent.formats import Message
 from srl_agent.generation.generate import complete_all
-from srl_agent.generation.types import Sampling
-from srl_agent.models.load import load_policy, load_tokenizer
+from srl_agent.models.load import load_policy
 from srl_agent.models.packaged import resolve_model
 
 Key = tuple[int, str, int]  # seed, trajectory, step
@@ -56,7 +57,7 @@ def rewards_of(run: Path, stage: str, before: Mapping[str, str]) -> dict[str, di
     policy = with_trained_policy(trained).policy
     assert policy is not None
     path, adapter = resolve_model(policy.settings["model"]), policy.settings["adapter"]
-    tokenizer = load_tokenizer(path)
+    chat = recipe_chat(recipe, path)
     model = load_policy(path, dtype=recipe.model.dtype, lora=None, adapter=adapter, **recipe.model.options)
     model.to(torch.accelerator.current_accelerator() or "cpu").eval()
     examples = [data.example(ref) for ref in data.validation]
@@ -64,12 +65,12 @@ def rewards_of(run: Path, stage: str, before: Mapping[str, str]) -> dict[str, di
     for name, texts in (("after", {}), ("before", before)):
         completions = complete_all(
             model,
-            tokenizer,
+            chat,
             [worded(example.prompt, texts) if texts else example.prompt for example in examples],
-            sampling=Sampling(max_tokens=recipe.validation.max_new_tokens),
+            sampling=replace(recipe_sampling(recipe), max_tokens=recipe.validation.max_new_tokens),
             batch_size=recipe.validation.batch_size,
         )
-        scores = score_examples(rewards, examples, completions, tokenizer=tokenizer, state=before_training())
+        scores = score_examples(rewards, examples, completions, tokenizer=chat.tokenizer, state=before_training())
         found[name] = {
             (recipe.seed, example.trajectory_id, example.step_index): score.total
             for example, score in zip(examples, scores, strict=True)

@@ -1,9 +1,11 @@
 """The tables of a recipe, the YAML file that describes a run. Unknown keys fail and name the nearest one."""
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.config.older_names import with_present_names
 from harness.config.stages import CONTROL, RL, Stage
 from srl_agent.rewards import Missing
 from srl_agent.steps import Thoughts
@@ -87,6 +89,15 @@ class LoraTable(Table):
         return self
 
 
+class GenerationTable(Table):
+    """What restricts sampling beside temperature and length; a model's own generation_config is not obeyed."""
+
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)  # 0: all tokens
+    min_p: float = Field(default=0.0, ge=0, le=1)  # 0: all tokens
+    repetition_penalty: float = Field(default=1.0, gt=0)
+
+
 class ModelTable(Table):
     """The model to train."""
 
@@ -94,6 +105,10 @@ class ModelTable(Table):
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the weights; trl.bf16 adds mixed precision
     lora: LoraTable | None = None
     options: dict[str, Any] = Field(default_factory=dict)  # for from_pretrained, e.g. attn_implementation
+    # Of every stage, of validation, profiles and trained_policy; a stage's table trl may say otherwise for its samples.
+    generation: GenerationTable = GenerationTable()
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)  # e.g. {enable_thinking: false}
+    template_date: date = date(2026, 1, 1)  # of templates that print today's date
 
 
 class RewardTable(Table):
@@ -278,21 +293,7 @@ class Recipe(Table):
     @model_validator(mode="before")
     @classmethod
     def _read_older_names(cls, table: object) -> object:
-        """Read `thought` and `filler` where recipes had them before, in the table `sft`."""
-        if not isinstance(table, dict) or not isinstance(table.get("sft"), dict):
-            return table
-        renamed = {"thought": "thoughts", "filler": "filler"}
-        found = {renamed[key]: value for key, value in table["sft"].items() if key in renamed}
-        if not found:
-            return table
-        stages = {
-            name: {k: v for k, v in table[name].items() if k not in renamed}
-            if isinstance(table[name], dict)
-            else table[name]
-            for name in ("sft", CONTROL)
-            if name in table
-        }
-        return {**table, **stages, "steps": {**found, **(table.get("steps") or {})}}
+        return with_present_names(table) if isinstance(table, dict) else table
 
     @model_validator(mode="after")
     def _check_stages(self) -> Self:

@@ -62,7 +62,17 @@ def _policy(table: TrainedPolicyTable, folder: RunFolder, run: Recipe) -> Policy
         "name": f"{folder.path.resolve().name}/{table.stage}",
         "options": run.model.options,
     }
-    return PolicyTable(name="transformers", settings=settings)
+    return PolicyTable(name="transformers", settings={**settings, **_template_settings(run)})
+
+
+def _template_settings(run: Recipe) -> dict[str, JSON]:
+    """Return the policy's settings of prompts, where they differ from the defaults: older evaluations lack them."""
+    table: dict[str, JSON] = {}
+    if run.model.chat_template_kwargs:
+        table["chat_template_kwargs"] = run.model.chat_template_kwargs
+    if "template_date" in run.model.model_dump(exclude_defaults=True):
+        table["template_date"] = run.model.template_date.isoformat()
+    return table
 
 
 def _lineage(stage: str, run: Recipe) -> list[str]:
@@ -84,7 +94,11 @@ def _prompt_settings(run: Recipe) -> dict[str, JSON]:
         "context_window": None if steps.context_window == "full" else steps.context_window,
         "max_task_chars": steps.max_task_chars,
         "max_observation_chars": steps.max_observation_chars,
-        "sampling": {"temperature": 0.0, "max_tokens": run.validation.max_new_tokens},
+        "sampling": {
+            "temperature": 0.0,
+            "max_tokens": run.validation.max_new_tokens,
+            **run.model.generation.model_dump(exclude_defaults=True),
+        },
     }
 
 

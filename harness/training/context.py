@@ -9,6 +9,7 @@ from harness.console import Console
 from harness.run_folder import RunFolder
 from harness.training.inputs import Inputs
 from harness.training.validation import Validator
+from srl_agent.generation.chat import Chat
 
 SELECTABLE = frozenset({"eval_step_reward", "eval_accuracy"})  # metrics that can choose a checkpoint
 
@@ -28,6 +29,10 @@ class StageContext:
 
     inputs: Inputs
     validator: Validator
-    tokenizer: PreTrainedTokenizerBase
+    chat: Chat
     run: RunFolder
     console: Console
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return self.chat.tokenizer

@@ -6,13 +6,13 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from harness.cli import UsageError, user_errors
 from harness.config.load import as_yaml
-from harness.config.tables import GrpoTable, Recipe
+from harness.config.tables import Recipe
 from harness.console import Console
 from harness.data.scoring import Tokenizer, format_error, make_rewards, score_examples
 from harness.data.selection import Key, Profile, read_profile, summarize
@@ -22,11 +22,13 @@ from harness.machine.describe import describe_machine
 from harness.run_folder import RunFolder, now
 from harness.training.outcomes.base import VerifiedTasks, ids
 from harness.training.outcomes.load import load_tasks
+from harness.training.sampling import recipe_chat, stage_sampling
 from harness.training.trainer_state import before_training
+from harness.training.trl_tables import trl_table
 from srl_agent.formats import Message
-from srl_agent.generation.generate import complete, tokenize_prompt
+from srl_agent.generation.generate import complete
 from srl_agent.generation.types import Completion, Sampling
-from srl_agent.models.load import load_policy, load_tokenizer
+from srl_agent.models.load import load_policy, model_notes
 from srl_agent.models.packaged import ModelError, resolve_model
 
 ProfiledStage = Literal["srl", "rlvr"]
@@ -51,14 +53,16 @@ def resume(folder: RunFolder) -> None:
     profile(folder.recipe(), folder, known["stage"], known["adapter"])
 
 
-def _settings(recipe: Recipe, stage: ProfiledStage) -> tuple[int, float, int, int]:
-    """Return (G, temperature, longest completion, prompts at once), as the stage samples."""
-    table: GrpoTable = getattr(recipe, stage)
-    trl = table.trl
-    group = int(trl.get("num_generations", 8))
-    rows = int(trl.get("per_device_train_batch_size", 8))
-    longest = int(trl.get("max_completion_length", 256))
-    return group, float(trl.get("temperature", 1.0)), longest, max(rows // group, 1)
+def _settings(recipe: Recipe, stage: ProfiledStage) -> tuple[Sampling, int, int]:
+    """Return (sampling, G, prompts at once), as the stage samples. Raises UserError."""
+    trl: Mapping[str, Any] = trl_table(recipe, stage)
+    if trl.get("generation_kwargs"):
+        raise UsageError(
+            f"{stage}.trl.generation_kwargs: TRL alone knows them, so a profile would sample otherwise than {stage}; "
+            "write top_p, top_k, min_p and repetition_penalty in the table model.generation, and remove the others"
+        )
+    group, rows = trl.get("num_generations", 8), trl.get("per_device_train_batch_size", 8)
+    return stage_sampling(recipe, stage), group, max(rows // group, 1)
 
 
 def dry_run(recipe: Recipe, stage: ProfiledStage) -> None:
@@ -70,9 +74,9 @@ def dry_run(recipe: Recipe, stage: ProfiledStage) -> None:
 
 
 def _cost(recipe: Recipe, stage: ProfiledStage, count: int) -> str:
-    group, _, longest, _ = _settings(recipe, stage)
+    sampling, group, _ = _settings(recipe, stage)
     what = "training steps" if stage == "srl" else "training tasks"
-    tokens = count * group * longest
+    tokens = count * group * sampling.max_tokens
     return f"{count} {what} x {group} completions, at most {tokens:,} tokens"
 
 
@@ -162,7 +166,7 @@ def _number(value: float | None) -> str:
 
 
 def _begin(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: str | None) -> None:
-    group, temperature, longest, _ = _settings(recipe, stage)
+    sampling, group, _ = _settings(recipe, stage)
     folder.update_manifest(
         run_name=folder.path.name,
         status="running",
@@ -172,8 +176,9 @@ def _begin(recipe: Recipe, folder: RunFolder, stage: ProfiledStage, adapter: str
             "model": recipe.model.name,
             "adapter": adapter,
             "num_generations": group,
-            "temperature": temperature,
-            "max_completion_length": longest,
+            "temperature": sampling.temperature,
+            "max_completion_length": sampling.max_tokens,
+            "generation": recipe.model.generation.model_dump(),
             "data_digest": _digest(data_path(recipe)),
         },
         **describe_machine(),
@@ -186,14 +191,15 @@ def _sample(
     """Yield profiles in batches; print an estimate of the time left after each. Raises UserError."""
     if not left:
         return
-    group, temperature, longest, at_once = _settings(recipe, stage)
+    sampling, group, at_once = _settings(recipe, stage)
     with user_errors(ModelError):
         name = resolve_model(recipe.model.name, console.info)
-        tokenizer = load_tokenizer(name)
+        chat = recipe_chat(recipe, name)
+        for note in model_notes(name, chat):
+            console.info(f"warning: {note}")
         options = recipe.model.options
         model = load_policy(name, dtype=recipe.model.dtype, lora=None, adapter=adapter, **options)
     model.to(torch.accelerator.current_accelerator() or "cpu").eval()
-    sampling = Sampling(temperature=temperature, max_tokens=longest)
     places = {key: place for place, key in enumerate(work.keys)}
     started = time.monotonic()
     for start in range(0, len(left), at_once):
@@ -201,9 +207,9 @@ def _sample(
         # The seed is the place's own, so that a profile that was interrupted ends as one that was not.
         torch.manual_seed(recipe.seed * 1_000_003 + places[keys[0]])
         rows = [key for key in keys for _ in range(group)]
-        prompts = {key: tokenize_prompt(tokenizer, work.prompt(key)) for key in keys}
-        completions = complete(model, tokenizer, [prompts[key] for key in rows], sampling)
-        rewards = work.score(rows, completions, tokenizer)
+        prompts = {key: chat.prompt_ids(work.prompt(key)) for key in keys}
+        completions = complete(model, chat, [prompts[key] for key in rows], sampling)
+        rewards = work.score(rows, completions, chat.tokenizer)
         broken = [work.format_error(completion.text) is not None for completion in completions]
         parts = [slice(first, first + group) for first in range(0, len(rows), group)]
         yield [

@@ -4,7 +4,6 @@ from functools import partial
 from typing import TypedDict
 
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase
 
 from harness.config.stages import Stage
 from harness.config.tables import SftTable
@@ -15,7 +14,7 @@ from harness.data.trl_rows import step_completion
 from harness.training.context import StageContext
 from harness.training.outcomes.base import VerifiedTasks, ids
 from srl_agent.formats.math_step import solution_prompt, solution_text
-from srl_agent.generation.generate import tokenize_prompt
+from srl_agent.generation.chat import Chat
 from srl_agent.steps import StepRef
 
 WHOLE = -1  # a step index that means the whole solution
@@ -41,7 +40,7 @@ def stage_datasets(stage: Stage, context: StageContext) -> tuple[Dataset, Datase
         step_row = partial(_step_row, data)
         return lazy_dataset(data.train, step_row), lazy_dataset(data.validation, step_row)
     table: SftTable = getattr(inputs.recipe, stage)
-    token_row = partial(_token_row, data, context.tokenizer)
+    token_row = partial(_token_row, data, context.chat)
     return lazy_dataset(sft_targets(table, data), token_row), lazy_dataset(data.validation, token_row)
 
 
@@ -68,7 +67,7 @@ def _step_row(data: StepData, ref: StepRef) -> dict[str, object]:
     return {"prompt": example.prompt, **reward_columns(example)}
 
 
-def _token_row(data: StepData, tokenizer: PreTrainedTokenizerBase, ref: StepRef) -> TokenRow:
+def _token_row(data: StepData, chat: Chat, ref: StepRef) -> TokenRow:
     """Render the prompt as in SRL, then thought and action; or a whole solution. The loss is over the completion."""
     if ref.step == WHOLE:
         trajectory = data.trajectory(ref.trajectory)
@@ -76,6 +75,6 @@ def _token_row(data: StepData, tokenizer: PreTrainedTokenizerBase, ref: StepRef)
     else:
         example = data.example(ref)
         prompt, text = example.prompt, step_completion(example, data.action_format, data.settings)
-    target = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
-    prompt_ids = tokenize_prompt(tokenizer, prompt)
+    prompt_ids = chat.prompt_ids(prompt)
+    target = chat.target_ids(prompt_ids, text)
     return {"input_ids": prompt_ids + target, "labels": [-100] * len(prompt_ids) + target}

@@ -11,7 +11,6 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets.utils import logging as datasets_logging
-from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from harness.cli import UsageError, UserError, user_errors
@@ -29,11 +28,12 @@ from harness.training.callbacks import shown
 from harness.training.context import PolicyState, StageContext
 from harness.training.inputs import Inputs, load_inputs
 from harness.training.lengths import length_warnings
+from harness.training.sampling import recipe_chat, recipe_sampling, template_warnings
 from harness.training.stage import run_stage
 from harness.training.trainer_state import before_training
 from harness.training.trl_args import check_arguments
 from harness.training.validation import Validator
-from srl_agent.models.load import load_policy, load_tokenizer
+from srl_agent.models.load import load_policy, model_notes
 from srl_agent.models.packaged import ModelError, resolve_model
 
 # How safetensors and torch report a failed write; neither raises OSError.
@@ -149,7 +149,7 @@ def _run_stages(inputs: Inputs, run: RunFolder, console: Console) -> None:
         if tasks:
             tasks.start(console)
         model = resolve_model(recipe.model.name, console.info)
-        context = _context(inputs, load_tokenizer(model), run, console)
+        context = _context(inputs, model, run, console)
         state = PolicyState(model=model)
         if recipe.validation.base:
             state = PolicyState(model=model, metrics=_measure_base(model, context))
@@ -181,13 +181,18 @@ def _say_inputs(inputs: Inputs, run: RunFolder, console: Console) -> None:
 
 def _context(
     inputs: Inputs,
-    tokenizer: PreTrainedTokenizerBase,
+    model: str,
     run: RunFolder,
     console: Console,
 ) -> StageContext:
     """Make the validator, and write what trivial policies score on its steps."""
     recipe, data = inputs.recipe, inputs.data
-    found = length_warnings(recipe, data, tokenizer)
+    chat = recipe_chat(recipe, model)
+    found = [
+        *model_notes(model, chat),
+        *template_warnings(recipe, data, chat),
+        *length_warnings(recipe, data, chat.tokenizer),
+    ]
     for warning in found:
         console.info(f"warning: {warning}")
     run.update_manifest(warnings=found)
@@ -195,14 +200,15 @@ def _context(
         data=data,
         rewards=inputs.rewards.with_measures(data.action_format),
         settings=recipe.validation,
-        tokenizer=tokenizer,
+        chat=chat,
+        sampling=recipe_sampling(recipe),
         run=run,
         console=console,
         tasks=inputs.tasks,
     )
     if recipe.validation.steps:
-        run.write_rows(run.baselines, map(asdict, baseline_lines(data, validator.rewards, tokenizer)))
-    return StageContext(inputs=inputs, validator=validator, tokenizer=tokenizer, run=run, console=console)
+        run.write_rows(run.baselines, map(asdict, baseline_lines(data, validator.rewards, chat.tokenizer)))
+    return StageContext(inputs=inputs, validator=validator, chat=chat, run=run, console=console)
 
 
 def _measure_base(model: str, context: StageContext) -> dict[str, float]:

@@ -18,6 +18,7 @@ from harness.training.outcomes.base import verified_rewards
 from harness.training.records import StageEnd, group_line
 from harness.training.rows import sft_targets, stage_datasets
 from harness.training.trl_args import stage_arguments
+from srl_agent.generation.settings import own_ends_only
 from srl_agent.models.load import load_policy
 from srl_agent.rewards import RewardError
 from srl_agent.training.dynamic_sampling import DynamicSampling, NoSpreadError
@@ -99,6 +100,7 @@ def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Tra
     lora = recipe.model.lora.model_dump() if recipe.model.lora else None
     dtype, options = recipe.model.dtype, recipe.model.options
     model = load_policy(start.model, dtype=dtype, lora=lora, adapter=start.adapter, **options)
+    own_ends_only(model, context.chat)  # checkpoints are saved with all end tokens
     train, held_out = stage_datasets(stage, context)
     table: SftTable | GrpoTable = getattr(recipe, stage)
     shared = {
@@ -122,6 +124,7 @@ def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Tra
         rewards = verified_rewards(tasks) if tasks else inputs.rewards
         names = list(rewards.functions)
         return SRLTrainer(
+            chat=context.chat,
             rewards=rewards,
             sampling=DynamicSampling(**table.sampling.model_dump(), seed=recipe.seed),
             trajectories=None if tasks else [str(ref.trajectory) for ref in inputs.data.train],

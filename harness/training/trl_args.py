@@ -11,6 +11,7 @@ from harness.cli import UsageError, user_errors
 from harness.config.stages import CONTROL, Stage
 from harness.config.tables import GrpoTable, Recipe
 from harness.run_folder import RunFolder
+from harness.training.sampling import trl_sampling
 from harness.training.trl_tables import check_trl_tables, trl_config, trl_table
 from srl_agent.training.batches import check_together
 
@@ -25,7 +26,7 @@ _DEFAULTS: dict[str, object] = {
     "bf16": False,
     "gradient_checkpointing": False,
 }
-_GRPO_DEFAULTS: dict[str, object] = {"loss_type": "grpo", "beta": 0.0, "temperature": 1.0}
+_GRPO_DEFAULTS: dict[str, object] = {"loss_type": "grpo", "beta": 0.0}
 # Settings that a recipe cannot change.
 _OURS = frozenset(
     {"output_dir", "seed", "remove_unused_columns", "metric_for_best_model", "greater_is_better",
@@ -53,6 +54,8 @@ def stage_arguments(
     if ours := sorted(_OURS & table.keys()):
         raise UsageError(f"{stage}.trl.{ours[0]} is set by the harness: remove it from the recipe")
     settings = {**_DEFAULTS, **({} if supervised else _GRPO_DEFAULTS), **table}
+    if not supervised:
+        settings |= trl_sampling(recipe, stage)
     # Left to itself transformers refuses bf16 on a machine without an accelerator instead of computing it there.
     settings.setdefault("use_cpu", not torch.accelerator.is_available())
     settings.setdefault("save_steps", settings.get("eval_steps", 50))

@@ -3,13 +3,13 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from transformers import PreTrainedTokenizerBase, Trainer, TrainerState
+from transformers import Trainer, TrainerState
 from trl.models import unwrap_model_for_generation
 
 from harness.config.tables import ValidationTable
@@ -22,6 +22,7 @@ from harness.statistics.bootstrap import cluster_bootstrap
 from harness.training.outcomes.base import VerifiedTasks, ids
 from harness.training.records import AnswerLine, StepLine
 from srl_agent.formats import Message
+from srl_agent.generation.chat import Chat
 from srl_agent.generation.generate import complete_all
 from srl_agent.generation.types import Completion, Sampling
 from srl_agent.rewards import Score, WeightedRewards
@@ -42,7 +43,8 @@ class Validator:
     data: StepData
     rewards: WeightedRewards  # all that are measured
     settings: ValidationTable
-    tokenizer: PreTrainedTokenizerBase
+    chat: Chat
+    sampling: Sampling  # its filters and penalties; temperature and length are those of the settings
     run: RunFolder
     console: Console
     tasks: VerifiedTasks | None = None
@@ -84,14 +86,16 @@ class Validator:
         examples = [example for example, _ in numbered]
         prompts, table = [example.prompt for example in examples], self.settings
         # The same random numbers at every evaluation: what differs is the model.
-        sampling = Sampling(temperature=table.temperature, max_tokens=table.max_new_tokens, seed=rank)
+        sampling = replace(
+            self.sampling, temperature=table.temperature, max_tokens=table.max_new_tokens, seed=rank
+        )
         completions = self._complete(model, prompts, f"validating {stage}", sampling)
         scores = (
             score_examples(
                 self.rewards,
                 examples,
                 completions,
-                tokenizer=self.tokenizer,
+                tokenizer=self.chat.tokenizer,
                 state=state,
                 log_metric=lambda name, value: logged.append((name, value)),
             )
@@ -108,7 +112,7 @@ class Validator:
     ) -> list[AnswerLine]:
         names = ids(tasks.split.validation)[rank::world]
         prompts = [tasks.prompt(name) for name in names]
-        greedy = Sampling(max_tokens=self.settings.outcome_max_new_tokens)
+        greedy = replace(self.sampling, temperature=0.0, max_tokens=self.settings.outcome_max_new_tokens)
         completions = self._complete(model, prompts, f"verifying {stage}", greedy)
         grades = tasks.grade(names, [completion.text for completion in completions])
         return [
@@ -136,7 +140,7 @@ class Validator:
         with self.console.progress(what, len(prompts)) as advance:
             return complete_all(
                 model,
-                self.tokenizer,
+                self.chat,
                 prompts,
                 sampling=sampling,
                 batch_size=self.settings.batch_size,

@@ -1,13 +1,24 @@
 """Load tokenizers and models: all weights, or a LoRA adapter on frozen ones."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
+from srl_agent.generation.chat import TEMPLATE_DATE, Chat, chat_notes, make_chat
+from srl_agent.generation.settings import asked_settings, ids_of, own_ends_only
 from srl_agent.generation.shared_prefix_decoding import add_decoding
 from srl_agent.models.packaged import ModelError
 from srl_agent.prefix_sharing.cpu_attention import use_blocked_attention
@@ -15,6 +26,53 @@ from trajectories.types import JSON
 
 if TYPE_CHECKING:
     from srl_agent.generation.types import CausalLM
+
+logger = logging.getLogger(__name__)
+
+
+def load_chat(
+    path: str, *, template_kwargs: Mapping[str, JSON] | None = None, today: date = TEMPLATE_DATE
+) -> Chat:
+    """Load the model's tokenizer with its chat template, as ``make_chat`` describes it. Raises ModelError."""
+    return make_chat(load_tokenizer(path), template_kwargs=template_kwargs, today=today)
+
+
+def model_notes(path: str, chat: Chat) -> list[str]:
+    """Return what a user should know about a model's files, a line each. Raises ModelError."""
+    notes = [f"model {path!r}: {note}" for note in chat_notes(chat)]
+    if asked := asked_settings(_saved_settings(path)):
+        listed = ", ".join(f"{key}={value}" for key, value in asked.items())
+        notes.append(
+            f"model {path!r}: its generation_config asks for {listed}: not obeyed, and not saved with checkpoints; "
+            "model.generation sets what applies"
+        )
+    return notes
+
+
+def warn_about_model(path: str, chat: Chat) -> None:
+    """Log the model's notes."""
+    for note in model_notes(path, chat):
+        logger.warning("%s", note)
+
+
+def declared_ends(path: str) -> list[int]:
+    """Return the end tokens that a model's files name beside its tokenizer. Raises ModelError."""
+    try:
+        config = AutoConfig.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"configuration of model {path!r}: {str(error).splitlines()[0]}") from error
+    return ids_of(_saved_settings(path).eos_token_id, config.get_text_config().eos_token_id)
+
+
+def _saved_settings(path: str) -> GenerationConfig:
+    """Return a model's ``generation_config``, an empty one if it has none. Raises ModelError."""
+    try:
+        return GenerationConfig.from_pretrained(path)
+    except OSError:
+        return GenerationConfig()
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"model {path!r}: its generation_config.json is invalid: {reason}") from error
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
@@ -25,6 +83,8 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
         raise ModelError(f"tokenizer of model {path!r}: {str(error).splitlines()[0]}") from error
     if tokenizer.chat_template is None:
         raise ModelError(f"model {path!r}: its tokenizer has no chat template; use an instruct model")
+    if tokenizer.eos_token is None:
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(make_chat(tokenizer).turn_end)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -34,6 +94,8 @@ def load_policy(
     path: str, *, dtype: str, lora: Mapping[str, JSON] | None, adapter: str | None = None, **options: object
 ) -> "CausalLM":
     """Load the model to train: all weights, or a LoRA adapter on frozen ones. Its ``generate`` shares prompts.
+
+    Of its ``generation_config`` only end tokens are left.
 
     ``adapter``: folder of an adapter to continue training; ``lora``: settings of a new one (those of peft's
     ``LoraConfig``, and ``last_layers``). ``options`` go to ``from_pretrained``. Raises ModelError.
@@ -51,6 +113,7 @@ def _load_base(path: str, dtype: str, options: Mapping[str, object]) -> "CausalL
         raise ModelError(f"model {path!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     model = cast("CausalLM", loaded)
     model.config.use_cache = True
+    own_ends_only(model)
     if not torch.accelerator.is_available():
         use_blocked_attention(model)
     add_decoding(model)

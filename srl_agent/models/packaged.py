@@ -11,9 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-
-class ModelError(ValueError):
-    """A model that cannot be found or loaded; the message says which one and what to do."""
+from srl_agent.generation.types import ModelError as ModelError  # of this package, to its users
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +21,8 @@ class PackagedModel:
     requirement: str  # for pip
     member: str  # path inside the wheel
     sha256: str  # of that member
-    end_token: str  # the GGUF's metadata name a wrong one
+    # The file names it rightly; transformers 5.17 takes the token that begins a turn for the one that ends it.
+    end_token: str
 
 
 DEMO_MODEL = "smollm2-135m-instruct"

@@ -99,6 +99,7 @@ class EndpointPolicy:
             "max_tokens": sampling.max_tokens,
             **({"stop": list(sampling.stop)} if sampling.stop else {}),
             **({"seed": sampling.seed} if sampling.seed is not None else {}),
+            **_filters(sampling),
             **self._extra,
         }
 
@@ -176,6 +177,13 @@ def _retry_after(value: str | None) -> float | None:
         return None
 
 
+def _filters(sampling: Sampling) -> dict[str, JSON]:
+    """Return the fields that vLLM, SGLang and llama.cpp know and OpenAI refuses: those that were asked for."""
+    default = Sampling()
+    wanted = {key: getattr(sampling, key) for key in ("top_k", "min_p", "repetition_penalty")}
+    return {key: value for key, value in wanted.items() if value != getattr(default, key)}
+
+
 def _excerpt(text: str) -> str:
     short = " ".join(text.split())
     return (short[:300] + "…" if len(short) > 300 else short) or "(nothing)"
@@ -206,7 +214,9 @@ def _text(message: Mapping[str, JSON]) -> str:
     if not isinstance(thinking, str) or not thinking:
         if not isinstance(content, str):
             raise ValueError("no content")
-        return content
+        # Without a tag that opens it, the thought began in the prompt: the server's template wrote the tag.
+        closed_only = "</think>" in content and "<think>" not in content.partition("</think>")[0]
+        return f"<think>\n{content}" if closed_only else content
     if content is None:
         return f"<think>\n{thinking}"  # cut off before the answer began
     if not isinstance(content, str):

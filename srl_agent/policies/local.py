@@ -2,15 +2,18 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 import torch
 
 from srl_agent.formats import Message
-from srl_agent.generation.generate import complete, tokenize_prompt
+from srl_agent.generation.chat import TEMPLATE_DATE
+from srl_agent.generation.generate import complete
 from srl_agent.generation.types import Completion, Sampling
-from srl_agent.models.load import load_policy, load_tokenizer
+from srl_agent.models.load import load_chat, load_policy, warn_about_model
 from srl_agent.models.packaged import resolve_model
 from srl_agent.policies.base import ContextOverflowError
+from trajectories.types import JSON
 
 
 class TransformersPolicy:
@@ -26,13 +29,19 @@ class TransformersPolicy:
         max_batch: int = 8,
         name: str | None = None,
         options: Mapping[str, object] | None = None,
+        chat_template_kwargs: Mapping[str, JSON] | None = None,
+        template_date: str | None = None,
     ) -> None:
         """``model``: a folder, a hub id or a packaged model; ``adapter``: folder of a LoRA adapter on it.
 
-        ``device``: None uses an accelerator if there is one. ``options`` go to ``from_pretrained``. Raises ModelError.
+        ``device``: None uses an accelerator if there is one. ``options`` go to ``from_pretrained``.
+        ``chat_template_kwargs`` and ``template_date`` (YYYY-MM-DD): as in a training recipe's table ``model``. Raises
+        ModelError.
         """
         path = resolve_model(model)
-        self._tokenizer = load_tokenizer(path)
+        today = date.fromisoformat(template_date) if template_date else TEMPLATE_DATE
+        self._chat = load_chat(path, template_kwargs=chat_template_kwargs, today=today)
+        warn_about_model(path, self._chat)
         self._model = load_policy(path, dtype=dtype, lora=None, adapter=adapter, **(options or {}))
         self._model.to(device or torch.accelerator.current_accelerator() or "cpu").eval()
         self._context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
@@ -46,7 +55,7 @@ class TransformersPolicy:
 
     def generate(self, prompt: Sequence[Message], *, n: int = 1, sampling: Sampling) -> list[Completion]:
         """Return ``n`` completions; greedy ones are identical and computed once. Raises ContextOverflowError."""
-        ids = tokenize_prompt(self._tokenizer, prompt)
+        ids = self._chat.prompt_ids(prompt)
         if self._context is not None and len(ids) + sampling.max_tokens > self._context:
             raise ContextOverflowError(
                 f"{self._name}: the prompt has {len(ids)} tokens; with {sampling.max_tokens} for the completion "
@@ -64,5 +73,5 @@ class TransformersPolicy:
                 torch.manual_seed(sampling.seed)
             while left := n - len(completions):
                 batch = [ids] * min(left, self._max_batch)
-                completions += complete(self._model, self._tokenizer, batch, sampling)
+                completions += complete(self._model, self._chat, batch, sampling)
         return completions

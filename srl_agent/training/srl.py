@@ -24,6 +24,7 @@ from trl.trainer.utils import RepeatSampler
 
 from srl_agent.rewards import RewardBatch, WeightedRewards
 from srl_agent.training.batches import Batch, EpochSampler, check_boundaries, check_together, epoch_order
+from srl_agent.training.chat_grpo import ChatGRPOTrainer
 from srl_agent.training.dynamic_sampling import (
     DynamicSampling,
     Group,
@@ -57,7 +58,7 @@ def _has_rows_only(inputs: Batch, rows: int) -> bool:
     return all(isinstance(value, Tensor) and (not value.ndim or len(value) == rows) for value in values)
 
 
-class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
+class SRLTrainer(CheckpointMixin, ChatGRPOTrainer, PrefixSharingGRPOTrainer):
     """TRL's ``GRPOTrainer`` with dynamic sampling, over shared prefixes.
 
     ``train_dataset`` rows hold ``prompt`` and the columns that the rewards use; ``trajectories`` names each row's
@@ -188,7 +189,7 @@ class SRLTrainer(CheckpointMixin, PrefixSharingGRPOTrainer):
         prompts = [row["prompt"] for row in inputs]
         prompt_ids, images, fields = self._tokenize_prompts(prompts)
         token_ids, logprobs = super()._generate_single_turn(prompt_ids, images, fields, self.num_generations)
-        texts = self.processing_class.batch_decode(token_ids, skip_special_tokens=True)
+        texts = self.texts(prompt_ids, token_ids)
         scores = self._rewards.score(
             RewardBatch(
                 prompts=prompts,

@@ -33,15 +33,12 @@ def test_seeded_completions_leave_the_generator_as_it_was(tiny_model: Path) -> N
     import torch
 
     from srl_agent.generation.generate import complete_all
-    from srl_agent.models.load import load_tokenizer
+    from srl_agent.models.load import load_chat
 
-    model, tokenizer = (
-        load_policy(str(tiny_model), dtype="float32", lora=None),
-        load_tokenizer(str(tiny_model)),
-    )
+    model, chat = load_policy(str(tiny_model), dtype="float32", lora=None), load_chat(str(tiny_model))
     before = torch.random.get_rng_state()
     once, again = (
-        complete_all(model.eval(), tokenizer, [PROMPT] * 3, sampling=WARM, batch_size=2) for _ in range(2)
+        complete_all(model.eval(), chat, [PROMPT] * 3, sampling=WARM, batch_size=2) for _ in range(2)
     )
     assert once == again
     assert len({completion.text for completion in once}) > 1
@@ -52,20 +49,15 @@ def test_greedy_is_what_validation_measures(policy: Policy, tiny_model: Path) ->
     from transformers import BatchEncoding
 
     from srl_agent.generation.generate import complete_all
-    from srl_agent.models.load import load_policy, load_tokenizer
+    from srl_agent.models.load import load_chat, load_policy
 
     first, second = policy.generate(PROMPT, n=2, sampling=GREEDY)
-    model, tokenizer = (
-        load_policy(str(tiny_model), dtype="float32", lora=None),
-        load_tokenizer(str(tiny_model)),
-    )
-    (measured,) = complete_all(
-        model.eval(), tokenizer, [PROMPT], sampling=Sampling(max_tokens=12), batch_size=1
-    )
+    model, chat = load_policy(str(tiny_model), dtype="float32", lora=None), load_chat(str(tiny_model))
+    (measured,) = complete_all(model.eval(), chat, [PROMPT], sampling=Sampling(max_tokens=12), batch_size=1)
     assert first == second == measured
     assert first.finish_reason == "length"
     assert first.completion_tokens == len(first.token_ids or ()) == 12
-    encoded = tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, return_dict=True)
+    encoded = chat.tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, return_dict=True)
     assert isinstance(encoded, BatchEncoding)
     assert first.prompt_tokens == len(encoded["input_ids"])
     assert policy.name == str(tiny_model)
