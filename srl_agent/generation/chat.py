@@ -172,6 +172,11 @@ def template_problems(
             )
     if chat.tokenizer.decode(prompt_ids, skip_special_tokens=False) != rendered:
         problems.append(f"{name}: its tokenizer changes the prompt: decoded, the tokens are another text")
+    if rendered.endswith(_EMPTY_THOUGHT) and target.startswith("<think>"):
+        problems.append(
+            f"{name}: its chat template writes an empty <think> block and the target another one: set "
+            "model.chat_template_kwargs.enable_thinking to true, or steps.thoughts to none"
+        )
     if malformed := target_problem(chat, prompt, target, action_format):
         return [*problems, malformed]
     judged = chat.text(prompt_ids, chat.target_ids(prompt_ids, target))

@@ -64,7 +64,7 @@ def asked_settings(config: GenerationConfig) -> dict[str, JSON]:
     return {
         key: value
         for key, value in config.to_diff_dict().items()
-        if key not in _NEUTRAL and value is not None and value != usual.get(key)
+        if key not in _NEUTRAL and value is not None and value is not False and value != usual.get(key)
     }
 
 

@@ -49,10 +49,18 @@ def model_notes(path: str, chat: Chat) -> list[str]:
     return notes
 
 
-def warn_about_model(path: str, chat: Chat) -> None:
-    """Log the model's notes."""
+def load_policy_chat(
+    path: str, template_kwargs: Mapping[str, JSON] | None, template_date: str | None
+) -> Chat:
+    """Load the chat template of a policy, and log the notes on its model. Raises ModelError."""
+    try:
+        today = date.fromisoformat(template_date) if template_date else TEMPLATE_DATE
+    except ValueError as error:
+        raise ModelError(f"template_date {template_date!r}: write it as 2026-01-31") from error
+    chat = load_chat(path, template_kwargs=template_kwargs, today=today)
     for note in model_notes(path, chat):
         logger.warning("%s", note)
+    return chat
 
 
 def declared_ends(path: str) -> list[int]:

@@ -2,15 +2,13 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import date
 
 import torch
 
 from srl_agent.formats import Message
-from srl_agent.generation.chat import TEMPLATE_DATE
 from srl_agent.generation.generate import complete
 from srl_agent.generation.types import Completion, Sampling
-from srl_agent.models.load import load_chat, load_policy, warn_about_model
+from srl_agent.models.load import load_policy, load_policy_chat
 from srl_agent.models.packaged import resolve_model
 from srl_agent.policies.base import ContextOverflowError
 from trajectories.types import JSON
@@ -39,9 +37,7 @@ class TransformersPolicy:
         ModelError.
         """
         path = resolve_model(model)
-        today = date.fromisoformat(template_date) if template_date else TEMPLATE_DATE
-        self._chat = load_chat(path, template_kwargs=chat_template_kwargs, today=today)
-        warn_about_model(path, self._chat)
+        self._chat = load_policy_chat(path, chat_template_kwargs, template_date)
         self._model = load_policy(path, dtype=dtype, lora=None, adapter=adapter, **(options or {}))
         self._model.to(device or torch.accelerator.current_accelerator() or "cpu").eval()
         self._context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)

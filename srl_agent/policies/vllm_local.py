@@ -2,17 +2,15 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import date
 
 from vllm import LLM, SamplingParams
 from vllm.lora.request import LoRARequest
 
 from srl_agent.formats import Message
-from srl_agent.generation.chat import TEMPLATE_DATE
 from srl_agent.generation.generate import completion
 from srl_agent.generation.settings import ids_of, vllm_settings
 from srl_agent.generation.types import Completion, Sampling
-from srl_agent.models.load import declared_ends, load_chat, warn_about_model
+from srl_agent.models.load import declared_ends, load_policy_chat
 from srl_agent.models.packaged import resolve_model
 from srl_agent.policies.base import ContextOverflowError
 from trajectories.types import JSON
@@ -33,10 +31,8 @@ class VLLMPolicy:
     ) -> None:
         """``engine``: vLLM's own arguments; the others as in TransformersPolicy. Raises ModelError."""
         path = resolve_model(model)
-        today = date.fromisoformat(template_date) if template_date else TEMPLATE_DATE
-        self._chat = load_chat(path, template_kwargs=chat_template_kwargs, today=today)
+        self._chat = load_policy_chat(path, chat_template_kwargs, template_date)
         self._ends = ids_of(self._chat.tokenizer.eos_token_id, self._chat.turn_end, declared_ends(path))
-        warn_about_model(path, self._chat)
         self._llm = LLM(model=path, enable_lora=adapter is not None, **engine)
         self._lora = LoRARequest("adapter", 1, adapter) if adapter is not None else None
         self._context: int = self._llm.llm_engine.model_config.max_model_len
