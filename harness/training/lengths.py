@@ -8,18 +8,18 @@ from harness.config.tables import Recipe
 from harness.data.split import evenly
 from harness.data.step_data import StepData
 from harness.data.trl_rows import step_completion
+from harness.training.sampling import stage_sampling
 from srl_agent.steps import StepRef
 
 _STEPS = 400  # measured per side, evenly spread
 _TOO_MANY = 0.1  # warn above this share of cut actions
-_TRL_LONGEST = 256  # TRL's own max_completion_length
 
 
 def length_warnings(recipe: Recipe, data: StepData, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """Return one line for each limit that cuts more than a tenth of the expert's own actions."""
     limits: list[tuple[str, int, Sequence[StepRef]]] = []
     if "srl" in recipe.stages:
-        longest = int(recipe.srl.trl.get("max_completion_length") or _TRL_LONGEST)
+        longest = stage_sampling(recipe, "srl").max_tokens
         limits.append(("srl.trl.max_completion_length", longest, data.train))
     if recipe.validation.steps:
         limits.append(("validation.max_new_tokens", recipe.validation.max_new_tokens, data.validation))

@@ -41,7 +41,9 @@ SWITCH = TURNS + START.replace(
     "THINK", "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}"
 )
 # As Gemma 2, and as templates that drop what they do not know.
-REFUSES_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+REFUSES_SYSTEM = (
+    "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+)
 DROPS_SYSTEM = TEMPLATE.replace("messages %}", "messages if message.role != 'system' %}", 1)
 DATED = "<|im_start|>system\nToday: {{ strftime_now('%d %B %Y') }}<|im_end|>\n" + TEMPLATE
 
@@ -118,7 +120,9 @@ def test_arguments_of_the_template(tokenizer: PreTrainedTokenizerBase) -> None:
 def test_a_template_without_a_system_role(tokenizer: PreTrainedTokenizerBase, template: str) -> None:
     chat = chat_of(tokenizer, template)
     rendered = chat.render(PROMPT)
-    assert rendered.startswith("<|im_start|>user\nThink, then act.\n\nFix it.<|im_end|>\n<|im_start|>assistant\n")
+    assert rendered.startswith(
+        "<|im_start|>user\nThink, then act.\n\nFix it.<|im_end|>\n<|im_start|>assistant\n"
+    )
     assert any("has no system role" in note for note in chat_notes(chat))
     assert template_problems(chat, PROMPT, TARGET, XML) == []
 
@@ -130,10 +134,14 @@ def test_a_template_that_cannot_be_used(tokenizer: PreTrainedTokenizerBase) -> N
         chat_of(tokenizer, "<|im_start|>")
     turns = "{% if messages|length > 3 %}{{ raise_exception('one question') }}{% endif %}" + TEMPLATE
     chat = chat_of(tokenizer, turns)
-    with pytest.raises(ModelError, match=r"roles system, user, assistant, user: one question; choose another model"):
+    with pytest.raises(
+        ModelError, match=r"roles system, user, assistant, user: one question; choose another model"
+    ):
         chat.prompt_ids(PROMPT)
     assert len(template_problems(chat, PROMPT, TARGET, XML)) == 1
-    shouts = chat_of(tokenizer, TEMPLATE.replace("message['content']", "message['content']|replace('Fix', 'FIX')"))
+    shouts = chat_of(
+        tokenizer, TEMPLATE.replace("message['content']", "message['content']|replace('Fix', 'FIX')")
+    )
     assert "does not write the user message as it is" in template_problems(shouts, PROMPT, TARGET, XML)[0]
 
 
@@ -144,7 +152,9 @@ def test_the_date_is_that_of_the_recipe_and_not_of_the_day(tokenizer: PreTrained
     assert "Today: 31 May 2027" in make_chat(tokenizer, today=date(2027, 5, 31)).render(PROMPT)
 
 
-def test_a_target_ends_with_the_turn_and_not_with_another_end_token(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_target_ends_with_the_turn_and_not_with_another_end_token(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
     """A base model's tokenizer ends texts; its template ends turns with a token of its own."""
     tokenizer.add_special_tokens({"eos_token": "<|endoftext|>"})
     chat = make_chat(tokenizer)
@@ -154,7 +164,9 @@ def test_a_target_ends_with_the_turn_and_not_with_another_end_token(tokenizer: P
     silent = chat_of(tokenizer, TEMPLATE.replace("<|im_end|>", "\n\n"))
     assert silent.turn_end == tokenizer.eos_token_id
     tokenizer.eos_token = None
-    with pytest.raises(ModelError, match="neither its chat template nor its tokenizer ends a turn: set eos_token"):
+    with pytest.raises(
+        ModelError, match="neither its chat template nor its tokenizer ends a turn: set eos_token"
+    ):
         make_chat(tokenizer)
 
 

@@ -111,7 +111,9 @@ def test_adapters_sample_from_a_base_that_asks_for_nothing(tiny_model: Path, tmp
     made = []
     for folder in (tiny_model, other):
         torch.manual_seed(0)
-        adapted = load_policy(str(folder), dtype="float32", lora={"r": 2, "target_modules": ["q_proj"]}).eval()
+        adapted = load_policy(
+            str(folder), dtype="float32", lora={"r": 2, "target_modules": ["q_proj"]}
+        ).eval()
         chat = load_chat(str(folder))
         made.append(complete_all(adapted, chat, PROMPTS, sampling=GREEDY, batch_size=3))
     assert made[0] == made[1]
@@ -120,7 +122,9 @@ def test_adapters_sample_from_a_base_that_asks_for_nothing(tiny_model: Path, tmp
 def test_what_a_model_asks_for_is_said(
     tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    other = asking(tiny_model, tmp_path, repetition_penalty=1.05, top_k=20, temperature=1.0, max_new_tokens=2048)
+    other = asking(
+        tiny_model, tmp_path, repetition_penalty=1.05, top_k=20, temperature=1.0, max_new_tokens=2048
+    )
     assert model_notes(str(tiny_model), load_chat(str(tiny_model))) == []
     (note,) = model_notes(str(other), load_chat(str(other)))
     assert "asks for repetition_penalty=1.05, top_k=20: not obeyed" in note.replace(
@@ -149,13 +153,15 @@ def test_every_way_of_sampling_ends_where_the_model_says(
     """The turn end is a token that the tokenizer does not call its end: here, one that the model writes by itself."""
     whole = by_validation(tiny_model, GREEDY)
     end = present_middle(whole[0])
-    folder = asking(tiny_model, tmp_path, **({"eos_token_id": [end]} if named_in == "generation_config" else {}))
+    folder = asking(
+        tiny_model, tmp_path, **({"eos_token_id": [end]} if named_in == "generation_config" else {})
+    )
     if named_in == "config":
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps({**config, "eos_token_id": end}))
     if named_in == "template":
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        word = tokenizer.convert_ids_to_tokens(end)
+        word = str(tokenizer.convert_ids_to_tokens(end))
         tokenizer.add_special_tokens({"additional_special_tokens": [word]})
         tokenizer.chat_template = tokenizer.chat_template.replace("<|im_end|>", word)
         tokenizer.save_pretrained(folder)
@@ -193,7 +199,14 @@ def test_checkpoints_name_every_end_token(tiny_model: Path, tmp_path: Path) -> N
 
 def test_vllm_is_told_the_same(tiny_model: Path) -> None:
     sampling = Sampling(
-        temperature=0.7, top_p=0.9, top_k=5, min_p=0.1, repetition_penalty=1.1, max_tokens=9, stop=("x",), seed=4
+        temperature=0.7,
+        top_p=0.9,
+        top_k=5,
+        min_p=0.1,
+        repetition_penalty=1.1,
+        max_tokens=9,
+        stop=("x",),
+        seed=4,
     )
     ours, theirs = transformers_settings(sampling, [1, 7], 1), vllm_settings(sampling, [1, 7])
     assert theirs["stop_token_ids"] == ours.eos_token_id == [1, 7]
