@@ -28,7 +28,7 @@ from harness.training.trl_tables import trl_table
 from srl_agent.formats import Message
 from srl_agent.generation.generate import complete
 from srl_agent.generation.types import Completion, Sampling
-from srl_agent.models.load import load_policy, model_notes
+from srl_agent.models.load import load_policy, model_warnings
 from srl_agent.models.packaged import ModelError, resolve_model
 
 ProfiledStage = Literal["srl", "rlvr"]
@@ -195,8 +195,8 @@ def _sample(
     with user_errors(ModelError):
         name = resolve_model(recipe.model.name, console.info)
         chat = recipe_chat(recipe, name)
-        for note in model_notes(name, chat):
-            console.info(f"warning: {note}")
+        for warning in model_warnings(name):
+            console.info(f"warning: {warning}")
         options = recipe.model.options
         model = load_policy(name, dtype=recipe.model.dtype, lora=None, adapter=adapter, **options)
     model.to(torch.accelerator.current_accelerator() or "cpu").eval()

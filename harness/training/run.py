@@ -33,7 +33,8 @@ from harness.training.stage import run_stage
 from harness.training.trainer_state import before_training
 from harness.training.trl_args import check_arguments
 from harness.training.validation import Validator
-from srl_agent.models.load import load_policy, model_notes
+from srl_agent.generation.chat import chat_notes
+from srl_agent.models.load import load_policy, model_warnings
 from srl_agent.models.packaged import ModelError, resolve_model
 
 # How safetensors and torch report a failed write; neither raises OSError.
@@ -188,14 +189,17 @@ def _context(
     """Make the validator, and write what trivial policies score on its steps."""
     recipe, data = inputs.recipe, inputs.data
     chat = recipe_chat(recipe, model)
+    notes = chat_notes(chat)
+    for note in notes:
+        console.info(f"model: {note}")
     found = [
-        *model_notes(model, chat),
+        *model_warnings(model),
         *template_warnings(recipe, data, chat),
         *length_warnings(recipe, data, chat.tokenizer),
     ]
     for warning in found:
         console.info(f"warning: {warning}")
-    run.update_manifest(warnings=found)
+    run.update_manifest(model={"name": recipe.model.name, "notes": notes}, warnings=found)
     validator = Validator(
         data=data,
         rewards=inputs.rewards.with_measures(data.action_format),

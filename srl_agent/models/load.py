@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from srl_agent.generation.chat import TEMPLATE_DATE, Chat, chat_notes, make_chat
+from srl_agent.generation.chat import TEMPLATE_DATE, Chat, make_chat
 from srl_agent.generation.settings import asked_settings, ids_of, own_ends_only
 from srl_agent.generation.shared_prefix_decoding import add_decoding
 from srl_agent.models.packaged import ModelError
@@ -37,29 +37,32 @@ def load_chat(
     return make_chat(load_tokenizer(path), template_kwargs=template_kwargs, today=today)
 
 
-def model_notes(path: str, chat: Chat) -> list[str]:
-    """Return what a user should know about a model's files, a line each. Raises ModelError."""
-    notes = [f"model {path!r}: {note}" for note in chat_notes(chat)]
-    if asked := asked_settings(_saved_settings(path)):
-        listed = ", ".join(f"{key}={value}" for key, value in asked.items())
-        notes.append(
-            f"model {path!r}: its generation_config asks for {listed}: not obeyed, and not saved with checkpoints; "
-            "model.generation sets what applies"
-        )
-    return notes
+def model_warnings(path: str) -> list[str]:
+    """Return a line for what a model's ``generation_config`` asks of sampling, which is not obeyed.
+
+    Raises ModelError.
+    """
+    asked = asked_settings(_saved_settings(path))
+    if not asked:
+        return []
+    listed = ", ".join(f"{key}={value}" for key, value in asked.items())
+    return [
+        f"model {path!r}: its generation_config asks for {listed}: not obeyed, and not saved with checkpoints; "
+        "model.generation sets what applies"
+    ]
 
 
 def load_policy_chat(
     path: str, template_kwargs: Mapping[str, JSON] | None, template_date: str | None
 ) -> Chat:
-    """Load the chat template of a policy, and log the notes on its model. Raises ModelError."""
+    """Load the chat template of a policy, and log the model's warnings. Raises ModelError."""
     try:
         today = date.fromisoformat(template_date) if template_date else TEMPLATE_DATE
     except ValueError as error:
         raise ModelError(f"template_date {template_date!r}: write it as 2026-01-31") from error
     chat = load_chat(path, template_kwargs=template_kwargs, today=today)
-    for note in model_notes(path, chat):
-        logger.warning("%s", note)
+    for warning in model_warnings(path):
+        logger.warning("%s", warning)
     return chat
 
 

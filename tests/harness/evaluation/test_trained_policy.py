@@ -70,6 +70,24 @@ def test_a_stage_is_asked_as_it_was_trained_on_what_was_held_out(tmp_path: Path)
     assert "context_window" not in resolved(folder, "srl", recipe="demo_oracle_edit").scaffold.settings
 
 
+def test_prompts_and_filters_are_those_of_the_run(tmp_path: Path) -> None:
+    changes = [
+        "model.chat_template_kwargs={enable_thinking: false}", "model.template_date=2027-05-31",
+        "model.generation={top_k: 20, repetition_penalty: 1.05}",
+    ]  # fmt: skip
+    recipe = resolved(trained_run(tmp_path / "run", *changes, checkpoints={"sft": "S"}), "sft")
+    assert recipe.policy is not None
+    assert recipe.policy.settings["chat_template_kwargs"] == {"enable_thinking": False}
+    assert recipe.policy.settings["template_date"] == "2027-05-31"
+    sampling = recipe.scaffold.settings["sampling"]
+    assert (sampling["temperature"], sampling["top_k"], sampling["repetition_penalty"]) == (0.0, 20, 1.05)
+    assert with_trained_policy(recipe) == recipe
+    plain = resolved(trained_run(tmp_path / "plain", checkpoints={"sft": "S"}), "sft")
+    assert plain.policy is not None  # as it was before there were these settings
+    assert plain.policy.settings.keys() == {"model", "adapter", "dtype", "name", "options"}
+    assert plain.scaffold.settings["sampling"].keys() == {"temperature", "max_tokens"}
+
+
 def test_a_stage_that_ended_with_its_start_has_the_weights_of_its_start(tmp_path: Path) -> None:
     checkpoints: dict[str, str | None] = {"sft": "S", "srl": None, "sft_control": None}
     folder = trained_run(tmp_path / "run", checkpoints=checkpoints)

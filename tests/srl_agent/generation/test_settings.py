@@ -16,7 +16,7 @@ from srl_agent.generation.chat import make_chat
 from srl_agent.generation.generate import complete_all, completion
 from srl_agent.generation.settings import asked_settings, own_ends_only, transformers_settings, vllm_settings
 from srl_agent.generation.types import Completion, ModelError, Sampling
-from srl_agent.models.load import declared_ends, load_chat, load_policy, model_notes
+from srl_agent.models.load import declared_ends, load_chat, load_policy, model_warnings
 from srl_agent.policies import make_policy
 from srl_agent.rewards import WeightedRewards
 from srl_agent.training.dynamic_sampling import DynamicSampling
@@ -125,8 +125,8 @@ def test_what_a_model_asks_for_is_said(
     other = asking(
         tiny_model, tmp_path, repetition_penalty=1.05, top_k=20, temperature=1.0, max_new_tokens=2048
     )
-    assert model_notes(str(tiny_model), load_chat(str(tiny_model))) == []
-    (note,) = model_notes(str(other), load_chat(str(other)))
+    assert model_warnings(str(tiny_model)) == []
+    (note,) = model_warnings(str(other))
     assert "asks for repetition_penalty=1.05, top_k=20: not obeyed" in note.replace(
         "top_k=20, repetition_penalty=1.05", "repetition_penalty=1.05, top_k=20"
     )
@@ -135,7 +135,7 @@ def test_what_a_model_asks_for_is_said(
     assert note in caplog.messages
     (other / "generation_config.json").write_text('{"early_stopping": "perhaps"}')
     with pytest.raises(ModelError, match=r"its generation_config\.json is invalid: `early_stopping` must be"):
-        model_notes(str(other), load_chat(str(other)))
+        model_warnings(str(other))
 
 
 def test_what_is_asked_of_us_is_obeyed(tiny_model: Path) -> None:

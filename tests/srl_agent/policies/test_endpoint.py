@@ -171,6 +171,21 @@ def test_thinking_that_was_split_off_comes_first(key: str) -> None:
         assert ask(server) == ["<think>Look.</think>ls"]
 
 
+def test_thinking_that_the_prompt_opened_is_opened_again() -> None:
+    with serve(Reply(chat("Look.\n</think>\n\nls"))) as server:
+        assert ask(server) == ["<think>\nLook.\n</think>\n\nls"]
+
+
+def test_filters_are_sent_where_they_are_asked_for() -> None:
+    sampling = Sampling(temperature=1.0, top_k=5, min_p=0.1, repetition_penalty=1.05)
+    with serve(Reply(chat("a"))) as server:
+        ask(server, sampling=sampling)
+        ask(server, sampling=Sampling(temperature=1.0))
+    asked, plain = server.requests
+    assert (asked["top_k"], asked["min_p"], asked["repetition_penalty"]) == (5, 0.1, 1.05)
+    assert not {"top_k", "min_p", "repetition_penalty"} & plain.keys()
+
+
 def test_thinking_that_was_cut_off_is_an_answer() -> None:
     body = chat(None, reasoning_content="Hm")
     body["choices"][0]["finish_reason"] = "length"
