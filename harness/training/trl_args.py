@@ -30,7 +30,8 @@ _GRPO_DEFAULTS: dict[str, object] = {"loss_type": "grpo", "beta": 0.0}
 # Settings that a recipe cannot change.
 _OURS = frozenset(
     {"output_dir", "seed", "remove_unused_columns", "metric_for_best_model", "greater_is_better",
-     "load_best_model_at_end", "reward_weights", "dataset_kwargs", "max_length", "packing", "padding_free"}
+     "load_best_model_at_end", "reward_weights", "dataset_kwargs", "max_length", "packing", "padding_free",
+     "chat_template_path", "eos_token", "pad_token"}
 )  # fmt: skip
 
 

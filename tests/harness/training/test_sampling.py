@@ -219,6 +219,14 @@ def test_template_arguments_are_the_models_and_not_a_stages(tiny_model: Path, tm
             "srl.trl.chat_template_kwargs={enable_thinking: false}",
             "rlvr.trl.chat_template_kwargs={enable_thinking: true}",
         )
+    for key in (
+        "chat_template_path",
+        "eos_token",
+        "pad_token",
+    ):  # one stage's prompts would not be the others'
+        theirs = recipe_of(tmp_path, tiny_model, f"sft.trl.{key}=x")
+        with pytest.raises(UsageError, match=rf"sft\.trl\.{key} is set by the harness: remove it"):
+            stage_arguments("sft", theirs, tmp_path / "sft")
     dated = recipe_of(tmp_path, tiny_model, "model.template_date=2027-05-31")
     assert "template_date: '2027-05-31'" in as_yaml(dated)
     assert recipe_chat(dated, str(tiny_model)).today.year == 2027
