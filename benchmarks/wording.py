@@ -70,7 +70,9 @@ def rewards_of(run: Path, stage: str, before: Mapping[str, str]) -> dict[str, di
             sampling=replace(recipe_sampling(recipe), max_tokens=recipe.validation.max_new_tokens),
             batch_size=recipe.validation.batch_size,
         )
-        scores = score_examples(rewards, examples, completions, tokenizer=chat.tokenizer, state=before_training())
+        scores = score_examples(
+            rewards, examples, completions, tokenizer=chat.tokenizer, state=before_training()
+        )
         found[name] = {
             (recipe.seed, example.trajectory_id, example.step_index): score.total
             for example, score in zip(examples, scores, strict=True)

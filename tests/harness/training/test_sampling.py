@@ -24,6 +24,7 @@ from harness.training.profiling import profile
 from harness.training.rows import stage_datasets
 from harness.training.sampling import recipe_chat, recipe_sampling, stage_sampling, template_warnings
 from harness.training.stage import make_trainer
+from harness.training.trainer_state import before_training
 from harness.training.trl_args import stage_arguments
 from harness.training.validation import Validator
 from srl_agent.generation.types import Sampling
@@ -109,7 +110,7 @@ def validator(recipe: Recipe, model: Path, folder: Path) -> Validator:
 def validated(recipe: Recipe, model: Path, folder: Path) -> list[tuple[str, float, bool]]:
     """(completion, reward, clipped) of each held-out step, as validation writes them."""
     measured = validator(recipe, model, folder)
-    measured.measure(load_policy(str(model), dtype="float32", lora=None).eval(), "base", 0)
+    measured.measure(load_policy(str(model), dtype="float32", lora=None).eval(), "base", before_training())
     lines = [json.loads(line) for line in measured.run.validation.read_text().splitlines()]
     return [(line["completion"], line["reward"], line["clipped"]) for line in lines]
 

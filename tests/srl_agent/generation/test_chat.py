@@ -18,7 +18,7 @@ from srl_agent.generation.chat import (
 )
 from srl_agent.generation.types import ModelError
 from srl_agent.models.load import load_chat, load_tokenizer
-from srl_agent.rewards import REWARDS
+from srl_agent.rewards.functions import SimilarityReward
 from tests.conftest import TEMPLATE
 
 XML = get_format("xml")
@@ -59,8 +59,7 @@ def chat_of(tokenizer: PreTrainedTokenizerBase, template: str, **settings: Any) 
 
 
 def similarity(text: str) -> float | None:
-    reward = REWARDS["similarity"](action_format=XML)
-    (score,) = reward([PROMPT], [text], expert_action=[EXPERT])
+    (score,) = SimilarityReward(action_format=XML)([PROMPT], [text], expert_action=[EXPERT])
     return score
 
 
