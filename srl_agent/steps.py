@@ -158,6 +158,8 @@ _CONTEXT_ONLY = "c"
 _UNREPRESENTABLE = "u"
 _LONG_ACTION = "a"
 _LONG_PROMPT = "p"
+# Targets, and steps that other settings would make targets.
+ACTS = (*TARGETS, _LAST, _LONG_ACTION, _LONG_PROMPT)
 _REASONS = {
     _CONTEXT_ONLY: "context only (a filter of harness.convert)",
     _UNREPRESENTABLE: "not representable as {format}",

@@ -1,7 +1,7 @@
 """Evaluation recipes: which tasks, which policy in which scaffold or whose patches, verified how."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -37,6 +37,12 @@ class PolicyActionsTable(ActionsTable):
     """How the policy writes its actions."""
 
     thinks: bool = True  # false: an action alone, as trained with steps.thoughts: none
+
+    @model_validator(mode="after")
+    def _names_tools(self) -> Self:
+        if self.tools == "auto":
+            raise ValueError("tools: auto is for training data; name the tools that the policy was trained with")
+        return self
 
 
 class TrainedPolicyTable(Table):

@@ -67,7 +67,8 @@ class ActionsTable(Table):
     """How actions are written."""
 
     format: str = "xml"  # xml, hermes, bash-block, math-step, or package.module:Class
-    tools: str | dict[str, tuple[str, ...]] = "swe-agent"  # a named set, or argument names by tool
+    # auto: those that the data calls; swe-agent, trae, bash, package.module:attribute, or argument names by tool
+    tools: str | dict[str, tuple[str, ...]] = "swe-agent"
 
 
 class LoraTable(Table):

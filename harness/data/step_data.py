@@ -13,6 +13,7 @@ from harness.config.tables import Recipe
 from harness.data.selection import SelectionRow, select_by_profile
 from harness.data.split import evenly, split_groups
 from harness.data.step_index import Entry, index_steps
+from harness.data.tools import AUTO, Call, Tools, with_tools
 from harness.demo import expert_path
 from harness.demo.math import solved_path
 from srl_agent.formats import ActionFormat, get_format
@@ -38,6 +39,7 @@ class StepData:
     path: Path
     digest: str  # sha256 of the file
     action_format: ActionFormat
+    tools: str | Tools  # of the format: actions.tools, or what it stands for where it is "auto"
     settings: StepSettings
     train: tuple[StepRef, ...]
     validation: tuple[StepRef, ...]
@@ -48,6 +50,7 @@ class StepData:
     without_thought: Mapping[str, int]  # side -> targets whose expert wrote no thought that a target can hold
     selection: tuple[SelectionRow, ...]  # by data.select, one for each training step
     trajectory: Callable[[int], Trajectory]  # by position in the file
+    calls: Callable[[StepRef], Sequence[Call]]  # tools and argument names of a step's calls
 
     def example(self, ref: StepRef) -> StepExample:
         """Render one step."""
@@ -70,8 +73,13 @@ def load_step_data(recipe: Recipe) -> StepData:
     path = _existing_path(recipe)
     if recipe.steps.show_title and recipe.actions.format != "math-step":
         raise UserError("steps.show_title: only steps of solutions have titles (actions.format: math-step)")
-    action_format, settings = make_format(recipe), step_settings(recipe)
-    index = index_steps(path, settings=settings, action_format=action_format)
+    settings, tools, action_format = step_settings(recipe), recipe.actions.tools, _format(recipe)
+    index = index_steps(
+        path, settings=settings, action_format=action_format, tools_of_data=recipe.actions.tools == AUTO
+    )
+    if tools == AUTO:
+        tools = index.tools()
+        action_format = with_tools(action_format, tools)
     entries, sides = index.entries, _split(recipe, path, index.entries)
     chosen: dict[str, tuple[StepRef, ...]] = {}
     left_out: dict[str, Counter[str]] = {}
@@ -98,6 +106,7 @@ def load_step_data(recipe: Recipe) -> StepData:
         path=path,
         digest=index.digest,
         action_format=action_format,
+        tools=tools,
         settings=settings,
         train=chosen["train"],
         validation=chosen["validation"],
@@ -107,6 +116,7 @@ def load_step_data(recipe: Recipe) -> StepData:
         without_thought={side: _count_without_thought(entries, refs) for side, refs in chosen.items()},
         selection=tuple(selection),
         trajectory=lru_cache(maxsize=_CACHED_TRAJECTORIES)(partial(_read, path, entries)),
+        calls=lambda ref: index.turns[entries[ref.trajectory].calls[ref.step]],
     )
 
 
@@ -162,11 +172,26 @@ def data_path(recipe: Recipe) -> Path:
     return embedded.get(recipe.data.path, lambda: Path(recipe.data.path).expanduser())()
 
 
-def make_format(recipe: Recipe) -> ActionFormat:
-    """Return the recipe's action format. Raises UserError."""
+def make_format(recipe: Recipe, store: Path | None = None) -> ActionFormat:
+    """Return the recipe's action format; ``store``: the data that ``actions.tools: auto`` is about. Raises UserError."""
+    action_format = _format(recipe)
+    if recipe.actions.tools != AUTO:
+        return action_format
+    if store is None:
+        raise UsageError(
+            "actions.tools: auto lists the tools that a whole store calls: give one store (python -m harness.convert "
+            "writes it), or name the tools"
+        )
+    settings = step_settings(recipe)
+    index = index_steps(store, settings=settings, action_format=action_format, tools_of_data=True)
+    return with_tools(action_format, index.tools())
+
+
+def _format(recipe: Recipe) -> ActionFormat:
+    """Return the action format, without tools where they are those of the data."""
     with user_errors(PluginError, about="actions", usage=True):
-        thinks = recipe.steps.thoughts != "none"
-        return get_format(recipe.actions.format, recipe.actions.tools, thinks=thinks)
+        thinks, tools = recipe.steps.thoughts != "none", recipe.actions.tools
+        return get_format(recipe.actions.format, {} if tools == AUTO else tools, thinks=thinks)
 
 
 def prompt_digest(data: StepData) -> str:

@@ -151,17 +151,17 @@ def _samples(store: Path, options: argparse.Namespace) -> Iterator[str]:
 
     if options.recipe is None:
         return sample_trajectories(store, options.sample, options.seed)
-    settings, action_format = _rendering(options.recipe)
+    settings, action_format = _rendering(options.recipe, store)
     return sample_rows(store, options.sample, options.seed, settings=settings, action_format=action_format)
 
 
-def _rendering(recipe_name: str) -> tuple[StepSettings, ActionFormat]:
-    """Return how a recipe renders steps. Raises UserError."""
+def _rendering(recipe_name: str, store: Path) -> tuple[StepSettings, ActionFormat]:
+    """Return how a recipe renders steps of a store. Raises UserError."""
     from harness.config.load import load_recipe
     from harness.data.step_data import make_format, step_settings
 
     recipe = load_recipe(recipe_name)
-    return step_settings(recipe), make_format(recipe)
+    return step_settings(recipe), make_format(recipe, store)
 
 
 def _sources(options: argparse.Namespace, store: Path) -> list[Path]:
@@ -216,7 +216,7 @@ def _compare(store: Path, sources: Sequence[Path], options: argparse.Namespace) 
 def _validate(store: Path, recipe_name: str) -> int:
     from harness.data.inspection.validate import CHECKS, validate
 
-    settings, action_format = _rendering(recipe_name)
+    settings, action_format = _rendering(recipe_name, store)
     found = validate(store, settings=settings, action_format=action_format)
     print(
         f"{store} as {action_format.name} ({recipe_name}): {found.trajectories} trajectories, "
