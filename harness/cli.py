@@ -4,7 +4,7 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,15 @@ class UsageError(UserError):
     """Wrong usage of a command: its arguments, its recipe, or what they name."""
 
     exit_code = 2
+
+
+def raise_all(problems: Sequence[UserError]) -> None:
+    """Raise one error that lists all problems, each once; return if there is none."""
+    texts = list(dict.fromkeys(str(problem) for problem in problems))
+    if not texts:
+        return
+    kind = max((type(problem) for problem in problems), key=lambda one: one.exit_code)
+    raise kind(texts[0] if len(texts) == 1 else "\n- ".join([f"{len(texts)} problems", *texts]))
 
 
 @contextmanager

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
-
 from harness.cli import UsageError, UserError
 from harness.config.load import as_yaml, validate
 from harness.config.tables import Recipe, Table
+from harness.config.yaml_text import read_yaml
 from harness.jsonl import append_rows, read_objects, write_json
 from trajectories.store import atomic_write
 from trajectories.types import JSON
@@ -69,7 +68,7 @@ class RunFolder:
         """Read the recipe of an existing run without validating it. Raises UserError."""
         if not self.config.exists():
             raise UsageError(f"{self.path}: no run to resume here (config.yaml is missing)")
-        return yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        return read_yaml(self.config.read_text(encoding="utf-8"))
 
     def write_json(self, path: Path, table: Mapping[str, object]) -> None:
         if self.writes:

@@ -16,15 +16,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Raises UserError."""
     options = _parser().parse_intermixed_args(arguments)
     resumed = resumed_run(options)
+    if options.dry_run:
+        from harness.training.dry_run import dry_run_of
+
+        dry_run_of(*recipe_and_overrides(options))
+        return 0
     recipe = RunFolder(resumed).recipe() if resumed else load_recipe(*recipe_and_overrides(options))
     folder = RunFolder(resumed or new_run(recipe.output, recipe.name))
-    from harness.training.dry_run import dry_run
     from harness.training.run import train
     from harness.training.study import run_study
 
-    if options.dry_run:
-        dry_run(recipe, folder)
-    elif recipe.study:
+    if recipe.study:
         run_study(recipe, folder, resume=resumed is not None)
     else:
         train(recipe, folder, resume=resumed is not None)

@@ -4,7 +4,9 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from srl_agent.typed_values import read_value
 
 T = TypeVar("T")
 
@@ -52,16 +54,38 @@ def make(
 ) -> T:
     """Call ``part`` with its settings, and with those ``offered`` values for which it has a parameter.
 
-    Settings win over offered values. Raises PluginError for unknown or missing settings.
+    Settings win over offered values. Raises PluginError for unknown or missing settings, and for those of another type
+    than the parameter's, where that is a plain one (numbers, texts, booleans and lists of them).
     """
     parameters = inspect.signature(part).parameters
     named = {name for name, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    given = {**{name: value for name, value in offered.items() if name in named}, **settings}
+    given = {name: value for name, value in offered.items() if name in named and name not in settings}
     required = {name for name in named if parameters[name].default is inspect.Parameter.empty}
     takes = f"it takes {', '.join(sorted(named)) or 'none'}"
-    if unknown := sorted(given.keys() - named) if not takes_any else []:
+    if unknown := sorted(settings.keys() - named) if not takes_any else []:
         raise PluginError(f"{what} has no setting {', '.join(unknown)}: {takes}")
-    if missing := sorted(required - given.keys()):
+    if missing := sorted(required - given.keys() - settings.keys()):
         raise PluginError(f"{what} needs the setting {', '.join(missing)}: {takes}")
-    return part(**given)
+    return part(**given, **_typed(part, settings, what))
+
+
+def _typed(part: Callable[..., object], settings: Mapping[str, object], what: str) -> dict[str, object]:
+    """Return the settings as the types of the parameters. Raises PluginError."""
+    try:
+        kinds = get_type_hints(vars(part).get("__init__", part) if isinstance(part, type) else part)
+    except (NameError, TypeError):  # names that exist for type checkers only
+        return dict(settings)
+    read = {}
+    for name, value in settings.items():
+        try:
+            read[name] = read_value(value, kinds[name]) if _is_plain(kinds.get(name)) else value
+        except ValueError as error:
+            raise PluginError(f"{what}: {name}: {error}") from error
+    return read
+
+
+def _is_plain(kind: object) -> bool:
+    if arguments := get_args(kind):
+        return get_origin(kind) is Literal or all(map(_is_plain, arguments))
+    return kind in (int, float, str, bool, type(None), Ellipsis)

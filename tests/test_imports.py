@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     "harness/train harness/convert harness/evaluate harness/report harness/profile harness/doctor harness/build_image",
     "harness/training",
+    "harness/training/checks",
     "harness/training/outcomes",
     "harness/evaluation/swe harness/evaluation/math",
     "harness/evaluation",
@@ -28,6 +29,7 @@ FLOORS = (
     "srl_agent/generation srl_agent/rewards srl_agent/steps",
     "srl_agent/prefix_sharing srl_agent/formats srl_agent/step_kinds",
     "srl_agent/plugins srl_agent",
+    "srl_agent/typed_values",
     "environments/swe environments/math environments/images",
     "environments/sandbox",
     "environments/tools environments/rows environments/failures environments",
@@ -55,6 +57,7 @@ MODELS = {"torch", "trl", "transformers", "vllm", "peft", "accelerate"}
 HEAVY = MODELS | {"datasets", "pyarrow", "swebench", "math_verify", "sympy"}
 HEAVY_IN = {
     "harness/training": MODELS | {"datasets"},
+    "harness/training/checks": MODELS,
     "harness/machine": {"torch"},
     "harness/data": {"datasets"},
     "srl_agent/training": MODELS,

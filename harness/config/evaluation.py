@@ -41,7 +41,9 @@ class PolicyActionsTable(ActionsTable):
     @model_validator(mode="after")
     def _names_tools(self) -> Self:
         if self.tools == "auto":
-            raise ValueError("tools: auto is for training data; name the tools that the policy was trained with")
+            raise ValueError(
+                "tools: auto is for training data; name the tools that the policy was trained with"
+            )
         return self
 
 

@@ -6,14 +6,15 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from harness.cli import UsageError
 from harness.config.tables import Recipe, Table
+from harness.config.yaml_text import read_yaml, write_yaml
 from trajectories.types import JSON
 
 
@@ -34,7 +35,7 @@ def read_recipe(
     """Return the table of a recipe with its overrides, and its path. Raises UserError."""
     path = shipped.get(name, Path(name))
     try:
-        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+        table = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = f"give a YAML file, or one of {', '.join(shipped)}{nearest(name, shipped)}"
         raise UsageError(f"no recipe {name!r}: {known}") from None
@@ -47,9 +48,61 @@ def read_recipe(
     return table, str(path)
 
 
+def read_all(name: str, overrides: Sequence[str] = ()) -> tuple[Recipe | None, list[UsageError]]:
+    """Load a training recipe as far as it can be read, and say all that is wrong with it.
+
+    What is wrong is left out, so that its default stands for it. The recipe is None if not even that makes one.
+    """
+    problems: list[UsageError] = []
+    try:
+        table, where = read_recipe(name, (), shipped_recipes())
+    except UsageError as problem:
+        return None, [problem]
+    for override in overrides:
+        try:
+            apply_override(table, override)
+        except UsageError as problem:
+            problems.append(problem)
+    kind: type[Recipe] = Recipe
+    while True:
+        try:
+            return kind.model_validate(table), problems
+        except ValidationError as error:
+            found = error.errors()
+            problems += [UsageError(f"{where}: {_explain(one, Recipe)}") for one in found]
+            wrong = {
+                (id(parent), key): parent for one in found for parent, key in _innermost(table, one["loc"])
+            }
+            if not wrong and kind is _Unchecked:
+                return None, problems
+            if not wrong:
+                kind = _Unchecked
+            for (_, key), parent in wrong.items():
+                del parent[key]
+
+
+class _Unchecked(Recipe):
+    """A recipe whose tables may not go together."""
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> Self:
+        return self
+
+
+def _innermost(table: JSON, location: Sequence[int | str]) -> list[tuple[dict[str, JSON], str]]:
+    """Return the table and key that an error is about, or those of the smallest table around it; none at the root."""
+    found: list[tuple[dict[str, JSON], str]] = []
+    for key in location:
+        if not isinstance(table, dict) or key not in table:
+            break
+        found = [(table, str(key))]
+        table = table[key]
+    return found
+
+
 def as_yaml(table: Table) -> str:
     """Return a recipe as YAML, its keys in order."""
-    return str(yaml.safe_dump(table.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    return write_yaml(table.model_dump(mode="json"))
 
 
 T = TypeVar("T", bound=Table)
@@ -76,7 +129,7 @@ def apply_override(table: dict[str, JSON], override: str) -> None:
     if not equals or not key:
         raise UsageError(f"override {override!r}: write key=value, e.g. srl.trl.max_steps=5")
     try:
-        set_key(table, key, yaml.safe_load(text))
+        set_key(table, key, read_yaml(text))
     except yaml.YAMLError as error:
         raise UsageError(f"override {override!r}: the value is not YAML") from error
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from environments.math.verifier import MathVerifier
-from harness.cli import UsageError, UserError
+from harness.cli import UsageError, UserError, user_errors
 from harness.config.load import load_recipe
 from harness.console import table_console
 from harness.data.card import Card, card_path
@@ -35,6 +35,7 @@ from trajectories.readers.sessions.without_prompt import TASK_IS_THE_NAME
 from trajectories.sources.parts import Part
 from trajectories.sources.paths import find_files
 from trajectories.sources.tasks import read_tasks
+from trajectories.store import StoreError
 from trajectories.writers import WRITERS, Writer
 
 MEGABYTE = 2**20
@@ -64,7 +65,7 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
     if not files:
         raise UserError(f"no files in {', '.join(map(str, options.paths))}")
     tasks = _tasks(options.task_from)
-    writer = _writer(options.to, recipe)
+    writer = _writer(options.to, recipe, options.paths)
     pipeline, filters = make_filters(options.filters, options.licence, options.ids)
     card = Card(paths=options.paths, written_as=options.to, filters=filters)
     ledger = Ledger()
@@ -115,13 +116,16 @@ def _tasks(path: Path | None) -> Mapping[str, str]:
         raise UsageError(f"--task-from: {error}") from error
 
 
-def _writer(name: str, recipe: str | None) -> Writer:
+def _writer(name: str, recipe: str | None, paths: Sequence[Path]) -> Writer:
     """Return the writer of an output format. Raises UserError."""
     if name != PROMPTS:
         if recipe is not None:
             raise UsageError(f"--recipe is for --to {PROMPTS}; {name} has no prompts")
         return WRITERS[name]
-    return prompt_completion(load_recipe(recipe or "demo"))
+    store = paths[0] if len(paths) == 1 and paths[0].is_file() else None
+    about = "actions.tools: auto lists the tools that a whole store calls, and this is none"
+    with user_errors(StoreError, about=about, usage=True):
+        return prompt_completion(load_recipe(recipe or "demo"), store)
 
 
 def _convert(

@@ -5,15 +5,18 @@ Most steps teach GRPO nothing at first: all completions score the same. A profil
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, pvariance
-from typing import TypedDict, TypeVar
+from typing import Annotated, TypedDict, TypeVar
+
+from pydantic import Field, StrictInt, StrictStr
 
 from harness.cli import UsageError, UserError
 from harness.config.tables import SelectTable
 from harness.jsonl import read_objects
+from srl_agent.typed_values import read_value
 from trajectories.types import JSON
 
 Key = tuple[str, int]  # (trajectory, step), or (task, 0)
@@ -71,18 +74,39 @@ def read_profile(path: Path) -> dict[Key, Profile]:
         raise UsageError(f"select.profile: no file {path}; make one with `python -m harness.profile`")
     found: dict[Key, Profile] = {}
     for line in read_objects(path):
-        row = line.fields
         try:
-            profile = Profile(
-                name=row["trajectory_id"],
-                step=row["step_index"],
-                rewards=tuple(row["rewards"]),
-                format_failures=row["format_failures"],
-            )
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{line.where}: not a profile row: {error!r}") from error
+            profile = _profile(line.fields)
+        except ValueError as error:
+            raise UserError(
+                f"{line.where}: not a profile row: {error}; make one with `python -m harness.profile`"
+            ) from error
         found[profile.name, profile.step] = profile
     return found
+
+
+_COLUMNS = {
+    "trajectory_id": StrictStr,
+    "step_index": StrictInt,
+    "rewards": list[Annotated[float, Field(strict=True, allow_inf_nan=False)] | None],
+    "format_failures": StrictInt,
+}
+
+
+def _profile(row: Mapping[str, JSON]) -> Profile:
+    """Raises ValueError for a column that is missing or of another type."""
+    if missing := _COLUMNS.keys() - row.keys():
+        raise ValueError(f"{', '.join(sorted(missing))}: missing")
+    for name, kind in _COLUMNS.items():
+        try:
+            read_value(row[name], kind)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+    return Profile(
+        name=row["trajectory_id"],
+        step=row["step_index"],
+        rewards=tuple(row["rewards"]),
+        format_failures=row["format_failures"],
+    )
 
 
 def select_by_profile(

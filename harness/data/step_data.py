@@ -173,7 +173,7 @@ def data_path(recipe: Recipe) -> Path:
 
 
 def make_format(recipe: Recipe, store: Path | None = None) -> ActionFormat:
-    """Return the recipe's action format; ``store``: the data that ``actions.tools: auto`` is about. Raises UserError."""
+    """Return the recipe's action format; ``store``: the data of ``actions.tools: auto``. Raises UserError."""
     action_format = _format(recipe)
     if recipe.actions.tools != AUTO:
         return action_format

@@ -77,7 +77,9 @@ def index_steps(
     if tools_of_data and settings.max_prompt_chars is not None:  # the list of tools is a part of each prompt
         listing = with_tools(action_format, index.tools())
         index = make_index(path, settings=settings, action_format=listing)
-    if key is not None and key == _key(path, settings, action_format, tools_of_data):  # the file has not changed
+    if key is not None and key == _key(
+        path, settings, action_format, tools_of_data
+    ):  # the file has not changed
         with suppress(OSError):  # in a read-only folder every start takes a pass
             write_index(index, kept, key)
     return index
@@ -139,9 +141,7 @@ def read_index(kept: Path, key: str) -> StepIndex | None:
         return None
 
 
-def _key(
-    path: Path, settings: StepSettings, action_format: ActionFormat, tools_of_data: bool
-) -> str | None:
+def _key(path: Path, settings: StepSettings, action_format: ActionFormat, tools_of_data: bool) -> str | None:
     """Return a digest of everything that the index depends on; None if it is not to be saved.
 
     It is not saved for a format from elsewhere, whose code may change without our seeing it.

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from harness.config.tables import Recipe
 from harness.data.step_data import make_format, step_settings
@@ -13,9 +14,12 @@ from trajectories.types import JSON
 from trajectories.writers import Writer
 
 
-def prompt_completion(recipe: Recipe) -> Writer:
-    """Return a writer of the rows of the recipe's SFT stage, before any split or selection. Raises UserError."""
-    settings, action_format = step_settings(recipe), make_format(recipe)
+def prompt_completion(recipe: Recipe, store: Path | None = None) -> Writer:
+    """Return a writer of the rows of the recipe's SFT stage, before any split or selection. Raises UserError.
+
+    ``store``: the store that is written as rows, whose tools ``actions.tools: auto`` lists.
+    """
+    settings, action_format = step_settings(recipe), make_format(recipe, store)
 
     def write(trajectory: Trajectory, left_out: Counter[str]) -> Iterator[Mapping[str, JSON]]:
         refs, reasons = select_steps([trajectory], settings=settings, action_format=action_format)

@@ -1,49 +1,61 @@
-"""Check a recipe without training: load what it names and print what a run would do."""
+"""Check a recipe without training: load what it names, and print what a run would do and all that is wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from harness.cli import user_errors
-from harness.config.load import as_yaml
+from harness.cli import UsageError, new_run, raise_all
+from harness.config.load import as_yaml, read_all
 from harness.config.tables import Recipe
 from harness.data.contamination_gate import summary
 from harness.run_folder import RunFolder
-from harness.training.inputs import Inputs, load_inputs
-from harness.training.lengths import length_warnings
 from harness.training.outcomes.load import describe
-from harness.training.study import check_study
-from harness.training.trl_args import check_arguments
-from srl_agent.models.load import load_tokenizer
-from srl_agent.models.packaged import ModelError, check_model, local_model_path
+from harness.training.preflight import Preflight, check_recipe
 
 
-def dry_run(recipe: Recipe, folder: RunFolder) -> None:
-    """Print the resolved recipe and what a run would train on. Raises UserError for what a run would refuse."""
-    check_arguments(recipe, folder)
-    inputs = load_inputs(recipe)
-    with user_errors(ModelError, about="model.name", usage=True):
-        model = check_model(recipe.model.name)
-    if recipe.study:
-        check_study(recipe, folder.path)
-    print(as_yaml(recipe), end="")
-    print(f"# model: {model}")
-    for line in _findings(inputs):
-        print(f"# {line}")
+def dry_run_of(name: str, overrides: Sequence[str]) -> None:
+    """Check a recipe by its shipped name or path, with overrides. Raises UserError with all errors.
+
+    A wrong key or value does not hide what else is wrong: it is left out, and the rest is checked.
+    """
+    recipe, problems = read_all(name, overrides)
+    if recipe is None:
+        raise_all(problems)
+        return
+    dry_run(recipe, RunFolder(new_run(recipe.output, recipe.name)), problems)
+
+
+def dry_run(recipe: Recipe, folder: RunFolder, problems: Sequence[UsageError] = ()) -> None:
+    """Print the resolved recipe and what the checks found. Raises UserError with all errors.
+
+    ``problems``: what was wrong with the recipe's text.
+    """
+    found = check_recipe(recipe, folder)
+    print(as_yaml(found.subject.recipe), end="")
+    for line in _lines(found):
+        print("\n".join(f"# {part}".rstrip() for part in line.splitlines()))
+    if found.subject.tasks:
+        found.subject.tasks.close()
     print("# nothing was trained: this was a dry run")
+    raise_all([*problems, *found.errors()])
 
 
-def _findings(inputs: Inputs) -> Iterator[str]:
-    recipe, data = inputs.recipe, inputs.data
-    if model := local_model_path(recipe.model.name):
-        yield from (f"warning: {text}" for text in length_warnings(recipe, data, load_tokenizer(model)))
-    for side, refs in (("train", data.train), ("validation", data.validation)):
-        left_out = "".join(f", left out {n} ({why})" for why, n in data.left_out[side].items())
-        yield f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories{left_out}"
-    filled = data.count_fillers("train")
-    yield f"thoughts: {recipe.steps.thoughts}; {filled} of {len(data.train)} targets hold the filler"
-    if inputs.tasks and recipe.outcomes:
-        yield f"verified tasks: {describe(inputs.tasks, recipe.outcomes.domain)}"
-    if found := inputs.contamination:
-        yield from (f"contamination: {line}" for line in summary(found).splitlines())
-        yield from (f"contamination, allowed: {match}" for match in found.matches)
-    if recipe.study:
-        yield f"study: {len(recipe.study.arms)} arms x {len(recipe.study.seeds)} seeds"
+def _lines(found: Preflight) -> Iterator[str]:
+    yield from _of_data(found)
+    yield from found.texts("note")
+    if study := found.subject.recipe.study:
+        yield f"study: {len(study.arms)} arms x {len(study.seeds)} seeds"
+    yield from (f"warning: {text}" for text in found.texts("warning"))
+
+
+def _of_data(found: Preflight) -> Iterator[str]:
+    recipe, data, tasks = found.subject.recipe, found.subject.data, found.subject.tasks
+    if data:
+        for side, refs in (("train", data.train), ("validation", data.validation)):
+            left_out = "".join(f", left out {n} ({why})" for why, n in data.left_out[side].items())
+            yield f"{side}: {len(refs)} steps of {data.count_trajectories(refs)} trajectories{left_out}"
+        filled = data.count_fillers("train")
+        yield f"thoughts: {recipe.steps.thoughts}; {filled} of {len(data.train)} targets hold the filler"
+    if tasks and recipe.outcomes:
+        yield f"verified tasks: {describe(tasks, recipe.outcomes.domain)}"
+    if matches := found.contamination:
+        yield from (f"contamination: {line}" for line in summary(matches).splitlines())
+        yield from (f"contamination, allowed: {match}" for match in matches.matches)

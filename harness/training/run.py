@@ -13,7 +13,7 @@ from accelerate.utils import broadcast_object_list
 from datasets.utils import logging as datasets_logging
 from transformers.utils import logging as transformers_logging
 
-from harness.cli import UsageError, UserError, user_errors
+from harness.cli import UsageError, UserError, raise_all, user_errors
 from harness.config.stages import CONTROL, RL
 from harness.config.tables import Recipe
 from harness.console import Console
@@ -25,17 +25,15 @@ from harness.reporting.write import report_runs
 from harness.run_folder import RunFolder, now
 from harness.training.baselines import baseline_lines
 from harness.training.callbacks import shown
+from harness.training.checks.base import CheckedModel
 from harness.training.context import PolicyState, StageContext
-from harness.training.inputs import Inputs, load_inputs
-from harness.training.lengths import length_warnings
-from harness.training.sampling import recipe_chat, recipe_sampling, template_warnings
+from harness.training.inputs import Inputs
+from harness.training.preflight import check_start
 from harness.training.stage import run_stage
 from harness.training.trainer_state import before_training
-from harness.training.trl_args import check_arguments
 from harness.training.validation import Validator
-from srl_agent.generation.chat import chat_notes
-from srl_agent.models.load import load_policy, model_warnings
-from srl_agent.models.packaged import ModelError, resolve_model
+from srl_agent.models.load import load_policy
+from srl_agent.models.packaged import ModelError
 
 # How safetensors and torch report a failed write; neither raises OSError.
 _WRITE_FAILURES = (
@@ -51,30 +49,28 @@ def train(recipe: Recipe, folder: RunFolder, *, resume: bool) -> None:
     quiet_libraries()
     # Without an accelerator it would not see that several processes were launched.
     process = PartialState(cpu=not torch.accelerator.is_available())
-    check_arguments(recipe, folder)
-    _check_vllm(recipe)
     path = broadcast_object_list([folder.path])[0]  # every process named it by its own clock
     run = RunFolder(path, writes=process.is_main_process)
     console = Console(enabled=process.is_main_process)
-    inputs = load_inputs(recipe, check_contamination=not resume)  # before a folder is made
+    found = check_start(
+        recipe, run, processes=process.num_processes, contamination=not resume, log=console.info
+    )  # before a folder is made
+    inputs, model = found.inputs, found.subject.model
+    # A run that was started is not refused by a check that is newer than it.
+    if inputs is None or model is None or not resume or found.lacks_arguments:
+        raise_all(found.errors())
+    assert inputs is not None
+    assert model is not None
     if resume:
         _check_same_data(run, inputs.data)
     elif run.writes:
-        run.create(recipe)
+        run.create(inputs.recipe)
     process.wait_for_everyone()
+    warned = [*found.texts("warning"), *found.texts("error")]
     with _manifest(run, inputs, console, resume):
-        _run_stages(inputs, run, console)
+        _run_stages(inputs, model, warned, run, console)
     if run.writes:
         report_runs([run.path])
-
-
-def _check_vllm(recipe: Recipe) -> None:
-    for stage in recipe.stages:
-        if getattr(recipe, stage).trl.get("use_vllm") and not torch.cuda.is_available():
-            raise UsageError(
-                f"{stage}.trl.use_vllm: weights are handed to vLLM by CUDA, which this machine lacks; train with "
-                f"{stage}.trl.use_vllm=false, or on a machine with a GPU"
-            )
 
 
 def _check_same_data(run: RunFolder, data: StepData) -> None:
@@ -132,6 +128,7 @@ def _begin_manifest(run: RunFolder, inputs: Inputs, resume: bool) -> None:
             "train_trajectories": data.count_trajectories(data.train),
             "validation_trajectories": data.count_trajectories(data.validation),
             "left_out": {side: dict(reasons) for side, reasons in data.left_out.items()},
+            "tools": data.tools,
             "thoughts": recipe.steps.thoughts,
             "targets_with_filler": {side: data.count_fillers(side) for side in data.without_thought},
         },
@@ -143,14 +140,16 @@ def _wall_seconds(run: RunFolder, started: float) -> float:
     return round(float(run.read_manifest().get("wall_seconds") or 0.0) + time.monotonic() - started, 1)
 
 
-def _run_stages(inputs: Inputs, run: RunFolder, console: Console) -> None:
+def _run_stages(
+    inputs: Inputs, loaded: CheckedModel, warned: list[str], run: RunFolder, console: Console
+) -> None:
     recipe, tasks = inputs.recipe, inputs.tasks
     _say_inputs(inputs, run, console)
     with closing(tasks) if tasks else nullcontext(), user_errors(ModelError):
         if tasks:
             tasks.start(console)
-        model = resolve_model(recipe.model.name, console.info)
-        context = _context(inputs, model, run, console)
+        model = loaded.path
+        context = _context(inputs, loaded.tokenizer, warned, run, console)
         state = PolicyState(model=model)
         if recipe.validation.base:
             state = PolicyState(model=model, metrics=_measure_base(model, context))
@@ -182,24 +181,16 @@ def _say_inputs(inputs: Inputs, run: RunFolder, console: Console) -> None:
 
 def _context(
     inputs: Inputs,
-    model: str,
+    tokenizer: PreTrainedTokenizerBase,
+    warned: list[str],
     run: RunFolder,
     console: Console,
 ) -> StageContext:
     """Make the validator, and write what trivial policies score on its steps."""
     recipe, data = inputs.recipe, inputs.data
-    chat = recipe_chat(recipe, model)
-    notes = chat_notes(chat)
-    for note in notes:
-        console.info(f"model: {note}")
-    found = [
-        *model_warnings(model),
-        *template_warnings(recipe, data, chat),
-        *length_warnings(recipe, data, chat.tokenizer),
-    ]
-    for warning in found:
+    for warning in warned:
         console.info(f"warning: {warning}")
-    run.update_manifest(model={"name": recipe.model.name, "notes": notes}, warnings=found)
+    run.update_manifest(warnings=warned)
     validator = Validator(
         data=data,
         rewards=inputs.rewards.with_measures(data.action_format),

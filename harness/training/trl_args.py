@@ -13,7 +13,7 @@ from harness.config.tables import GrpoTable, Recipe
 from harness.run_folder import RunFolder
 from harness.training.sampling import trl_sampling
 from harness.training.trl_tables import check_trl_tables, trl_config, trl_table
-from srl_agent.training.batches import check_together
+from srl_agent.training.batches import check_boundaries, check_together
 
 # Defaults of ours for TRL's settings; a recipe may set them otherwise.
 _DEFAULTS: dict[str, object] = {
@@ -82,4 +82,6 @@ def stage_arguments(
         grpo: GrpoTable = getattr(recipe, stage)
         with user_errors(ValueError, about=f"{stage}.sampling", usage=True):
             check_together(grpo.sampling.steps_per_trajectory, args)
+        with user_errors(ValueError, about=f"{stage}.trl", usage=True):
+            check_boundaries(args)
     return args

@@ -114,7 +114,7 @@ def load_policy(
     model = _load_base(path, dtype, options)
     if adapter is not None:
         return _load_adapter(model, adapter)
-    return model if lora is None else _new_adapter(model, lora)
+    return model if lora is None else add_adapter(model, lora)
 
 
 def _load_base(path: str, dtype: str, options: Mapping[str, object]) -> "CausalLM":
@@ -138,7 +138,7 @@ def _load_adapter(model: "CausalLM", adapter: str) -> "CausalLM":
         raise ModelError(f"adapter {adapter!r} cannot be loaded: {str(error).splitlines()[0]}") from error
 
 
-def _new_adapter(model: "CausalLM", lora: Mapping[str, JSON]) -> "CausalLM":
+def add_adapter(model: "CausalLM", lora: Mapping[str, JSON]) -> "CausalLM":
     config = _lora_config(model, **lora)
     targets = config.target_modules
     try:

@@ -94,7 +94,7 @@ def inspect(options: argparse.Namespace, store: Path) -> int:
             print(f"{text}\n")
     if not options.validate:
         return 0
-    wrong = _validate(store, options.recipe or "demo")
+    wrong = _validate(store, options.recipe)
     sources = _sources(options, store)
     return max(wrong, _compare(store, sources, options)) if sources else wrong
 
@@ -213,9 +213,10 @@ def _compare(store: Path, sources: Sequence[Path], options: argparse.Namespace) 
     return int(any(difference.violation for difference in found.differences))
 
 
-def _validate(store: Path, recipe_name: str) -> int:
-    from harness.data.inspection.validate import CHECKS, validate
+def _validate(store: Path, named: str | None) -> int:
+    from harness.data.inspection.validate import CHECKS, describe_calls, validate
 
+    recipe_name = named or "demo"
     settings, action_format = _rendering(recipe_name, store)
     found = validate(store, settings=settings, action_format=action_format)
     print(
@@ -228,4 +229,5 @@ def _validate(store: Path, recipe_name: str) -> int:
         print(f"{count or 'ok':>6}  {check}: {rule}")
         for violation in found.examples.get(check, ()):
             print(f"          {violation.where}: {violation.detail}")
+    print(describe_calls(found, action_format, compare=named is not None))
     return 1 if found.violations else 0

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.data.tools import Call, calls_of, lists_tools, tools_in, unlisted_calls
 from srl_agent import steps
 from srl_agent.formats import ActionFormat, FormatError, Message, UnrepresentableActionError
-from srl_agent.formats.base import count_characters
+from srl_agent.formats.base import count_characters, describe_tools
 from trajectories import Step, Trajectory
 from trajectories.schema_check import check_schema
 from trajectories.store import Line, StoreError, parse_line, read_lines
@@ -47,6 +48,7 @@ class Validation:
     actions: int = 0  # steps with an action
     unwritable: int = 0  # of these, not representable in the format: no violation, no target
     rows: int = 0  # target steps
+    turns: Counter[tuple[Call, ...]] = field(default_factory=Counter)  # what the target steps call
     violations: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Violation]] = field(default_factory=dict)
 
@@ -99,7 +101,24 @@ def _line(
     for index, status in enumerate(statuses):
         if status in steps.TARGETS:
             found.rows += 1
+            found.turns[calls_of(trajectory.steps[index])] += 1
             yield from _row(trajectory, index, f"{where} step {index}", settings, action_format)
+
+
+def describe_calls(found: Validation, action_format: ActionFormat, *, compare: bool) -> str:
+    """Say which tools the target steps call; ``compare``: and how many call what the format's prompts do not list."""
+    called = "; ".join(describe_tools(tools_in(found.turns.items())).splitlines())
+    if not compare or not lists_tools(action_format):
+        return f"tools called: {called or 'none'}"
+    unlisted = unlisted_calls(found.turns.elements(), action_format.tools)
+    if not unlisted.wrong:
+        return f"tools called, all of them listed by the prompts: {called or 'none'}"
+    kinds = ", ".join(f"{call} in {count}" for call, count in unlisted.by_call.most_common())
+    share = f"{100 * unlisted.wrong / unlisted.turns:.0f} %"
+    return (
+        f"warning: {unlisted.wrong} of {unlisted.turns} training rows ({share}) call what their prompt does not list: "
+        f"{kinds}; set actions.tools=auto\ntools called: {called}"
+    )
 
 
 def wrong_fields(trajectory: Trajectory) -> list[str]:
