@@ -22,6 +22,7 @@ from harness.training.checks.tools import check_tools
 from harness.training.inputs import Inputs, Loaded, load_parts
 from harness.training.rows import sft_targets
 from harness.training.study import plan_study
+from harness.training.trainer_state import before_training
 from harness.training.trl_args import check_arguments, stage_arguments
 from harness.training.trl_tables import STAGES, table_problems
 from srl_agent.models.load import load_tokenizer
@@ -141,6 +142,7 @@ def _check(
         model=model,
         processes=processes,
         rows=_count_rows(loaded),
+        state=before_training(),
     )
     subject = replace(subject, lengths=measure(subject))
     for check in CHECKS:

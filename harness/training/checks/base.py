@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers import (
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerState,
+    TrainingArguments,
+)
 
 from harness.cli import UsageError, UserError
 from harness.config.stages import Stage
@@ -81,6 +87,7 @@ class Subject:
     rewards: WeightedRewards | None
     model: CheckedModel | None
     rows: Mapping[Stage, int]  # training rows of the stages whose data is there
+    state: TrainerState  # what rewards get before training
     processes: int | None  # None: not known, as in a dry run
     lengths: Mapping[Stage, Lengths] = field(
         default_factory=dict

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
 from harness.config.tables import Recipe
-from harness.data.scoring import score_examples
+from harness.data.scoring import Tokenizer, score_examples, written
 from harness.data.split import evenly
 from harness.data.step_data import StepData
 from harness.data.trl_rows import step_completion
@@ -30,8 +30,12 @@ def check_rewards(subject: Subject) -> Iterator[Finding]:
     examples = [data.example(ref) for ref in refs]
     completions = [step_completion(example, data.action_format, data.settings) for example in examples]
     try:
-        scores = score_examples(rewards, examples, completions)
-        floors = {name: _trivial(name, data, refs, rewards) for name in BASELINES if name not in READS_EXPERT}
+        scores = _score(subject, rewards, examples, completions)
+        floors = {
+            name: _trivial(name, subject, data, refs, rewards)
+            for name in BASELINES
+            if name not in READS_EXPERT
+        }
     except Exception as problem:  # whatever a plug-in raises
         yield error(
             f"rewards: scoring the expert's own actions ends in {type(problem).__name__}: "
@@ -41,6 +45,23 @@ def check_rewards(subject: Subject) -> Iterator[Finding]:
     for name in rewards.functions:
         yield from _of_expert(name, examples, [score.parts[name] for score in scores], floors)
     yield note(_summary(subject.recipe, scores, floors))
+
+
+class _Characters:
+    """A tokenizer for rewards that read token ids, where the model's is not on this machine."""
+
+    eos_token_id = 0
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return [ord(character) for character in text]
+
+
+def _score(
+    subject: Subject, rewards: WeightedRewards, examples: Sequence[StepExample], texts: Sequence[str]
+) -> list[Score]:
+    tokenizer: Tokenizer = subject.model.tokenizer if subject.model else _Characters()
+    found = [written(text) for text in texts]
+    return score_examples(rewards, examples, found, tokenizer=tokenizer, state=subject.state)
 
 
 def _of_expert(
@@ -73,18 +94,18 @@ def _of_expert(
 
 
 def _trivial(
-    policy: str, data: StepData, refs: Sequence[StepRef], rewards: WeightedRewards
+    policy: str, subject: Subject, data: StepData, refs: Sequence[StepRef], rewards: WeightedRewards
 ) -> dict[str, float | None]:
     """Return the mean of each reward for a policy that needs no model."""
-    written = []
+    answers = []
     for ref in refs:
         try:
             step = baseline_step(policy, data.trajectory(ref.trajectory), ref.step)
-            written.append((data.example(ref), data.action_format.render(step)))
+            answers.append((data.example(ref), data.action_format.render(step)))
         except UnrepresentableActionError:
             continue
     scores = (
-        score_examples(rewards, [e for e, _ in written], [text for _, text in written]) if written else []
+        _score(subject, rewards, [e for e, _ in answers], [text for _, text in answers]) if answers else []
     )
     return {name: _mean([score.parts[name] for score in scores]) for name in rewards.functions}
 

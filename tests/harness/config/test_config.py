@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli import UserError
-from harness.config.load import load_recipe, shipped_recipes
+from harness.config.load import as_yaml, load_recipe, shipped_recipes
+from harness.profile import main as profile
 from harness.train import main
 from harness.training.trl_tables import check_trl_tables, trl_table
 from tests.tiny_runs import ROOT
@@ -84,6 +85,24 @@ def test_a_learning_rate_without_a_decimal_point_is_a_number() -> None:
     assert table["learning_rate"] == pytest.approx(3e-4)
     assert table["lr_scheduler_type"] == "cosine"
     assert isinstance(table["max_steps"], int)
+
+
+def test_numbers_are_those_of_yaml_1_2_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "rewards: [{name: similarity, settings: {a: 1e-6, b: '1e-6'}}]\nsrl: {trl: {lr_scheduler_kwargs: {x: 3E4}}}\n"
+    )
+    recipe = load_recipe(str(path), ["sft.trl.max_steps=1e2", "model.options={revision: '1e6'}"])
+    assert recipe.rewards[0].settings == {"a": 1e-6, "b": "1e-6"}
+    assert recipe.srl.trl["lr_scheduler_kwargs"] == {"x": 3e4}
+    assert repr(trl_table(recipe, "sft")["max_steps"]) == "100"
+    (tmp_path / "written.yaml").write_text(as_yaml(recipe))
+    assert load_recipe(str(tmp_path / "written.yaml")) == recipe
+
+
+def test_a_profile_refuses_a_wrong_value_by_its_name() -> None:
+    with pytest.raises(UserError, match=r"srl\.trl\.num_generations: should be a valid integer.*, not 'abc'"):
+        profile(["demo", "srl.trl.num_generations=abc", "--dry-run"])
 
 
 def test_a_later_stage_is_refused_before_the_first_is_trained(

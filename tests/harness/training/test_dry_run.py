@@ -8,9 +8,14 @@ import pytest
 import yaml
 
 from harness.cli import UserError
-from harness.config.load import shipped_recipes
+from harness.config.evaluation import load_evaluation
+from harness.config.load import load_recipe, shipped_recipes
 from harness.convert import main as convert
+from harness.data import step_index
+from harness.data.step_data import load_step_data
+from harness.demo import expert_path
 from harness.train import main
+from harness.training.inputs import load_inputs
 from tests.tiny_runs import recipe
 
 WRONG_REWARDS = '''
@@ -77,7 +82,7 @@ FIT = {
     "actions.tools=bash": "call what their prompt does not list: str_replace_editor in ",
     "srl.trl.num_generations=3": "srl.trl: ",
     "contamination.against=[demo]": "contamination",
-    "model.lora={target_modules: [no_proj]}": "model.lora: Target modules {'no_proj'} not found",
+    "model.lora={target_modules: [no_proj]}": "model.lora: Target modules ('no_proj',) not found",
     "model.options={atn_implementation: eager}": "model.options.atn_implementation: neither an option",
     "srl.sampling.epsilon=5": "every group would be dropped",
     "validation.max_new_tokens=9": "warning: validation.max_new_tokens is 9 and cuts 6 of 6 expert actions",
@@ -146,6 +151,78 @@ def test_a_right_recipe_passes_and_shows_its_rows(folder: Path, capsys: pytest.C
     assert "structured: expert 1.000; repeat_last_action 0." in said
     assert "# tools in the prompts: bash(command); str_replace_editor(command, path, " in said
     assert yaml.safe_load(said)["actions"]["tools"] == "swe-agent"
+
+
+def _renamed(folder: Path) -> Path:
+    """The demo's trajectories with another editor, and with a tool that no built-in set has."""
+    text = expert_path().read_text().replace('"str_replace_editor"', '"edit_tool"')
+    rows = [json.loads(line) for line in text.splitlines()]
+    rows[0]["steps"][1]["actions"] = [{"name": "think", "arguments": {"about": "it", "depth": 2}}]
+    rows[1]["steps"][0] |= {"target": False, "actions": [{"name": "made_up", "arguments": {}}]}
+    (folder / "renamed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "renamed.jsonl"
+
+
+@pytest.mark.parametrize("limit", [[], ["steps.max_prompt_chars=4000"]])
+def test_tools_of_the_data_are_listed_and_recorded(folder: Path, limit: list[str]) -> None:
+    auto = load_recipe("recipe.yaml", [f"data.path={_renamed(folder)}", "actions.tools=auto", *limit])
+    inputs = load_inputs(auto)
+    tools = inputs.recipe.actions.tools
+    assert isinstance(tools, dict)
+    assert tools.keys() == {"bash", "edit_tool", "submit", "think"}  # a context-only call is not offered
+    assert tools["think"] == ("about", "depth")
+    assert {"command", "path", "old_str", "new_str"} <= set(tools["edit_tool"])
+    assert "think(about, depth)" in inputs.data.example(inputs.data.train[0]).prompt[0]["content"]
+    again = load_inputs(inputs.recipe).data  # as a resumed run reads it
+    assert (again.tools, again.action_format.tools) == (inputs.data.tools, inputs.data.action_format.tools)
+    assert (again.train, again.validation) == (inputs.data.train, inputs.data.validation)
+    assert load_step_data(load_recipe("recipe.yaml", ["actions.tools=auto"])).tools == "swe-agent"
+
+
+def test_a_saved_index_keeps_the_tools(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_index, "WORTH_KEEPING", 0)
+    auto = load_recipe("recipe.yaml", [f"data.path={_renamed(folder)}", "actions.tools=auto"])
+    first = load_step_data(auto)
+    monkeypatch.setattr(step_index, "make_index", None)
+    second = load_step_data(auto)
+    assert (second.tools, second.train) == (first.tools, first.train)
+    assert list(map(second.calls, second.train)) == list(map(first.calls, first.train))
+
+
+def test_validation_of_a_store_counts_calls_that_prompts_do_not_list(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = str(_renamed(folder))
+    convert([store, "--validate"])
+    assert "\ntools called: bash(command); submit(); edit_tool(" in capsys.readouterr().out
+    convert([store, "--validate", "--recipe", "recipe.yaml"])
+    said = capsys.readouterr().out
+    assert "call what their prompt does not list: edit_tool in " in said
+    assert "think in 1; set actions.tools=auto" in said
+    (folder / "auto.yaml").write_text("actions: {tools: auto}\n")
+    convert([store, "--validate", "--recipe", "auto.yaml"])
+    assert "tools called, all of them listed by the prompts: bash(command)" in capsys.readouterr().out
+
+
+def test_auto_needs_data(folder: Path) -> None:
+    (folder / "auto.yaml").write_text("actions: {tools: auto}\n")
+    rows = [
+        "--to",
+        "trl-prompt-completion",
+        "--recipe",
+        "auto.yaml",
+        "--out",
+        "rows.jsonl",
+        "--ledger",
+        "l.json",
+    ]
+    with pytest.raises(UserError, match="give one store"):
+        convert([str(folder), *rows])
+    assert convert([str(_renamed(folder)), *rows]) in (0, None)
+    row = json.loads((folder / "rows.jsonl").read_text().splitlines()[0])
+    assert "think(about, depth)" in row["prompt"][0]["content"]
+    with pytest.raises(UserError, match="auto is for training data"):
+        load_evaluation("demo_tool_loop", ["actions.tools=auto"])
 
 
 def test_a_model_that_is_elsewhere_leaves_its_checks_out(

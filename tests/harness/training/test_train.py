@@ -352,7 +352,7 @@ def test_a_checkpoint_of_another_model_is_refused(finished: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("words", "message", "code"),
     [
-        (["demo", "model.name=no/such/model"], "no such folder", 1),
+        (["demo", "model.name=no/such/model"], "no such folder", 2),
         (["demo", "data.path=nowhere.jsonl"], "data.path: no file nowhere.jsonl", 2),
         (["demo", "rewards=[{name: simlarity}]"], "unknown reward 'simlarity'", 2),
         (

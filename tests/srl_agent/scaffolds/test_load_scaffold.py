@@ -75,3 +75,25 @@ def test_the_plug_in_of_the_page_solves_a_demo_task() -> None:
         )
     assert rollout.trajectory.steps[0].thought == "I apply the fix."
     assert resolves(source, rollout.trajectory.patch)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_steps": "abc"}, "scaffold tool-loop: max_steps: should be a valid integer.*, not 'abc'"),
+        ({"max_steps": True}, "scaffold tool-loop: max_steps: should be a number, not True"),
+        (
+            {"sampling": {"temperature": "hot"}},
+            "sampling of scaffold tool-loop: temperature: should be a valid number",
+        ),
+    ],
+)
+def test_a_setting_of_another_type_is_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        load_scaffold("tool-loop", settings, action_format=XML)
+
+
+def test_numbers_written_as_text_are_numbers() -> None:
+    loop = load_scaffold("tool-loop", {"max_steps": "7", "max_seconds": None}, action_format=XML)
+    assert isinstance(loop, ToolLoop)
+    assert (loop.max_steps, loop.max_seconds) == (7, None)
