@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
+from harness.cli import UserError
 from harness.config.tables import Recipe
 from harness.data.scoring import Tokenizer, score_examples, written
 from harness.data.split import evenly
 from harness.data.step_data import StepData
 from harness.data.trl_rows import step_completion
-from harness.training.checks.base import Finding, Subject, error, note, warning
+from harness.training.checks.base import Finding, Subject, error, note, refusal, warning
 from harness.training.outcomes.base import ids
 from srl_agent.formats import UnrepresentableActionError
 from srl_agent.rewards import BASELINES, READS_EXPERT, REWARDS, Score, WeightedRewards, baseline_step
@@ -36,7 +37,10 @@ def check_rewards(subject: Subject) -> Iterator[Finding]:
             for name in BASELINES
             if name not in READS_EXPERT
         }
-    except Exception as problem:  # whatever a plug-in raises
+    except UserError as problem:  # what a plug-in raised or returned
+        yield refusal(problem)
+        return
+    except Exception as problem:
         yield error(
             f"rewards: scoring the expert's own actions ends in {type(problem).__name__}: "
             f"{' '.join(str(problem).split())[:200]}; fix the reward function, or its settings"

@@ -91,7 +91,7 @@ SMALL = {
     "data.train_steps=3": "srl: 3 training steps are fewer than a batch of 4 groups of 4 completions",
     "model.name=short": "srl: the chat template of short leaves out the system's message",
     "steps.max_action_chars=400": "longer than the model's context of 256 tokens",
-    "rewards=[{name: 'wrong_rewards:raising'}]": "ends in KeyError",
+    "rewards=[{name: 'wrong_rewards:raising'}]": "wrong_rewards:raising raised KeyError",
 }
 OTHERS = {
     "model.name=gemma": "the chat template of gemma refuses the prompt (System role not supported)",
