@@ -13,7 +13,7 @@ from harness.config.stages import Stage
 from harness.config.tables import Recipe, SftTable
 from harness.data.contamination import Contamination
 from harness.run_folder import RunFolder
-from harness.training.checks.base import Check, CheckedModel, Finding, Subject, error, note, refusal
+from harness.training.checks.base import Check, CheckedModel, Finding, Subject, error, note, refusal, warning
 from harness.training.checks.batches import check_batches, check_sampling
 from harness.training.checks.prompts import check_cut_completions, check_lengths, check_template, measure
 from harness.training.checks.resources import check_learning_rate, check_memory, check_vllm
@@ -21,11 +21,13 @@ from harness.training.checks.rewards import check_references, check_rewards
 from harness.training.checks.tools import check_tools
 from harness.training.inputs import Inputs, Loaded, load_parts
 from harness.training.rows import sft_targets
+from harness.training.sampling import recipe_chat
 from harness.training.study import plan_study
 from harness.training.trainer_state import before_training
 from harness.training.trl_args import check_arguments, stage_arguments
 from harness.training.trl_tables import STAGES, table_problems
-from srl_agent.models.load import load_tokenizer
+from srl_agent.generation.chat import chat_notes
+from srl_agent.models.load import model_warnings
 from srl_agent.models.outline import load_config, outline
 from srl_agent.models.packaged import ModelError, check_model, local_model_path, resolve_model
 
@@ -192,14 +194,16 @@ def _in_hub_cache(name: str) -> str | None:
 
 
 def _model(recipe: Recipe, find: Callable[[], str]) -> tuple[CheckedModel | None, list[Finding]]:
-    """Return tokenizer, configuration and outline of a model, and what is wrong with them."""
+    """Return chat template, configuration and outline of a model, and what is to be known of them."""
     found: list[Finding] = []
     table = recipe.model
     try:
         path = find()
-        tokenizer = load_tokenizer(path)
+        chat = recipe_chat(recipe, path)
+        found += map(warning, model_warnings(path))
     except ModelError as problem:
         return None, [error(f"model.name: {problem}")]
+    found += [note(f"model: {text}") for text in chat_notes(chat)]
     config, refused = _of_model(lambda: load_config(path, table.options), found) or (None, [])
     found += [
         error(
@@ -210,7 +214,7 @@ def _model(recipe: Recipe, find: Callable[[], str]) -> tuple[CheckedModel | None
     ]
     lora = table.lora.model_dump() if table.lora else None
     made = _of_model(lambda: outline(config, dtype=table.dtype, lora=lora), found) if config else None
-    return CheckedModel(path=path, tokenizer=tokenizer, config=config, outline=made), found
+    return CheckedModel(path=path, chat=chat, config=config, outline=made), found
 
 
 def _of_model(load: Callable[[], T], found: list[Finding]) -> T | None:

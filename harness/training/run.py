@@ -29,9 +29,11 @@ from harness.training.checks.base import CheckedModel
 from harness.training.context import PolicyState, StageContext
 from harness.training.inputs import Inputs
 from harness.training.preflight import check_start
+from harness.training.sampling import recipe_sampling
 from harness.training.stage import run_stage
 from harness.training.trainer_state import before_training
 from harness.training.validation import Validator
+from srl_agent.generation.chat import Chat, chat_notes
 from srl_agent.models.load import load_policy
 from srl_agent.models.packaged import ModelError
 
@@ -149,7 +151,7 @@ def _run_stages(
         if tasks:
             tasks.start(console)
         model = loaded.path
-        context = _context(inputs, loaded.tokenizer, warned, run, console)
+        context = _context(inputs, loaded.chat, warned, run, console)
         state = PolicyState(model=model)
         if recipe.validation.base:
             state = PolicyState(model=model, metrics=_measure_base(model, context))
@@ -181,16 +183,19 @@ def _say_inputs(inputs: Inputs, run: RunFolder, console: Console) -> None:
 
 def _context(
     inputs: Inputs,
-    tokenizer: PreTrainedTokenizerBase,
+    chat: Chat,
     warned: list[str],
     run: RunFolder,
     console: Console,
 ) -> StageContext:
     """Make the validator, and write what trivial policies score on its steps."""
     recipe, data = inputs.recipe, inputs.data
+    notes = chat_notes(chat)
+    for note in notes:
+        console.info(f"model: {note}")
     for warning in warned:
         console.info(f"warning: {warning}")
-    run.update_manifest(warnings=warned)
+    run.update_manifest(model={"name": recipe.model.name, "notes": notes}, warnings=warned)
     validator = Validator(
         data=data,
         rewards=inputs.rewards.with_measures(data.action_format),

@@ -6,13 +6,10 @@ from typing import Any
 
 from trl import GRPOConfig
 
-from harness.cli import UserError
-from harness.config.stages import CONTROL, Stage
+from harness.config.stages import Stage
 from harness.config.tables import GenerationTable, Recipe
-from harness.data.step_data import StepData
-from harness.data.trl_rows import step_completion
 from harness.training.trl_tables import trl_table
-from srl_agent.generation.chat import Chat, target_problem, template_problems
+from srl_agent.generation.chat import Chat
 from srl_agent.generation.types import Sampling
 from srl_agent.models.load import load_chat
 
@@ -57,16 +54,3 @@ def trl_sampling(recipe: Recipe, stage: Stage) -> dict[str, object]:
         "temperature": sampling.temperature,
         "max_completion_length": sampling.max_tokens,
     }
-
-
-def template_warnings(recipe: Recipe, data: StepData, chat: Chat) -> list[str]:
-    """Return what is wrong with a training row of the recipe, a line each.
-
-    Raises UserError if the expert's own completion would count as malformed where steps are learned or measured.
-    """
-    example = data.example(data.train[0])
-    target = step_completion(example, data.action_format, data.settings)
-    problem = target_problem(chat, example.prompt, target, data.action_format)
-    if problem and (recipe.validation.steps or {"sft", "srl", CONTROL} & set(recipe.stages)):
-        raise UserError(problem)
-    return template_problems(chat, example.prompt, target, data.action_format)

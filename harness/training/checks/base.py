@@ -7,7 +7,6 @@ from typing import Literal, Protocol
 from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     TrainerState,
     TrainingArguments,
 )
@@ -17,6 +16,7 @@ from harness.config.stages import Stage
 from harness.config.tables import Recipe
 from harness.data.step_data import StepData
 from harness.training.outcomes.base import VerifiedTasks
+from srl_agent.generation.chat import Chat
 from srl_agent.rewards import WeightedRewards
 
 Level = Literal["error", "warning", "note"]
@@ -63,7 +63,7 @@ class CheckedModel:
     """The model of a recipe without its weights."""
 
     path: str  # a folder, or a hub id
-    tokenizer: PreTrainedTokenizerBase
+    chat: Chat
     config: PreTrainedConfig | None
     outline: PreTrainedModel | None  # on the device "meta", with its adapter; None if it cannot be laid out
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from jinja2 import TemplateError
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig
 from trl import GRPOConfig
 
 from harness.config.stages import Stage
@@ -26,7 +25,8 @@ from harness.training.checks.base import (
 from harness.training.outcomes.base import ids
 from srl_agent.formats import Message
 from srl_agent.formats.math_step import solution_prompt, solution_text
-from srl_agent.generation.generate import tokenize_prompt
+from srl_agent.generation.chat import Chat, target_problem, template_problems
+from srl_agent.generation.types import ModelError
 from srl_agent.steps import StepRef, truncate_middle
 
 _MEASURED = 400  # completions, evenly spread
@@ -41,6 +41,7 @@ class Row:
 
     prompt: Sequence[Message]
     completion: str | None  # None: there is no expert's
+    is_step: bool = False  # the completion is an action of the recipe's format
 
 
 def context_length(config: PreTrainedConfig | None) -> int | None:
@@ -78,20 +79,22 @@ def stage_rows(stage: Stage, subject: Subject, limit: int) -> list[Row]:
 def _step_row(data: StepData, ref: StepRef) -> Row:
     example = data.example(ref)
     completion = step_completion(example, data.action_format, data.settings)
-    return Row(prompt=example.prompt, completion=completion)
+    return Row(prompt=example.prompt, completion=completion, is_step=True)
 
 
 def check_template(subject: Subject) -> Iterator[Finding]:
     """Render one row of each stage with the chat template, and show it with its special tokens."""
     if subject.model is None:
         return
-    tokenizer = subject.model.tokenizer
+    chat = subject.model.chat
     shown: dict[str, Stage] = {}
     for stage in subject.recipe.stages:
         for row in stage_rows(stage, subject, 1):
-            text, problem = render(tokenizer, row.prompt)
-            if problem:
-                yield error(f"{stage}: the chat template of {subject.recipe.model.name} {problem}")
+            try:
+                yield from _problems(stage, row, chat, subject.data)
+                text = chat.render(row.prompt)
+            except ModelError as problem:
+                yield error(f"{stage}: {problem}")
                 continue
             if (other := shown.setdefault(text, stage)) == stage:
                 yield note(
@@ -100,25 +103,27 @@ def check_template(subject: Subject) -> Iterator[Finding]:
             else:
                 yield note(f"{stage}: the first prompt is that of {other}")
             if row.completion is not None:
-                end = "" if stage == "srl" else tokenizer.eos_token
-                what = "the expert's completion" if stage == "srl" else "its target"
-                yield note(f"{stage}: {what}:\n{truncate_middle(row.completion, _SHOWN)}{end}")
+                yield from _shown_completion(stage, row, chat)
 
 
-def render(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message]) -> tuple[str, str]:
-    """Return a prompt with its special tokens as text, and what is wrong with it, if something is."""
-    try:
-        text = tokenizer.decode(tokenize_prompt(tokenizer, prompt), clean_up_tokenization_spaces=False)
-        written = tokenizer.apply_chat_template(list(prompt), add_generation_prompt=True, tokenize=False)
-    except (TemplateError, ValueError, TypeError, KeyError) as problem:
-        return "", f"refuses the prompt ({' '.join(str(problem).split())[:200]}); choose another model"
-    assert isinstance(text, str)
-    rendered = "".join(str(written).split())
-    for message in prompt:
-        if "".join(message["content"].split()) not in rendered:
-            begin = " ".join(message["content"].split())[:60]
-            return text, f"leaves out the {message['role']}'s message {begin!r}; choose another model"
-    return text, ""
+def _problems(stage: Stage, row: Row, chat: Chat, data: StepData | None) -> Iterator[Finding]:
+    """Check a row's text. An expert's completion that counts as malformed is an error, other changes are warnings."""
+    if not row.is_step or row.completion is None or data is None:
+        return
+    malformed = target_problem(chat, row.prompt, row.completion, data.action_format)
+    if malformed:
+        yield error(f"{stage}: {malformed}")
+    for problem in template_problems(chat, row.prompt, row.completion, data.action_format):
+        if problem != malformed:
+            yield warning(f"{stage}: {problem}")
+
+
+def _shown_completion(stage: Stage, row: Row, chat: Chat) -> Iterator[Finding]:
+    assert row.completion is not None
+    ids = chat.target_ids(chat.prompt_ids(row.prompt), row.completion)
+    text = str(chat.tokenizer.decode(ids[:-1] if stage == "srl" else ids, skip_special_tokens=False))
+    what = "the expert's completion" if stage == "srl" else "its target"
+    yield note(f"{stage}: {what}:\n{truncate_middle(text, _SHOWN)}")
 
 
 def measure(subject: Subject) -> dict[Stage, Lengths]:
@@ -126,16 +131,17 @@ def measure(subject: Subject) -> dict[Stage, Lengths]:
     found: dict[Stage, Lengths] = {}
     if subject.model is None:
         return found
-    tokenizer = subject.model.tokenizer
+    chat = subject.model.chat
     for stage in subject.recipe.stages:
         rows = stage_rows(stage, subject, _PROMPTS)
-        if not rows or not render(tokenizer, rows[0].prompt)[0]:
+        try:
+            prompts = chat.batch_ids([row.prompt for row in rows])
+        except ModelError:  # check_template tells it
             continue
-        targets = [row.completion for row in rows if row.completion is not None]
-        found[stage] = Lengths(
-            prompts=[len(tokenize_prompt(tokenizer, row.prompt)) for row in rows],
-            completions=completion_lengths(targets, tokenizer),
-        )
+        pairs = zip(prompts, rows, strict=True)
+        targets = [chat.target_ids(ids, row.completion) for ids, row in pairs if row.completion is not None]
+        if rows:
+            found[stage] = Lengths(prompts=[*map(len, prompts)], completions=[*map(len, targets)])
     return found
 
 
@@ -190,7 +196,9 @@ def check_cut_completions(subject: Subject) -> Iterator[Finding]:
         limits.append(("validation.max_new_tokens", recipe.validation.max_new_tokens, data.validation))
     for setting, limit, refs in limits:
         rows = [_step_row(data, ref) for ref in evenly(refs, _MEASURED)]
-        lengths = completion_lengths([row.completion or "" for row in rows], subject.model.tokenizer)
+        texts = [row.completion or "" for row in rows]
+        encoded = subject.model.chat.tokenizer(texts, add_special_tokens=False)
+        lengths = [len(ids) + 1 for ids in encoded["input_ids"]]  # and the end of the turn
         cut, count = sum(length > limit for length in lengths), len(lengths)
         if cut > _TOO_MANY * count:
             yield warning(
@@ -198,10 +206,3 @@ def check_cut_completions(subject: Subject) -> Iterator[Finding]:
                 f"included; the longest has {max(lengths)} tokens): the model cannot write them, and what is cut "
                 "scores as a broken format"
             )
-
-
-def completion_lengths(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the number of tokens of completions as SFT would learn them, end token included."""
-    return (
-        [len(found) + 1 for found in tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
-    )

@@ -63,7 +63,7 @@ class _Characters:
 def _score(
     subject: Subject, rewards: WeightedRewards, examples: Sequence[StepExample], texts: Sequence[str]
 ) -> list[Score]:
-    tokenizer: Tokenizer = subject.model.tokenizer if subject.model else _Characters()
+    tokenizer: Tokenizer = subject.model.chat.tokenizer if subject.model else _Characters()
     found = [written(text) for text in texts]
     return score_examples(rewards, examples, found, tokenizer=tokenizer, state=subject.state)
 

@@ -19,10 +19,11 @@ from harness.data.step_data import load_step_data
 from harness.data.trl_rows import step_completion
 from harness.run_folder import RunFolder
 from harness.training.context import PolicyState, StageContext
+from harness.training.dry_run import dry_run
 from harness.training.inputs import load_inputs
 from harness.training.profiling import profile
 from harness.training.rows import stage_datasets
-from harness.training.sampling import recipe_chat, recipe_sampling, stage_sampling, template_warnings
+from harness.training.sampling import recipe_chat, recipe_sampling, stage_sampling
 from harness.training.stage import make_trainer
 from harness.training.trainer_state import before_training
 from harness.training.trl_args import stage_arguments
@@ -185,7 +186,7 @@ def test_a_row_that_could_only_fail_is_refused(tiny_model: Path, tmp_path: Path)
     model = changed(tiny_model, tmp_path / "model", template=OPENS)
     recipe = recipe_of(tmp_path, model, "steps.thoughts=none")
     with pytest.raises(UserError, match="the expert's own completion counts as malformed: a <think> tag"):
-        template_warnings(recipe, load_step_data(recipe), recipe_chat(recipe, str(model)))
+        dry_run(recipe, RunFolder(tmp_path / "run"))
 
 
 def test_the_model_table_reaches_every_way_of_sampling(tiny_model: Path, tmp_path: Path) -> None:
