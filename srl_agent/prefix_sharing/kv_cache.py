@@ -7,13 +7,13 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from srl_agent.prefix_sharing.cpu_attention import BLOCKED
+from srl_agent.prefix_sharing.cpu_attention import BLOCKED, OVER_TREES
 
 KVCache = Sequence[tuple[Tensor, Tensor]]  # by layer: keys and values, (1, heads, length, size)
 
 # Decoder-only models with full causal attention and rotary positions.
 FAMILIES = frozenset({"llama", "qwen2", "qwen3", "mistral", "smollm3"})
-_ATTENTION = frozenset({"sdpa", "eager", BLOCKED})
+_ATTENTION = frozenset({"sdpa", "eager", BLOCKED, *OVER_TREES.values()})
 
 
 def without_adapter(model: PreTrainedModel) -> PreTrainedModel:

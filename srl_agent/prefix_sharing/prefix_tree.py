@@ -121,6 +121,70 @@ def count_tokens(trees: Sequence[Node], rows: Sequence[Row]) -> tuple[int, int]:
     return shared, sum(len(row.prompt) + len(row.completion) for row in rows)
 
 
-def count_calls(trees: Sequence[Node]) -> int:
-    """Return how many model calls the trees need if completions are short: two for each path to a leaf."""
-    return sum(2 for tree in trees for node in tree.walk() if not node.children)
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """Consecutive packed tokens that follow one another in their rows: those of a node, or of a completion."""
+
+    start: int
+    end: int
+    prefix: tuple[slice, ...]  # packed tokens that all of them attend to, in order; each also sees those before it
+
+
+@dataclass(kw_only=True)
+class PackedRows:
+    """Rows as one sequence of T tokens, each shared prefix once, in depth-first order.
+
+    Token i attends to token j if ``j <= i < ends[j]``: then j is before i in a row.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)  # of each token in its rows
+    ends: list[int] = field(default_factory=list)  # after the last token that attends to this one
+    labels: list[int] = field(default_factory=list)  # the next token of a completion, or -100
+    stretches: list[Stretch] = field(default_factory=list)
+    completions: dict[int, slice] = field(default_factory=dict)  # of each row: tokens that predict its completion
+
+    def append(self, tokens: Sequence[int], position: int, prefix: tuple[slice, ...]) -> tuple[slice, ...]:
+        """Append a stretch; return the prefix of what follows it."""
+        start, end = len(self.tokens), len(self.tokens) + len(tokens)
+        if start == end:
+            return prefix
+        self.tokens += tokens
+        self.positions += range(position, position + len(tokens))
+        self.ends += [end] * len(tokens)
+        self.labels += [-100] * len(tokens)
+        self.stretches.append(Stretch(start=start, end=end, prefix=prefix))
+        if prefix and prefix[-1].stop == start:
+            return *prefix[:-1], slice(prefix[-1].start, end)
+        return *prefix, slice(start, end)
+
+
+def pack_rows(rows: Sequence[Row], *, shortest: int = SHORTEST) -> PackedRows:
+    """Return rows as one sequence: the tokens of each node, then the completions after it, then its children.
+
+    There is at least one token, so that every batch is a call of the model.
+
+    >>> rows = [Row(prompt=[1, 2, 3], completion=[4, 5]), Row(prompt=[1, 2, 3], completion=[6])]
+    >>> packed = pack_rows(rows, shortest=1)
+    >>> packed.tokens, packed.positions, packed.ends
+    ([1, 2, 3, 4, 3], [0, 1, 2, 3, 2], [5, 5, 4, 4, 5])
+    """
+    packed = PackedRows()
+    for tree in build_trees(rows, shortest=shortest):
+        _pack(tree, rows, packed, ())
+    if not packed.tokens:
+        packed.append([rows[0].prompt[-1]], 0, ())
+    return packed
+
+
+def _pack(node: Node, rows: Sequence[Row], packed: PackedRows, prefix: tuple[slice, ...]) -> None:
+    start = len(packed.tokens)
+    below = packed.append(node.tokens, node.start, prefix)
+    for index in node.rows:
+        here = len(packed.tokens)
+        packed.append(rows[index].suffix_tokens, node.end, below)
+        packed.completions[index] = slice(here, len(packed.tokens))
+        packed.labels[here:] = rows[index].completion
+    for child in node.children:
+        _pack(child, rows, packed, below)
+    packed.ends[start : start + len(node.tokens)] = [len(packed.tokens)] * len(node.tokens)

@@ -8,17 +8,14 @@ from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
 from srl_agent.prefix_sharing.logprobs import padded
-from srl_agent.prefix_sharing.prefix_tree import Row, build_trees, count_calls, count_tokens
-
-# Cost of a call beside its tokens, in tokens: it reads all weights and writes a gradient of each.
-CALL_COST = 256
+from srl_agent.prefix_sharing.prefix_tree import SHORTEST, Row, build_trees, count_tokens
 
 
 def add_shared_labels(model: PreTrainedModel) -> None:
     """Compute shared prefixes once in ``model(input_ids=…, labels=…, fused_lm_head=True)``.
 
-    ``model`` has :func:`srl_agent.prefix_sharing.logprobs.add_shared_prefix`. Batches where sharing does not pay, and
-    labels with gaps, are computed row by row as before.
+    ``model`` has :func:`srl_agent.prefix_sharing.logprobs.add_shared_prefix`. Batches that share nothing, and labels
+    with gaps, are computed as before.
     """
     plain_forward = model.forward
 
@@ -52,7 +49,6 @@ def rows_from_labels(input_ids: Tensor, attention_mask: Tensor, labels: Tensor) 
 
 
 def sharing_pays(rows: list[Row]) -> bool:
-    """Return whether sharing saves more tokens than its extra calls cost; without sharing there is one call."""
-    trees = build_trees(rows)
-    unique, whole = count_tokens(trees, rows)
-    return whole - unique > CALL_COST * (count_calls(trees) - 1)
+    """Return whether rows share a prefix."""
+    unique, whole = count_tokens(build_trees(rows), rows)
+    return whole - unique >= SHORTEST + len(rows)  # a row's last token is computed only without sharing

@@ -13,18 +13,15 @@ from srl_agent.training.batches import Batch, as_generated
 class PrefixSharingGRPOTrainer(GRPOTrainer):
     """TRL's ``GRPOTrainer``, at equal loss and gradient.
 
-    ``share_prefixes`` False: TRL's own computation. ``tokens_per_call``: see
-    :func:`srl_agent.prefix_sharing.logprobs.add_shared_prefix`. All other arguments pass through.
+    ``share_prefixes`` False: TRL's own computation. All other arguments pass through.
     """
 
     _buffered_inputs: list[Batch] | None
 
-    def __init__(
-        self, *, share_prefixes: bool = True, tokens_per_call: int | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, share_prefixes: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         models = [m for m in (self.accelerator.unwrap_model(self.model), self.ref_model) if m is not None]
-        self._shares = share_prefixes and prepare_sharing(self, *models, tokens_per_call=tokens_per_call)
+        self._shares = share_prefixes and prepare_sharing(self, *models)
 
     def _prepare_inputs(self, generation_batch: Batch) -> Batch:
         """Return TRL's inputs, with the rows of a group in the same micro-batch: TRL shuffles before it splits."""
@@ -51,7 +48,7 @@ class PrefixSharingGRPOTrainer(GRPOTrainer):
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Return TRL's log-probabilities and entropies, (B, logits_to_keep), zero at padding, and auxiliary loss."""
         completions = attention_mask[:, -logits_to_keep:].bool()
-        if not self._shares or compute_aux_loss or not bool(completions.any()):
+        if not self._shares or compute_aux_loss:
             plain: tuple[Tensor, Tensor | None, Tensor | None]
             options = (batch_size, compute_entropy, compute_aux_loss)
             plain = super()._get_per_token_logps_and_entropies(

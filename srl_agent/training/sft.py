@@ -30,7 +30,6 @@ class StepSFTTrainer(CheckpointMixin, SFTTrainer):
         trajectories: Sequence[str] = (),
         steps_per_trajectory: int = 1,
         share_prefixes: bool = True,
-        tokens_per_call: int | None = None,
         **kwargs: Any,
     ) -> None:
         self.validate = validate
@@ -39,7 +38,7 @@ class StepSFTTrainer(CheckpointMixin, SFTTrainer):
         args.dataset_kwargs = {**(args.dataset_kwargs or {}), "skip_prepare_dataset": True}
         super().__init__(args=args, **kwargs)
         model = self.accelerator.unwrap_model(self.model)
-        if share_prefixes and prepare_sharing(self, model, tokens_per_call=tokens_per_call):
+        if share_prefixes and prepare_sharing(self, model):
             add_shared_labels(without_adapter(model))
 
     def _get_train_sampler(self, train_dataset: Dataset[JSON] | None = None) -> Sampler[int] | None:
