@@ -1,5 +1,6 @@
 """The tables of a recipe, the YAML file that describes a run. Unknown keys fail and name the nearest one."""
 
+import logging
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
@@ -9,6 +10,8 @@ from harness.config.older_names import with_present_names
 from harness.config.stages import CONTROL, RL, Stage
 from srl_agent.rewards import Missing
 from srl_agent.steps import Thoughts
+
+logger = logging.getLogger(__name__)
 
 Cause = Literal["instance", "commit", "patch", "text"]  # why a task counts as trained on
 Metric = Literal["step_reward", "accuracy"]
@@ -175,9 +178,6 @@ class StageTable(Table):
     # best: end with the best checkpoint, or with the initial weights if none is better; last: with the last one.
     keep: Literal["best", "last"] = "best"
     share_prefixes: bool = True  # forward shared prompt prefixes once; same loss and gradient
-    # Tokens per call where prompts are shared; with trl.gradient_checkpointing it bounds activation memory.
-    # null: 1,024 on a CPU, 4,096 on a GPU.
-    tokens_per_call: int | None = Field(default=None, ge=1)
     trl: dict[str, Any] = Field(default_factory=dict)  # SFTConfig, or GRPOConfig
 
 
@@ -290,6 +290,20 @@ class Recipe(Table):
     outcomes: OutcomesTable | None = None
     contamination: AgainstTable = AgainstTable()
     study: StudyTable | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_older_keys(cls, table: object) -> object:
+        """Drop `tokens_per_call` of the stages: a micro-batch is one call of the model now."""
+        if not isinstance(table, dict):
+            return table
+        kept = dict(table)
+        for stage in ("sft", *RL, CONTROL):
+            if isinstance(settings := table.get(stage), dict) and "tokens_per_call" in settings:
+                kept[stage] = {key: value for key, value in settings.items() if key != "tokens_per_call"}
+                if settings["tokens_per_call"] is not None:
+                    logger.warning("%s.tokens_per_call has no effect any more: remove it from the recipe", stage)
+        return kept
 
     @model_validator(mode="before")
     @classmethod

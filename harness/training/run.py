@@ -36,6 +36,7 @@ from harness.training.validation import Validator
 from srl_agent.generation.chat import Chat, chat_notes
 from srl_agent.models.load import load_policy
 from srl_agent.models.packaged import ModelError
+from srl_agent.models.whole_weights import whole_weights
 
 # How safetensors and torch report a failed write; neither raises OSError.
 _WRITE_FAILURES = (
@@ -218,12 +219,13 @@ def _measure_base(model: str, context: StageContext) -> dict[str, float]:
         if row["stage"] == "base":
             return {key: value for key, value in row.items() if key.startswith("eval_")}
     run.forget_after("base", -1)
-    policy = load_policy(model, dtype=table.dtype, lora=None, **table.options)
+    with whole_weights():
+        policy = load_policy(model, dtype=table.dtype, lora=None, **table.options)
     policy.eval()
-    device = PartialState().device
-    if device.type != "cpu":
-        policy.to(device)
-    metrics = context.validator.measure(policy, "base", before_training())
+    processes = PartialState()
+    if processes.device.type != "cpu":
+        policy.to(processes.device)
+    metrics = context.validator.measure(policy, "base", before_training(), processes)
     row = {"stage": "base", "step": 0, "time": time.time(), "kind": "validation"}
     run.append(run.metrics, [{**row, **metrics}])
     context.console.info("  ".join(["base", *shown(metrics)]))

@@ -111,7 +111,6 @@ def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Tra
         "train_dataset": train,
         "eval_dataset": held_out,
         "share_prefixes": table.share_prefixes,
-        "tokens_per_call": table.tokens_per_call,
     }
     with user_errors(ValueError, about=f"{stage}.trl"):
         if isinstance(table, SftTable):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import gather_object
 from transformers import Trainer, TrainerState
 from trl.models import unwrap_model_for_generation
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from srl_agent.generation.types import CausalLM
 
 Line = TypeVar("Line", StepLine, AnswerLine)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +56,14 @@ class Validator:
             return self.measure(model, stage, trainer.state, trainer.accelerator)
 
     def measure(
-        self, model: "CausalLM", stage: str, state: TrainerState, accelerator: Accelerator | None = None
+        self, model: "CausalLM", stage: str, state: TrainerState, processes: Accelerator | PartialState
     ) -> dict[str, float]:
-        """Return metrics of a model; lines go to validation.jsonl and outcomes.jsonl. Raises UserError."""
+        """Return metrics of a model, over all processes; lines go to validation.jsonl and outcomes.jsonl.
+
+        Raises UserError.
+        """
         step = state.global_step
-        rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+        rank, world = processes.process_index, processes.num_processes
         metrics: dict[str, float] = {}
         if self.settings.steps:
             logged: list[tuple[str, float]] = []
@@ -80,8 +84,14 @@ class Validator:
         world: int,
         logged: list[tuple[str, float]],
     ) -> list[StepLine]:
-        """Return a line per completion; what rewards log by ``log_metric`` is added to ``logged``."""
-        held_out = [self.data.example(ref) for ref in self.data.validation[rank::world]]
+        self, model: "CausalLM", stage: str, state: TrainerState, processes: Accelerator | PartialState
+    ) -> dict[str, float]:
+        """Return metrics of a model, over all processes; lines go to validation.jsonl and outcomes.jsonl.
+
+        Raises UserError.
+        """
+        step = state.global_step
+        rank, world = processes.process_index, processes.num_processes
         numbered = [(example, sample) for example in held_out for sample in range(self.settings.samples)]
         examples = [example for example, _ in numbered]
         prompts, table = [example.prompt for example in examples], self.settings
@@ -110,7 +120,7 @@ class Validator:
     def _measure_tasks(
         self, tasks: VerifiedTasks, model: "CausalLM", stage: str, step: int, rank: int, world: int
     ) -> list[AnswerLine]:
-        names = ids(tasks.split.validation)[rank::world]
+        names = share_of(ids(tasks.split.validation), rank, world)
         prompts = [tasks.prompt(name) for name in names]
         greedy = replace(self.sampling, temperature=0.0, max_tokens=self.settings.outcome_max_new_tokens)
         completions = self._complete(model, prompts, f"verifying {stage}", greedy)
@@ -150,7 +160,7 @@ class Validator:
     def _gathered(self, lines: list[Line], path: Path, world: int) -> list[Line]:
         """Return the lines of all processes in order, after writing them."""
         if world > 1:
-            lines = gather_object(lines)
+            lines = list({line.key: line for line in reversed(gather_object(lines))}.values())
         lines.sort(key=lambda line: line.key)
         self.run.append(path, (asdict(line) for line in lines))
         return lines
@@ -183,13 +193,14 @@ class Validator:
         return format_error(self.data.action_format, text)
 
 
-def means(logged: Sequence[tuple[str, float]]) -> dict[str, float]:
-    """Return the mean of each metric that rewards logged, named as TRL does in an evaluation."""
-    values: dict[str, list[float]] = defaultdict(list)
-    for name, value in logged:
-        if math.isfinite(value):
-            values[f"eval_{name}"].append(value)
-    return {name: sum(some) / len(some) for name, some in values.items()}
+        self, model: "CausalLM", stage: str, state: TrainerState, processes: Accelerator | PartialState
+    ) -> dict[str, float]:
+        """Return metrics of a model, over all processes; lines go to validation.jsonl and outcomes.jsonl.
+
+        Raises UserError.
+        """
+        step = state.global_step
+        rank, world = processes.process_index, processes.num_processes
 
 
 def summarize(lines: Sequence[StepLine]) -> dict[str, float]:

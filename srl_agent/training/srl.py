@@ -299,17 +299,27 @@ class SRLTrainer(CheckpointMixin, ChatGRPOTrainer, PrefixSharingGRPOTrainer):
         """Return TRL's loss of the live rows of a micro-batch; the others are not computed."""
         live: Tensor | None = inputs["tool_mask"].any(dim=1) if "tool_mask" in inputs else None
         loss: Tensor
-        if live is None or bool(live.all()) or not _has_rows_only(inputs, len(live)):
+        if live is None or not _has_rows_only(inputs, len(live)):
             loss = super()._compute_loss(model, inputs)
             return loss * self._loss_scale
-        if not bool(live.any()):
-            if self.accelerator.distributed_type is DistributedType.NO:
-                return torch.zeros((), device=live.device, requires_grad=True)
-            live[0] = True  # other processes wait for this one's call of the model
-        share = float(live.sum()) / len(live) if self.loss_type in _ROW_MEAN_LOSSES else 1.0
-        rows = {key: value[live] if value.ndim else value for key, value in inputs.items()}
+        kept = self._rows_to_compute(live)
+        if not bool(kept.any()):
+            return torch.zeros((), device=live.device, requires_grad=True)
+        share = float(kept.sum()) / len(kept) if self.loss_type in _ROW_MEAN_LOSSES else 1.0
+        rows = {key: value[kept] if value.ndim else value for key, value in inputs.items()}
         loss = super()._compute_loss(model, rows)
         return loss * self._loss_scale * share
+
+    def _rows_to_compute(self, live: Tensor) -> Tensor:
+        """Return which rows to compute: the live ones, and on several processes as many rows as on the others.
+
+        Every process calls the model, and TRL gathers metrics of each row, in tensors of equal sizes.
+        """
+        if self.accelerator.distributed_type is DistributedType.NO:
+            return live
+        most = max(int(self.accelerator.gather(live.sum()[None]).max()), 1)
+        order = torch.argsort(live, descending=True, stable=True)  # dead rows after the live ones
+        return torch.zeros_like(live).index_fill(0, order[:most], True)
 
     # --- resuming -----------------------------------------------------------------------------------------------
 
