@@ -24,7 +24,7 @@ from srl_agent.training.srl import SRLTrainer
 from tests.train_on_fixed_samples import GROUP, STEPS, generate, reward, step_prompt
 
 SETTINGS: dict[str, Any] = {
-    "per_device_train_batch_size": 2 * GROUP, "max_steps": 1, "learning_rate": 0.1, "optim": "sgd",
+    "per_device_train_batch_size": 2 * GROUP, "max_steps": 1, "learning_rate": 1.0, "optim": "sgd",
     "max_grad_norm": 1e9, "lr_scheduler_type": "constant", "report_to": "none", "save_strategy": "no",
     "disable_tqdm": True, "logging_steps": 1, "bf16": False, "remove_unused_columns": False,
     "gradient_accumulation_steps": 2,
@@ -33,12 +33,14 @@ ADAPTER = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, 
 
 
 def load(model: str, *, lora: bool) -> Any:
-    torch.manual_seed(0)
     base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    torch.manual_seed(0)  # for the adapter
     return get_peft_model(base, ADAPTER) if lora else base
 
 
-def grpo(model: str, folder: str, engine: dict[str, Any], *, share: bool, lora: bool, checkpointing: bool) -> Trainer:
+def grpo(
+    model: str, folder: str, engine: dict[str, Any], *, share: bool, lora: bool, checkpointing: bool
+) -> Trainer:
     args = GRPOConfig(
         output_dir=folder, num_generations=GROUP, loss_type="grpo", gradient_checkpointing=checkpointing,
         **SETTINGS, **engine,
@@ -56,7 +58,9 @@ def grpo(model: str, folder: str, engine: dict[str, Any], *, share: bool, lora: 
     )
 
 
-def sft(model: str, folder: str, engine: dict[str, Any], *, share: bool, lora: bool, checkpointing: bool) -> Trainer:
+def sft(
+    model: str, folder: str, engine: dict[str, Any], *, share: bool, lora: bool, checkpointing: bool
+) -> Trainer:
     args = SFTConfig(
         output_dir=folder, max_length=None, gradient_checkpointing=checkpointing,
         train_sampling_strategy="sequential", **SETTINGS, **engine,
@@ -79,7 +83,9 @@ def sft(model: str, folder: str, engine: dict[str, Any], *, share: bool, lora: b
 
 def trained_weights(state: dict[str, torch.Tensor]) -> torch.Tensor:
     adapted = any("lora_" in name for name in state)
-    return torch.cat([state[name].flatten().float() for name in sorted(state) if "lora_" in name or not adapted])
+    return torch.cat(
+        [state[name].flatten().float() for name in sorted(state) if "lora_" in name or not adapted]
+    )
 
 
 def count_tokens(trainer: Trainer) -> list[int]:
@@ -91,18 +97,20 @@ def count_tokens(trainer: Trainer) -> list[int]:
     return seen
 
 
-def compare(engine: dict[str, Any], model: str, out: Path) -> None:
+def compare(engine: str, model: str, out: Path) -> None:
     found: dict[str, list[Any]] = {}
+    # Before the engine is chosen: ZeRO-3 splits weights while they are loaded.
+    starts = [trained_weights(load(model, lora=lora).state_dict()) for lora in (False, True)]
+    settings = use_engine(engine)
     for make, lora in ((grpo, False), (grpo, True), (sft, False), (sft, True)):
-        start = trained_weights(load(model, lora=lora).state_dict())
         for share in (False, True):
-            trainer = make(model, str(out.parent), engine, share=share, lora=lora, checkpointing=lora)
+            trainer = make(model, str(out.parent), settings, share=share, lora=lora, checkpointing=lora)
             tokens = count_tokens(trainer)
             trainer.train()
             state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # from all processes
             if trainer.accelerator.is_main_process:
                 losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-                change = trained_weights(state) - start
+                change = trained_weights(state) - starts[lora]
                 found.setdefault(f"{make.__name__} {lora=}", []).append((losses, change, sum(tokens)))
             trainer.accelerator.free_memory()
     if found:
@@ -112,7 +120,7 @@ def compare(engine: dict[str, Any], model: str, out: Path) -> None:
 def main(engine: str, model: str, out: str, *recipe: str) -> None:
     plain = GRPOTrainer._generate_single_turn
     GRPOTrainer._generate_single_turn = generate
-    compare(use_engine(engine), model, Path(out))
+    compare(engine, model, Path(out))
     GRPOTrainer._generate_single_turn = plain
     train(recipe)
 

@@ -302,7 +302,9 @@ class Recipe(Table):
             if isinstance(settings := table.get(stage), dict) and "tokens_per_call" in settings:
                 kept[stage] = {key: value for key, value in settings.items() if key != "tokens_per_call"}
                 if settings["tokens_per_call"] is not None:
-                    logger.warning("%s.tokens_per_call has no effect any more: remove it from the recipe", stage)
+                    logger.warning(
+                        "%s.tokens_per_call has no effect any more: remove it from the recipe", stage
+                    )
         return kept
 
     @model_validator(mode="before")

@@ -38,7 +38,9 @@ class Block:
 
     rows: slice
     keys: Sequence[slice]
-    bias: Tensor  # (B or 1, 1, queries, k), added to the scores of the last k keys; it hides by finite numbers
+    bias: (
+        Tensor  # (B or 1, 1, queries, k), added to the scores of the last k keys; it hides by finite numbers
+    )
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scaling: float) -> Tensor:

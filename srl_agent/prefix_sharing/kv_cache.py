@@ -25,9 +25,8 @@ def without_adapter(model: PreTrainedModel) -> PreTrainedModel:
 
 def embedding_dtype(model: PreTrainedModel) -> torch.dtype:
     """Return the dtype of the hidden states: that of the input embeddings' weight."""
-    weight = model.get_input_embeddings().weight
-    assert isinstance(weight, Tensor)
-    return weight.dtype
+    # Not by the name ``weight``: ZeRO-3 would gather it in every backward pass of the model that reads it so.
+    return next(model.get_input_embeddings().parameters()).dtype
 
 
 def unsupported_reason(model: PreTrainedModel) -> str | None:

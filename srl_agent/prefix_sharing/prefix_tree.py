@@ -127,7 +127,9 @@ class Stretch:
 
     start: int
     end: int
-    prefix: tuple[slice, ...]  # packed tokens that all of them attend to, in order; each also sees those before it
+    prefix: tuple[
+        slice, ...
+    ]  # packed tokens that all of them attend to, in order; each also sees those before it
 
 
 @dataclass(kw_only=True)
@@ -142,7 +144,9 @@ class PackedRows:
     ends: list[int] = field(default_factory=list)  # after the last token that attends to this one
     labels: list[int] = field(default_factory=list)  # the next token of a completion, or -100
     stretches: list[Stretch] = field(default_factory=list)
-    completions: dict[int, slice] = field(default_factory=dict)  # of each row: tokens that predict its completion
+    completions: dict[int, slice] = field(
+        default_factory=dict
+    )  # of each row: tokens that predict its completion
 
     def append(self, tokens: Sequence[int], position: int, prefix: tuple[slice, ...]) -> tuple[slice, ...]:
         """Append a stretch; return the prefix of what follows it."""

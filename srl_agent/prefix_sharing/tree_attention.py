@@ -78,7 +78,9 @@ def _block_mask(packed: PackedRows, device: torch.device) -> BlockMask:
     return create_block_mask(mask_fn, B=None, H=None, Q_LEN=count, KV_LEN=count, device=device)
 
 
-def _dense_mask(packed: PackedRows, device: torch.device | str, start: int = 0, end: int | None = None) -> Tensor:
+def _dense_mask(
+    packed: PackedRows, device: torch.device | str, start: int = 0, end: int | None = None
+) -> Tensor:
     """Return which of the tokens ``start`` to ``end`` attend to which of them, (1, 1, tokens, tokens)."""
     ends = torch.tensor(packed.ends[start:end], device=device) - start
     index = torch.arange(len(ends), device=device)

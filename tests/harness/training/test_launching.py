@@ -97,14 +97,24 @@ def supervised(folder: Path, model: Path, rows: int) -> Path:
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def sharded(request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sharded(
+    request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The folder of what ``tests.train_sharded`` wrote."""
     engine: str = request.param
     if engine == "zero3" and find_spec("deepspeed") is None:
         pytest.skip("DeepSpeed is not installed (pip install deepspeed)")
     folder = tmp_path_factory.mktemp(engine)
     path = supervised(folder, tiny_model, rows=1)
-    launched(2, "tests.train_sharded", engine, str(tiny_model), str(folder / "found.pt"), str(path), *ENGINES[engine])
+    launched(
+        2,
+        "tests.train_sharded",
+        engine,
+        str(tiny_model),
+        str(folder / "found.pt"),
+        str(path),
+        *ENGINES[engine],
+    )
     return folder
 
 
@@ -119,7 +129,9 @@ def test_rows_that_share_prefixes_make_the_update_of_plain_rows(sharded: Path) -
         assert shared_tokens < tokens / 3
 
 
-def test_sharded_processes_validate_together_what_one_process_does(sharded: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_sharded_processes_validate_together_what_one_process_does(
+    sharded: Path, tiny_model: Path, tmp_path: Path
+) -> None:
     """Five steps are three and two; the base has its real weights in the process that loads none, too."""
     assert train([str(supervised(tmp_path, tiny_model, rows=2))]) == 0
     alone, together = (whole_lines(folder / "run/validation.jsonl") for folder in (tmp_path, sharded))

@@ -155,7 +155,11 @@ def test_flex_attention_equals_the_dense_mask(monkeypatch: pytest.MonkeyPatch) -
 def test_a_packed_token_attends_to_those_before_it_in_its_row(prompts: list[list[int]]) -> None:
     rows = [Row(prompt=prompt, completion=[index] * (index % 3)) for index, prompt in enumerate(prompts)]
     packed = pack_rows(rows, shortest=2)
-    mask_fn, unused, index = packed_mask_fn(packed, device="cpu"), torch.tensor(0), torch.arange(len(packed.tokens))
+    mask_fn, unused, index = (
+        packed_mask_fn(packed, device="cpu"),
+        torch.tensor(0),
+        torch.arange(len(packed.tokens)),
+    )
     seen = mask_fn(unused, unused, index[:, None], index)
     for number, row in enumerate(rows):
         for query in range(*packed.completions[number].indices(len(index))):
