@@ -14,8 +14,9 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 from srl_agent.models.load import load_tokenizer
 from srl_agent.models.packaged import resolve_model
 
-# From the config.json of Qwen/Qwen2.5-Coder-{0.5B,1.5B,3B}-Instruct.
+# From the config.json of Qwen/Qwen2.5-Coder-{0.5B,1.5B,3B}-Instruct; the smallest is for a CPU.
 SHAPES = {
+    "46m": {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 4},
     "0.5b": {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14},
     "1.5b": {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12},
     "3b": {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16},

@@ -2,13 +2,15 @@
 
     python benchmarks/update.py data/trae.jsonl [--steps 6] [--group 8] [--window full] [--prompt-tokens 2048]
     python benchmarks/update.py data/trae.jsonl --scaling        # ours alone, over 1, 2, 4, 8 and 16 steps
+    python benchmarks/update.py data/trae.jsonl --engine fsdp2 --processes 2   # or zero3, ddp; on a CPU too
 
 Takes trajectories with enough steps, renders consecutive steps, and gives each step G completions: the expert's action
 after a thought, cut to --completion-tokens, a few tokens of each changed. Times loss and backward pass of TRL's
 GRPOTrainer and of ours with the same weights, and measures the gradients' difference. Peak memory is that of a process
 of its own for each. The limit is the FLOPs of the unique tokens (2 a weight and token forward, 4 backward, attention
 beside it) at the rate of a plain matrix product, measured here too; --checkpointing adds a forward pass to it.
---device cuda runs it on a GPU. The last line is one JSON object; ratios are stock over ours.
+--device cuda runs it on a GPU. The last line is one JSON object; ratios are stock over ours. With --engine every
+process has steps of another trajectory; seconds and memory are those of the process that needs most.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from engines import ENGINES
 from trl import GRPOConfig, GRPOTrainer
 
 from srl_agent.formats import get_format
@@ -37,8 +40,8 @@ from srl_agent.training.srl import SRLTrainer
 from trajectories.store import read_trajectories
 
 
-def make_rows(options: argparse.Namespace, tokenizer: Any) -> list[Row]:
-    """``steps`` consecutive steps of the first trajectory that fits, G completions each."""
+def make_rows(options: argparse.Namespace, tokenizer: Any, skip: int = 0) -> list[Row]:
+    """``steps`` consecutive steps of the first trajectory that fits after ``skip`` others, G completions each."""
     action_format = get_format("xml", "trae")
     settings = StepSettings(
         context_window=None if options.window == "full" else int(options.window),
@@ -64,7 +67,9 @@ def make_rows(options: argparse.Namespace, tokenizer: Any) -> list[Row]:
                 completion[changed] = torch.randint(min(1000, tokenizer.vocab_size), (int(changed.sum()),))
                 rows.append(Row(prompt=prompt, completion=completion.tolist()))
         if len(rows) == options.steps * options.group:
-            return rows
+            if not skip:
+                return rows
+            skip -= 1
     raise SystemExit(
         f"no trajectory of {options.data} has {options.steps} steps of {options.prompt_tokens} tokens"
     )
@@ -89,13 +94,13 @@ def batch(rows: list[Row], device: Any) -> dict[str, torch.Tensor]:
     }
 
 
-def make_trainer(kind: str, options: argparse.Namespace, folder: Path) -> Any:
+def make_trainer(kind: str, options: argparse.Namespace, folder: Path, **settings: Any) -> Any:
     name = resolve_model(options.model)
     tokenizer = load_tokenizer(name)
     args = GRPOConfig(
-        output_dir=str(folder), report_to="none", bf16=False, use_cpu=options.device == "cpu", loss_type="grpo",
-        num_generations=options.group, per_device_train_batch_size=options.group, max_steps=1,
-        gradient_checkpointing=options.checkpointing,
+        output_dir=str(folder), report_to="none", bf16=False, loss_type="grpo", max_steps=1,
+        num_generations=options.group, per_device_train_batch_size=options.group,
+        gradient_checkpointing=options.checkpointing, **{"use_cpu": options.device == "cpu", **settings},
     )  # fmt: skip
     shared: dict[str, Any] = {
         "model": load_policy(name, dtype=options.dtype, lora=None),
@@ -115,7 +120,6 @@ def make_trainer(kind: str, options: argparse.Namespace, folder: Path) -> Any:
             rewards=rewards,
             sampling=DynamicSampling(),
             format_error=lambda text: None,
-            tokens_per_call=options.tokens_per_call,
             **shared,
         )
     trainer.model.train()
@@ -189,26 +193,50 @@ def peak_megabytes(kind: str, words: list[str]) -> float:
 
 
 def _peak(trainer: Any, inputs: dict[str, torch.Tensor]) -> float:
-    if trainer.model.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        update(trainer, inputs)
-        return float(torch.cuda.max_memory_allocated() - before) / 2**20
-    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    # The peak begins anew; getrusage's would be that of the process that started this one.
-    reset.write_text("5")
-    before = _peak_resident(status)
+    before = reset_peak(trainer.model.device.type)
     update(trainer, inputs)
-    return (_peak_resident(status) - before) / 1024
+    return (peak_bytes(trainer.model.device.type) - before) / 2**20
 
 
-def _peak_resident(status: Path) -> int:
-    """In kilobytes."""
-    lines = status.read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+def reset_peak(device: str) -> int:
+    """Let the peak begin anew; return the bytes in use."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return int(torch.cuda.memory_allocated())
+    Path("/proc/self/clear_refs").write_text(
+        "5"
+    )  # getrusage's would be that of the process that started this one
+    return peak_bytes(device)
 
 
-def main() -> None:
+def peak_bytes(device: str) -> int:
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+
+
+def by_engine(options: argparse.Namespace, words: list[str]) -> None:
+    """Print what an update costs where an engine splits it over processes."""
+    found = {}
+    for kind in ("stock", "ours"):
+        launch = ["torch.distributed.run", "--standalone", f"--nproc_per_node={options.processes}"]
+        command = [sys.executable, "-m", *launch, str(Path(__file__).parent / "update_sharded.py"), *words]
+        done = subprocess.run([*command, "--only", kind], stdout=subprocess.PIPE, text=True, check=True)
+        found[kind] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = {"engine": options.engine, "processes": options.processes}
+    for name, join in (("tokens", sum), ("seconds", max), ("megabytes", max)):
+        stock, ours = (join(process[name] for process in found[kind]) for kind in ("stock", "ours"))
+        result |= {f"{name}_stock": round(stock, 2), f"{name}_ours": round(ours, 2)}
+        result[f"{name}_ratio"] = round(stock / ours, 2)
+    pairs = zip(found["stock"], found["ours"], strict=True)
+    result["loss_difference"] = max(abs(stock["loss"] - ours["loss"]) for stock, ours in pairs)
+    for key, value in result.items():
+        print(f"{key:20s} {value}")
+    print(json.dumps(result))
+
+
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -230,13 +258,21 @@ def main() -> None:
         action="store_true",
         help="recompute activations in the backward pass, on both sides",
     )
-    parser.add_argument("--tokens-per-call", type=int, help="see docs/speed.md")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument(
         "--scaling", action="store_true", help="what an update costs by the steps of a trajectory"
     )
+    parser.add_argument("--engine", choices=ENGINES, help="split the update over processes by it")
+    parser.add_argument("--processes", type=int, default=2, help="with --engine")
     parser.add_argument("--only", choices=("stock", "ours"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    options = parser().parse_args()
+    if options.engine:
+        by_engine(options, sys.argv[1:])
+        return
     tokenizer = load_tokenizer(resolve_model(options.model))
     if options.scaling:
         scaling(options, tokenizer)

@@ -84,14 +84,8 @@ class Validator:
         world: int,
         logged: list[tuple[str, float]],
     ) -> list[StepLine]:
-        self, model: "CausalLM", stage: str, state: TrainerState, processes: Accelerator | PartialState
-    ) -> dict[str, float]:
-        """Return metrics of a model, over all processes; lines go to validation.jsonl and outcomes.jsonl.
-
-        Raises UserError.
-        """
-        step = state.global_step
-        rank, world = processes.process_index, processes.num_processes
+        """Return a line per completion; what rewards log by ``log_metric`` is added to ``logged``."""
+        held_out = [self.data.example(ref) for ref in share_of(self.data.validation, rank, world)]
         numbered = [(example, sample) for example in held_out for sample in range(self.settings.samples)]
         examples = [example for example, _ in numbered]
         prompts, table = [example.prompt for example in examples], self.settings
@@ -193,14 +187,25 @@ class Validator:
         return format_error(self.data.action_format, text)
 
 
-        self, model: "CausalLM", stage: str, state: TrainerState, processes: Accelerator | PartialState
-    ) -> dict[str, float]:
-        """Return metrics of a model, over all processes; lines go to validation.jsonl and outcomes.jsonl.
+def means(logged: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric that rewards logged, named as TRL does in an evaluation."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for name, value in logged:
+        if math.isfinite(value):
+            values[f"eval_{name}"].append(value)
+    return {name: sum(some) / len(some) for name, some in values.items()}
 
-        Raises UserError.
-        """
-        step = state.global_step
-        rank, world = processes.process_index, processes.num_processes
+
+def share_of(items: Sequence[Item], rank: int, world: int) -> list[Item]:
+    """Return the items of a process: as many as the others have, with the first one again where there are too few.
+
+    Where the weights are split over processes, each call of the model needs them all.
+
+    >>> share_of("abcde", 0, 2), share_of("abcde", 1, 2)
+    (['a', 'c', 'e'], ['b', 'd', 'a'])
+    """
+    own, count = list(items[rank::world]), -(-len(items) // world)
+    return own + [items[0]] * (count - len(own))
 
 
 def summarize(lines: Sequence[StepLine]) -> dict[str, float]:

@@ -1,8 +1,9 @@
 """Log-probabilities of completions with every shared prefix computed once, at equal loss and gradient.
 
-The rows of a batch become one sequence in which each shared prefix is once (:mod:`srl_agent.prefix_sharing.prefix_tree`):
-one call of the model, whatever the rows are. So whatever wraps the model or its layers works as it does for plain rows:
-PEFT, DDP, gradient checkpointing, and weights that are split over processes and gathered by each layer (FSDP2, ZeRO-3).
+The rows of a batch become one sequence in which each shared prefix is once
+(:mod:`srl_agent.prefix_sharing.prefix_tree`), and one call of the model, whatever the rows are. So whatever wraps the
+model or its layers works as for plain rows: PEFT, DDP, gradient checkpointing, and weights that are split over
+processes, which each layer gathers (FSDP2, ZeRO-3).
 """
 
 import logging
@@ -93,10 +94,15 @@ def _score(model: PreTrainedModel, fused_forward: _FusedForward, rows: Sequence[
         fused_lm_head=True,
         **packed_attention(model, packed),
     )
-    fields = (output.log_probs, output.entropy, output.is_top1)
+    parts = [packed.completions[row] for row in range(len(rows))]
+    entropy, is_top1 = output.entropy, output.is_top1
     return [
-        Scores(*(None if field is None else field[0, packed.completions[row]] for field in fields))
-        for row in range(len(rows))
+        Scores(
+            log_probs=output.log_probs[0, part],
+            entropy=None if entropy is None else entropy[0, part],
+            is_top1=None if is_top1 is None else is_top1[0, part],
+        )
+        for part in parts
     ]
 
 
