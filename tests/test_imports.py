@@ -28,7 +28,7 @@ FLOORS = (
     "srl_agent/models",
     "srl_agent/generation srl_agent/rewards srl_agent/steps",
     "srl_agent/prefix_sharing srl_agent/formats srl_agent/step_kinds",
-    "srl_agent/plugins srl_agent",
+    "srl_agent/plugins srl_agent/context_length srl_agent",
     "srl_agent/typed_values",
     "environments/swe environments/math environments/images",
     "environments/sandbox",

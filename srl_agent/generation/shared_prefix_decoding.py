@@ -5,6 +5,7 @@ read a single one. Prefixes that prompts share, as those of a trajectory's steps
 row leaves the batch.
 """
 
+import logging
 import types
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -40,6 +41,8 @@ from srl_agent.prefix_sharing.prefix_tree import Node, Row, build_trees
 
 if TYPE_CHECKING:
     from srl_agent.generation.types import CausalLM
+
+logger = logging.getLogger(__name__)
 
 # Settings of generate that are supported here; if another one differs from its default, stock generate runs.
 _SUPPORTED = frozenset(
@@ -87,8 +90,21 @@ def add_decoding(model: "CausalLM") -> None:
         new = decode(self, prompts, max_new_tokens=most, is_finished=is_finished, select=select)
         return torch.cat([ids, _padded(new, settings, ids)], dim=1)
 
-    if unsupported_reason(model) is None:
+    if (reason := stock_reason(model)) is None:
         model.generate = types.MethodType(decoding, model)
+    elif model.device.type == "cpu":
+        logger.warning("stock generate samples: %s", reason)
+
+
+def stock_reason(model: PreTrainedModel) -> str | None:
+    """Return why stock ``generate`` samples with this model, None if :func:`decode` gives the same."""
+    if reason := unsupported_reason(model):
+        return reason
+    if any(hasattr(module, "sinks") for module in model.modules()):
+        return "its attention has sinks"
+    if model.config._attn_implementation == "eager" and getattr(model.config, "attn_logit_softcapping", None):
+        return "its eager attention caps the scores, which sdpa does not"
+    return None
 
 
 def _settings(
@@ -192,7 +208,7 @@ def _decode(
     select: SelectTokens,
 ) -> list[list[int]]:
     order, state = _start(model, prompts)
-    dtype, lm_head = embedding_dtype(model), model.get_output_embeddings()
+    dtype = embedding_dtype(model)
     repeats = model.config.num_attention_heads // model.config.num_key_value_heads
     tokens = torch.tensor([prompts[row][-1] for row in order], device=model.device)
     positions = torch.tensor([len(prompts[row]) - 1 for row in order], device=model.device)
@@ -201,14 +217,14 @@ def _decode(
     with use_shared_prompts(model):
         for _ in range(max_new_tokens):
             state.begin_token(repeats, dtype)
-            hidden = model.base_model(
+            logits = model(  # with what a family does to its logits
                 input_ids=tokens[:, None],
                 position_ids=positions[:, None],
                 past_key_values=state,
                 use_cache=True,
                 shared_prompts=state,
-            ).last_hidden_state
-            tokens = select(lm_head(hidden[:, -1]))
+            ).logits
+            tokens = select(logits[:, -1])
             so_far = torch.cat([so_far, tokens[:, None]], dim=1)
             finished = is_finished(so_far)
             unfinished = (~finished).nonzero()[:, 0]

@@ -54,10 +54,12 @@ class PromptGroup:
         # Indices of the rows in the flattened grid.
         indices = [prompt * max(rows) + row for prompt, count in enumerate(rows) for row in range(count)]
         self._indices = torch.tensor(indices, device=device)
-        seen_PK = torch.arange(self._end, device=device) < torch.tensor(lengths, device=device)[:, None]
-        self._seen_PRK = seen_PK[:, None].repeat(1, max(rows), 1)
-        # For the current token: (P, 1, R × query heads per key head, keys).
-        self.bias = torch.zeros(0)
+        self._next_P = torch.tensor(lengths, device=device)  # position of the next token of each prompt's rows
+        self._positions_PK = torch.arange(self._end, device=device).repeat(len(prompts), 1)
+        self._seen_PRK = (self._positions_PK < self._next_P[:, None])[:, None].repeat(1, max(rows), 1)
+        self._repeats, self._dtype = 1, torch.float32
+        # For the current token, by window: (P, 1, R × query heads per key head, keys).
+        self._biases: dict[int | None, Tensor] = {}
 
     @property
     def rows(self) -> int:
@@ -68,16 +70,34 @@ class PromptGroup:
         prompts, rows = self._shape
         own = torch.eye(rows, dtype=torch.bool, device=self._seen_PRK.device)
         self._seen_PRK = torch.cat([self._seen_PRK, own.expand(prompts, rows, rows)], dim=2)
+        self._positions_PK = torch.cat([self._positions_PK, self._next_P[:, None].expand(-1, rows)], dim=1)
+        self._next_P = self._next_P + 1
         self._end += rows
-        self.bias = hidden_as_bias(self._seen_PRK.repeat_interleave(repeats, dim=1)[:, None], dtype)
+        self._repeats, self._dtype, self._biases = repeats, dtype, {}
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    def bias(self, window: int | None) -> Tensor:
+        """Return what is added to the scores of a layer whose tokens see ``window`` tokens, themselves included."""
+        if window not in self._biases:
+            seen = self._seen_PRK
+            if window is not None:
+                seen = seen & (self._next_P[:, None] - 1 - self._positions_PK < window)[:, None]
+            stacked = seen.repeat_interleave(self._repeats, dim=1)[:, None]
+            self._biases[window] = hidden_as_bias(stacked, self._dtype)
+        return self._biases[window]
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, window: int | None
+    ) -> Tensor:
         """Attend with one new token per row, (rows, heads, 1, size); return (rows, 1, heads, size)."""
         (prompts, rows), (heads, size), key_heads = self._shape, query.shape[1::2], key.shape[1]
         keys, values = self._add(layer, self._on_grid(key), self._on_grid(value))
         stacked = self._on_grid(query).view(prompts, rows, key_heads, -1, size).transpose(1, 2)
         found = scaled_dot_product_attention(
-            stacked.reshape(prompts, key_heads, -1, size), keys, values, attn_mask=self.bias, scale=scaling
+            stacked.reshape(prompts, key_heads, -1, size),
+            keys,
+            values,
+            attn_mask=self.bias(window),
+            scale=scaling,
         )
         by_row = found.view(prompts, key_heads, rows, -1, size).transpose(1, 2)
         grid = by_row.reshape(prompts * rows, 1, heads, size)
@@ -127,6 +147,7 @@ class PromptGroup:
         else:
             self._buffers = {layer: [x[prompts] for x in both] for layer, both in self._buffers.items()}
             self._prompts = [self._prompts[index] for index in prompts.tolist()]
+            self._next_P, self._positions_PK = self._next_P[prompts], self._positions_PK[prompts]
         most = int(counts.max())
         self._indices = torch.cat([i * most + torch.arange(count) for i, count in enumerate(counts.tolist())])
         seen = self._seen_PRK[old]
@@ -191,6 +212,7 @@ def _attend(
     *,
     shared_prompts: SharedPrompts,
     scaling: float,
+    sliding_window: int | None = None,
     **kwargs: object,
 ) -> tuple[Tensor, None]:
     outputs = []
@@ -198,7 +220,8 @@ def _attend(
     for group in shared_prompts.groups:
         mine = slice(start, start + group.rows)
         start = mine.stop
-        outputs.append(group.attend(module.layer_idx, query[mine], key[mine], value[mine], scaling))
+        parts = query[mine], key[mine], value[mine]
+        outputs.append(group.attend(module.layer_idx, *parts, scaling, sliding_window))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs), None
 
 

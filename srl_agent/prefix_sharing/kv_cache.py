@@ -4,16 +4,22 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, get_layer_types_and_kwargs
 
+from srl_agent.context_length import rope_tables
 from srl_agent.prefix_sharing.cpu_attention import BLOCKED, OVER_TREES
 
 KVCache = Sequence[tuple[Tensor, Tensor]]  # by layer: keys and values, (1, heads, length, size)
 
-# Decoder-only models with full causal attention and rotary positions.
-FAMILIES = frozenset({"llama", "qwen2", "qwen3", "mistral", "smollm3"})
+# Decoder-only models that compute each token from itself, its position and the keys that its mask shows: those tested.
+FAMILIES = frozenset(
+    {"gemma2", "gemma3_text", "glm4", "gpt_oss", "granite", "llama", "mistral", "mixtral", "olmo2", "olmo3", "phi3",
+     "qwen2", "qwen3", "qwen3_moe", "smollm3", "starcoder2"}
+)  # fmt: skip
 _ATTENTION = frozenset({"sdpa", "eager", BLOCKED, *OVER_TREES.values()})
+_LAYERS = frozenset({"full_attention", "sliding_attention"})
+_MOVING_ROPE = frozenset({"dynamic", "longrope"})
 
 
 def without_adapter(model: PreTrainedModel) -> PreTrainedModel:
@@ -30,7 +36,7 @@ def embedding_dtype(model: PreTrainedModel) -> torch.dtype:
 
 
 def unsupported_reason(model: PreTrainedModel) -> str | None:
-    """Return why prefixes cannot be shared with this model, None if they can."""
+    """Return why rows that share prefixes would not be computed as whole rows are, None if they would."""
     config = model.config.get_text_config()
     if config is not model.config:
         return "it is not a plain language model"
@@ -38,9 +44,23 @@ def unsupported_reason(model: PreTrainedModel) -> str | None:
         return f"its family {config.model_type} is none of {', '.join(sorted(FAMILIES))}"
     if config._attn_implementation not in _ATTENTION:
         return f"its attention is {config._attn_implementation}, not sdpa or eager"
-    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
-        return "some of its layers attend to a sliding window only"
+    if other := sorted(set(layer_types(config)) - _LAYERS):
+        return f"some of its layers are of the type {other[0]}"
+    if moving := sorted(_MOVING_ROPE & {str(table.get("rope_type")) for table in rope_tables(config)}):
+        return f"its rotary frequencies depend on the longest row of a call (rope_type {moving[0]})"
+    if dropout := sorted(key for key, value in vars(config).items() if _is_dropout(key) and value):
+        return f"it drops activations at random ({dropout[0]})"
     return None
+
+
+def layer_types(config: PreTrainedConfig) -> list[str]:
+    """Return the type of each layer's attention, as transformers' own caches read it from a configuration."""
+    types: list[str] = get_layer_types_and_kwargs(config)[0]
+    return types
+
+
+def _is_dropout(key: str) -> bool:
+    return key.endswith(("dropout", "pdrop"))
 
 
 def forward_tokens(model: PreTrainedModel, tokens: Sequence[int], prefix_kv: KVCache) -> KVCache:
@@ -59,10 +79,14 @@ def truncate(kv_cache: KVCache, length: int) -> KVCache:
 
 
 def as_dynamic_cache(kv_cache: KVCache, model: PreTrainedModel) -> DynamicCache:
-    """Return a transformers cache that starts with views of ``kv_cache``, which its updates leave as it is."""
-    cache = DynamicCache(config=model.config)
+    """Return a transformers cache that starts with views of ``kv_cache``, which its updates leave as it is.
+
+    Layers with a sliding window keep all keys too: their masks hide those before the window, which differ by row.
+    """
+    cache = DynamicCache()
+    cache.layers = [DynamicLayer() for _ in layer_types(model.config)]
     for layer, (key, value) in zip(cache.layers, kv_cache, strict=False):
-        assert type(layer) is DynamicLayer
+        assert isinstance(layer, DynamicLayer)
         layer.lazy_initialization(key, value)
         layer.keys, layer.values = key, value
     return cache

@@ -25,7 +25,7 @@ from srl_agent.prefix_sharing.cpu_attention import (
     blocked_attention,
     hidden_as_bias,
 )
-from srl_agent.prefix_sharing.kv_cache import embedding_dtype
+from srl_agent.prefix_sharing.kv_cache import embedding_dtype, layer_types
 from srl_agent.prefix_sharing.prefix_tree import PackedRows
 
 _SMALLEST_HEAD = 16  # FlexAttention's kernel supports no smaller head size
@@ -45,24 +45,46 @@ def allow_packed_rows(model: PreTrainedModel) -> None:
 
 
 def packed_attention(model: PreTrainedModel, packed: PackedRows) -> dict[str, object]:
-    """Return the arguments for a call of the model with packed rows."""
-    # Where the mask has four dimensions, transformers makes none of its own.
-    if model.config._attn_implementation in OVER_TREES.values():
-        if _has_flex_attention(model):
-            return {"attention_mask": _block_mask(packed, model.device)}
-        if model.device.type == "cpu":
-            blocks = list(_blocks(packed, embedding_dtype(model)))
-            return {"attention_mask": torch.zeros(1, 1, 1, 1), "blocks": blocks}
-        return {"attention_mask": _dense_mask(packed, model.device)}
-    return {"attention_mask": hidden_as_bias(_dense_mask(packed, model.device), embedding_dtype(model))}
+    """Return the arguments for a call of the model with packed rows.
+
+    Layers with a sliding window have a mask of their own, unless no row is longer than the window.
+    """
+    types = set(layer_types(model.config))
+    window = model.config.sliding_window if "sliding_attention" in types else None
+    if window is None or max(packed.positions) < window:
+        return _attention(model, packed)
+    masks = {
+        name: _mask(model, packed, window if name == "sliding_attention" else None) for name in sorted(types)
+    }
+    return {"attention_mask": masks if len(masks) > 1 else masks["sliding_attention"]}
 
 
-def packed_mask_fn(packed: PackedRows, device: torch.device | str) -> MaskFn:
-    """Build the mask of packed rows for FlexAttention."""
+def _attention(model: PreTrainedModel, packed: PackedRows) -> dict[str, object]:
+    is_over_trees = model.config._attn_implementation in OVER_TREES.values()
+    if is_over_trees and model.device.type == "cpu":
+        blocks = list(_blocks(packed, embedding_dtype(model)))
+        # Where the mask has four dimensions, transformers makes none of its own.
+        return {"attention_mask": torch.zeros(1, 1, 1, 1), "blocks": blocks}
+    return {"attention_mask": _mask(model, packed, None)}
+
+
+def _mask(model: PreTrainedModel, packed: PackedRows, window: int | None) -> Tensor | BlockMask:
+    """Return the mask for a call with packed rows, in the form that the model's attention takes."""
+    if model.config._attn_implementation not in OVER_TREES.values():
+        return hidden_as_bias(_dense_mask(packed, model.device, window=window), embedding_dtype(model))
+    if _has_flex_attention(model):
+        return _block_mask(packed, model.device, window)
+    return _dense_mask(packed, model.device, window=window)
+
+
+def packed_mask_fn(packed: PackedRows, device: torch.device | str, window: int | None = None) -> MaskFn:
+    """Build the mask of packed rows for FlexAttention. ``window``: how many tokens a token sees, itself included."""
     ends = torch.tensor(packed.ends, device=device)
+    positions = torch.tensor(packed.positions, device=device)
 
     def mask_fn(_b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return (key <= query) & (query < ends[key])
+        seen = (key <= query) & (query < ends[key])
+        return seen if window is None else seen & (positions[query] - positions[key] < window)
 
     return mask_fn
 
@@ -73,18 +95,27 @@ def _has_flex_attention(model: PreTrainedModel) -> bool:
     return model.device.type == "cuda" and find_spec("triton") is not None and head >= _SMALLEST_HEAD
 
 
-def _block_mask(packed: PackedRows, device: torch.device) -> BlockMask:
-    mask_fn, count = packed_mask_fn(packed, device), len(packed.tokens)
+def _block_mask(packed: PackedRows, device: torch.device, window: int | None) -> BlockMask:
+    mask_fn, count = packed_mask_fn(packed, device, window), len(packed.tokens)
     return create_block_mask(mask_fn, B=None, H=None, Q_LEN=count, KV_LEN=count, device=device)
 
 
 def _dense_mask(
-    packed: PackedRows, device: torch.device | str, start: int = 0, end: int | None = None
+    packed: PackedRows,
+    device: torch.device | str,
+    start: int = 0,
+    end: int | None = None,
+    *,
+    window: int | None = None,
 ) -> Tensor:
     """Return which of the tokens ``start`` to ``end`` attend to which of them, (1, 1, tokens, tokens)."""
     ends = torch.tensor(packed.ends[start:end], device=device) - start
     index = torch.arange(len(ends), device=device)
-    return ((index <= index[:, None]) & (index[:, None] < ends))[None, None]
+    seen = (index <= index[:, None]) & (index[:, None] < ends)
+    if window is not None:
+        positions = torch.tensor(packed.positions[start:end], device=device)
+        seen = seen & (positions[:, None] - positions < window)
+    return seen[None, None]
 
 
 def _blocks(packed: PackedRows, dtype: torch.dtype) -> Iterator[Block]:

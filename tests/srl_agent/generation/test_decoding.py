@@ -170,7 +170,7 @@ def test_rows_of_a_prompt_share_its_keys_and_their_own_count_apart() -> None:
 
     def look(module: Any, args: Any, kwargs: Any) -> None:
         for group in getattr(kwargs.get("shared_prompts"), "groups", ()):
-            kept.append(group.bias.shape[-1])
+            kept.append(group.bias(None).shape[-1])
 
     model.base_model.register_forward_pre_hook(look, with_kwargs=True)
     model.generate(**batch([[9, 10, 11] * 20] * 5), max_new_tokens=3, do_sample=False, eos_token_id=None)
