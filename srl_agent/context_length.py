@@ -27,15 +27,15 @@ def context_length(config: "PreTrainedConfig") -> int | None:
 
 def rope_tables(config: "PreTrainedConfig") -> list[Mapping[str, JSON]]:
     """Return the parameters of rotary positions: one table, or one for each type of layer."""
-    table = getattr(config, "rope_parameters", None) or {}
-    parts = [part for part in table.values() if isinstance(part, dict)]
+    table: Mapping[str, JSON] = getattr(config, "rope_parameters", None) or {}
+    parts: list[Mapping[str, JSON]] = [part for part in table.values() if isinstance(part, dict)]
     return parts or [table]
 
 
-def check_context(lengths: Sequence[int], config: "PreTrainedConfig", *, what: str, advice: str) -> None:
+def check_context(lengths: Sequence[int], config: "PreTrainedConfig", what: str) -> None:
     """Raise ContextError if a row, given by its number of tokens, is longer than the model's context.
 
-    ``what`` the rows are, and the ``advice`` which settings make them shorter, go into the message.
+    ``what``: the rows in words, for the message.
     """
     context = context_length(config)
     if context is None or max(lengths, default=0) <= context:
@@ -43,7 +43,9 @@ def check_context(lengths: Sequence[int], config: "PreTrainedConfig", *, what: s
     beyond = sum(length > context for length in lengths)
     raise ContextError(
         f"{beyond} of {len(lengths)} {what} are longer than the model's context of {context} tokens (the longest has "
-        f"{max(lengths)}): it was not made for the positions beyond; {advice}, or take a model with a longer context"
+        f"{max(lengths)}): it was not made for the positions beyond; lower steps.max_prompt_chars, "
+        "steps.max_observation_chars, steps.context_window or the limit of completions, leave out long tasks, or take "
+        "a model with a longer context"
     )
 
 

@@ -60,6 +60,7 @@ HEAVY_IN = {
     "harness/training/checks": MODELS,
     "harness/machine": {"torch"},
     "harness/data": {"datasets"},
+    "srl_agent/context_length": {"transformers"},
     "srl_agent/training": MODELS,
     "srl_agent/generation": MODELS,
     "srl_agent/models": MODELS,

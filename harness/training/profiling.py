@@ -25,6 +25,7 @@ from harness.training.outcomes.load import load_tasks
 from harness.training.sampling import recipe_chat, stage_sampling
 from harness.training.trainer_state import before_training
 from harness.training.trl_tables import trl_table
+from srl_agent.context_length import ContextError
 from srl_agent.formats import Message
 from srl_agent.generation.generate import complete
 from srl_agent.generation.types import Completion, Sampling
@@ -192,7 +193,7 @@ def _sample(
     if not left:
         return
     sampling, group, at_once = _settings(recipe, stage)
-    with user_errors(ModelError):
+    with user_errors(ModelError, ContextError):
         name = resolve_model(recipe.model.name, console.info)
         chat = recipe_chat(recipe, name)
         for warning in model_warnings(name):

@@ -33,6 +33,7 @@ from harness.training.sampling import recipe_sampling
 from harness.training.stage import run_stage
 from harness.training.trainer_state import before_training
 from harness.training.validation import Validator
+from srl_agent.context_length import ContextError
 from srl_agent.generation.chat import Chat, chat_notes
 from srl_agent.models.load import load_policy
 from srl_agent.models.packaged import ModelError
@@ -148,7 +149,7 @@ def _run_stages(
 ) -> None:
     recipe, tasks = inputs.recipe, inputs.tasks
     _say_inputs(inputs, run, console)
-    with closing(tasks) if tasks else nullcontext(), user_errors(ModelError):
+    with closing(tasks) if tasks else nullcontext(), user_errors(ModelError, ContextError):
         if tasks:
             tasks.start(console)
         model = loaded.path

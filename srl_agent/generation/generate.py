@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from srl_agent.context_length import check_context
 from srl_agent.formats import Message
 from srl_agent.generation.chat import Chat
 from srl_agent.generation.settings import own_ends_only, transformers_settings
@@ -48,8 +49,10 @@ def complete(
 ) -> list[Completion]:
     """Return one completion per prompt, all from one batch. Draws from torch's global generator.
 
-    The model loses what its ``generation_config`` asks for (``own_ends_only``).
+    The model loses what its ``generation_config`` asks for (``own_ends_only``). Raises ContextError.
     """
+    lengths = [len(ids) + sampling.max_tokens for ids in prompt_ids]
+    check_context(lengths, model.config, f"prompts with completions of up to {sampling.max_tokens} tokens")
     tokenizer, ends = chat.tokenizer, own_ends_only(model, chat)
     unpadded = {"input_ids": [list(ids) for ids in prompt_ids]}
     inputs = tokenizer.pad(unpadded, padding_side="left", return_tensors="pt").to(model.device)

@@ -54,7 +54,9 @@ class PromptGroup:
         # Indices of the rows in the flattened grid.
         indices = [prompt * max(rows) + row for prompt, count in enumerate(rows) for row in range(count)]
         self._indices = torch.tensor(indices, device=device)
-        self._next_P = torch.tensor(lengths, device=device)  # position of the next token of each prompt's rows
+        self._next_P = torch.tensor(
+            lengths, device=device
+        )  # position of the next token of each prompt's rows
         self._positions_PK = torch.arange(self._end, device=device).repeat(len(prompts), 1)
         self._seen_PRK = (self._positions_PK < self._next_P[:, None])[:, None].repeat(1, max(rows), 1)
         self._repeats, self._dtype = 1, torch.float32

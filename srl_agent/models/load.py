@@ -125,6 +125,9 @@ def _load_base(path: str, dtype: str, options: Mapping[str, object]) -> "CausalL
     model = cast("CausalLM", loaded)
     model.config.use_cache = True
     own_ends_only(model)
+    text_config = model.config.get_text_config()
+    if hasattr(text_config, "output_router_logits"):  # as TRL saves it; generate fails with it
+        text_config.output_router_logits = False
     if not torch.accelerator.is_available():
         use_blocked_attention(model)
     add_decoding(model)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from srl_agent.context_length import context_length
 from srl_agent.formats import Message
 from srl_agent.generation.generate import complete
 from srl_agent.generation.types import Completion, Sampling
@@ -40,7 +41,7 @@ class TransformersPolicy:
         self._chat = load_policy_chat(path, chat_template_kwargs, template_date)
         self._model = load_policy(path, dtype=dtype, lora=None, adapter=adapter, **(options or {}))
         self._model.to(device or torch.accelerator.current_accelerator() or "cpu").eval()
-        self._context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        self._context = context_length(self._model.config)
         self._max_batch = max_batch
         self._name = name or adapter or model
         self._lock = threading.Lock()

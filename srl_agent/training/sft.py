@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from trl import SFTConfig, SFTTrainer
 
+from srl_agent.context_length import check_context
 from srl_agent.prefix_sharing.kv_cache import without_adapter
 from srl_agent.prefix_sharing.logprobs import prepare_sharing
 from srl_agent.prefix_sharing.sft_labels import add_shared_labels
@@ -18,8 +20,8 @@ class StepSFTTrainer(CheckpointMixin, SFTTrainer):
     """TRL's ``SFTTrainer`` over rows of ``input_ids`` and ``labels`` that are tokenized when they are read.
 
     ``validate`` is called with the trainer in place of an evaluation loop and returns metrics. The loss is over the
-    completion only. With ``steps_per_trajectory`` > 1, ``trajectories`` names the trajectory of each row, and that many
-    consecutive steps of one trajectory are adjacent in the order of the rows.
+    completion only; a row beyond the model's context raises ContextError. With ``steps_per_trajectory`` > 1,
+    ``trajectories`` names the trajectory of each row, and that many consecutive steps of one trajectory are adjacent in the order of the rows.
     """
 
     def __init__(
@@ -35,11 +37,20 @@ class StepSFTTrainer(CheckpointMixin, SFTTrainer):
         self.validate = validate
         self._trajectories = trajectories
         self._together = steps_per_trajectory
+        self._config = kwargs["model"].config
         args.dataset_kwargs = {**(args.dataset_kwargs or {}), "skip_prepare_dataset": True}
         super().__init__(args=args, **kwargs)
+        self._collate = self.data_collator
+        self.data_collator = self._checked
         model = self.accelerator.unwrap_model(self.model)
         if share_prefixes and prepare_sharing(self, model):
             add_shared_labels(without_adapter(model))
+
+    def _checked(self, rows: list[dict[str, list[int]]]) -> dict[str, Tensor]:
+        """Collate rows. Raises ContextError."""
+        check_context([len(row["input_ids"]) for row in rows], self._config, "training rows of a batch")
+        batch: dict[str, Tensor] = self._collate(rows)
+        return batch
 
     def _get_train_sampler(self, train_dataset: Dataset[JSON] | None = None) -> Sampler[int] | None:
         if self._together == 1:

@@ -22,6 +22,7 @@ from transformers.trainer_utils import TrainOutput
 from trl import GRPOConfig
 from trl.trainer.utils import RepeatSampler
 
+from srl_agent.context_length import check_context
 from srl_agent.rewards import RewardBatch, WeightedRewards
 from srl_agent.training.batches import Batch, EpochSampler, check_boundaries, check_together, epoch_order
 from srl_agent.training.chat_grpo import ChatGRPOTrainer
@@ -95,6 +96,7 @@ class SRLTrainer(CheckpointMixin, ChatGRPOTrainer, PrefixSharingGRPOTrainer):
         # Samples of this process, and reward parts of all: what TRL is given in place of generating and scoring.
         self._pending: tuple[list[Sample], list[Parts]] | None = None
         self._loss_scale = 1.0
+        self._config = kwargs["model"].config
         args.reward_weights = [rewards.weights[name] for name in rewards.functions]
         super().__init__(reward_funcs=list(rewards.functions.values()), args=args, **kwargs)
         self.reward_func_names = list(rewards.functions)
@@ -185,9 +187,12 @@ class SRLTrainer(CheckpointMixin, ChatGRPOTrainer, PrefixSharingGRPOTrainer):
         return groups
 
     def _complete(self, inputs: list[Row]) -> list[Sample]:
-        """Complete and score rows, one sample each."""
+        """Complete and score rows, one sample each. Raises ContextError."""
         prompts = [row["prompt"] for row in inputs]
         prompt_ids, images, fields = self._tokenize_prompts(prompts)
+        longest = self.args.max_completion_length or 0
+        lengths = [len(ids) + longest for ids in prompt_ids]
+        check_context(lengths, self._config, f"prompts with completions of up to {longest} tokens")
         token_ids, logprobs = super()._generate_single_turn(prompt_ids, images, fields, self.num_generations)
         texts = self.texts(prompt_ids, token_ids)
         scores = self._rewards.score(

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
-from transformers import Trainer
+from transformers import PreTrainedModel, Trainer
+from trl import GRPOConfig, SFTConfig
 
 from srl_agent.training.lm_head import fit_lm_head_to_cpu
 from srl_agent.training.lora_product import fuse_lora
+from srl_agent.training.router_loss import explicit_router_loss
 from trajectories.types import JSON
 
 COMPLETE = "complete.json"  # written last; a checkpoint without it is incomplete
@@ -43,9 +45,10 @@ class CheckpointMixin(_Base):
     model: nn.Module
     validate: Validate | None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *, model: PreTrainedModel, args: SFTConfig | GRPOConfig, **kwargs: Any) -> None:
         fit_lm_head_to_cpu()
-        super().__init__(*args, **kwargs)
+        with explicit_router_loss(args, model):
+            super().__init__(model=model, args=args, **kwargs)
         fuse_lora(self.model)
 
     def evaluate(self, *args: object, **kwargs: object) -> dict[str, float]:

@@ -276,8 +276,10 @@ def test_a_call_without_rows_is_unchanged() -> None:
 def test_unsupported_models_have_a_reason() -> None:
     tiny: dict[str, Any] = {"n_embd": 32, "n_layer": 1, "n_head": 2, "vocab_size": 50}
     assert "gpt2 is none of" in str(unsupported_reason(AutoModelForCausalLM.from_config(GPT2Config(**tiny))))
-    sliding = Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=8, max_window_layers=1)
-    assert "sliding window" in str(unsupported_reason(AutoModelForCausalLM.from_config(sliding)))
+    dropping = Qwen2Config(**SIZES, attention_dropout=0.1)
+    assert "at random (attention_dropout)" in str(
+        unsupported_reason(AutoModelForCausalLM.from_config(dropping))
+    )
 
 
 # --- trees ------------------------------------------------------------------------------------------
