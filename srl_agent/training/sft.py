@@ -21,7 +21,8 @@ class StepSFTTrainer(CheckpointMixin, SFTTrainer):
 
     ``validate`` is called with the trainer in place of an evaluation loop and returns metrics. The loss is over the
     completion only; a row beyond the model's context raises ContextError. With ``steps_per_trajectory`` > 1,
-    ``trajectories`` names the trajectory of each row, and that many consecutive steps of one trajectory are adjacent in the order of the rows.
+    ``trajectories`` names the trajectory of each row, and that many consecutive
+    steps of one trajectory are adjacent in the order of the rows.
     """
 
     def __init__(

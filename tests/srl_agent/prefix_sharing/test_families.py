@@ -1,4 +1,4 @@
-"""Families of models: what docs/speed.md says of them, experts with a loss of their own, and rows beyond the context."""
+"""Families of models: what docs/speed.md says of them, the loss of experts, rows beyond the context."""
 
 from pathlib import Path
 from typing import Any
