@@ -23,6 +23,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedToken
 from trl import GRPOConfig, SFTConfig
 from trl.trainer.utils import add_fused_lm_head
 
+from srl_agent.generation.chat import make_chat
 from srl_agent.generation.generate import complete
 from srl_agent.generation.shared_prefix_decoding import add_decoding, stock_reason
 from srl_agent.generation.types import Sampling
@@ -165,7 +166,9 @@ def training(name: str, folder: Path) -> dict[str, str]:
     answers = []
 
     def validate(trainer: Any) -> dict[str, float]:
-        answers.append(complete(trainer.model, words, [[5] * 40, [6] * 30], Sampling(max_tokens=5)))
+        answers.append(
+            complete(trainer.model, make_chat(words), [[5] * 40, [6] * 30], Sampling(max_tokens=5))
+        )
         return {"eval_answers": float(len(answers[-1]))}
 
     shared: Any = {"processing_class": words, "validate": validate}

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from transformers import PreTrainedConfig
 from trl import GRPOConfig
 
 from harness.config.stages import Stage
@@ -23,6 +22,7 @@ from harness.training.checks.base import (
     warning,
 )
 from harness.training.outcomes.base import ids
+from srl_agent.context_length import context_length
 from srl_agent.formats import Message
 from srl_agent.formats.math_step import solution_prompt, solution_text
 from srl_agent.generation.chat import Chat, target_problem, template_problems
@@ -42,12 +42,6 @@ class Row:
     prompt: Sequence[Message]
     completion: str | None  # None: there is no expert's
     is_step: bool = False  # the completion is an action of the recipe's format
-
-
-def context_length(config: PreTrainedConfig | None) -> int | None:
-    """Return how many tokens the model was made for, None if its configuration does not say."""
-    length = getattr(config.get_text_config(), "max_position_embeddings", None) if config else None
-    return length if isinstance(length, int) else None
 
 
 def stage_rows(stage: Stage, subject: Subject, limit: int) -> list[Row]:
@@ -147,7 +141,8 @@ def measure(subject: Subject) -> dict[Stage, Lengths]:
 
 def check_lengths(subject: Subject) -> Iterator[Finding]:
     """Compare prompts with their completions, in tokens, with the model's context."""
-    context = context_length(subject.model.config) if subject.model else None
+    config = subject.model.config if subject.model else None
+    context = context_length(config) if config else None
     for stage, lengths in subject.lengths.items():
         prompts, completions = lengths.prompts, lengths.completions
         expert = f"; the expert's completions: {spread(completions)}" if completions else ""

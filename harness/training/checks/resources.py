@@ -9,13 +9,11 @@ from transformers import PreTrainedConfig, PreTrainedModel, TrainingArguments
 from trl import GRPOConfig
 
 from harness.config.stages import Stage
-from harness.config.tables import StageTable
-from harness.training.checks.base import Finding, Subject, error, note, warning
+from harness.training.checks.base import Finding, Lengths, Subject, error, note, warning
 
 GIB = 2**30
 _TYPICAL_WEIGHT = 0.02  # the standard deviation that most models are initialised with
 _ROUNDED_AWAY = 2.0**-9  # of a bfloat16 number: half of its last digit, at the lower end of a binade
-_DEFAULT_TOKENS = {"cpu": 1024, "other": 4096}  # of a call, as in the trainers
 
 
 def check_vllm(subject: Subject) -> Iterator[Finding]:
@@ -68,12 +66,13 @@ def check_memory(subject: Subject) -> Iterator[Finding]:
             yield warning(
                 f"{stage}: the estimate of {total / GIB:.1f} GiB is over this device's {available / GIB:.1f} GiB: "
                 "shard the model (docs/scale.md), train an adapter (model.lora), set "
-                f"{stage}.trl.gradient_checkpointing=true, or lower {stage}.tokens_per_call"
+                f"{stage}.trl.gradient_checkpointing=true, or lower "
+                f"{stage}.trl.per_device_train_batch_size"
             )
     yield note(
         "memory: weights, gradients and the optimizer (AdamW, two moments) are exact, without sharding: ZeRO-3 and "
         "FSDP divide them by their processes. Activations (34 bytes x hidden size x layers a token, 2 with "
-        "checkpointing, and 8 x vocabulary for the logits) and the KV cache are right to a factor of two"
+        "checkpointing, and 8 x vocabulary for the logits) and the KV cache of the longest rows are rough"
     )
 
 
@@ -96,9 +95,7 @@ def _parts(
         "optimizer": 2 * gradients,
     }
     sizes = model.config.get_text_config()
-    table: StageTable = getattr(subject.recipe, stage)
-    on = "other" if torch.accelerator.is_available() else "cpu"
-    tokens = table.tokens_per_call or _DEFAULT_TOKENS[on]
+    tokens = _micro_batch_tokens(arguments, subject.lengths.get(stage))
     a_token = 2 if arguments.gradient_checkpointing else 34
     parts["activations"] = tokens * (
         a_token * sizes.hidden_size * sizes.num_hidden_layers + 8 * sizes.vocab_size
@@ -112,6 +109,18 @@ def _parts(
     if isinstance(arguments, GRPOConfig) and arguments.beta and not isinstance(model, PeftModel):
         parts["reference model"] = parts["weights"]
     return parts
+
+
+def _micro_batch_tokens(arguments: TrainingArguments, lengths: Lengths | None) -> int:
+    """Return the tokens of a micro-batch of the longest rows, where the rows of a group share their prompt."""
+    rows = arguments.per_device_train_batch_size
+    prompt, completion = (
+        (max(some, default=0) for some in (lengths.prompts, lengths.completions)) if lengths else (0, 0)
+    )
+    if not isinstance(arguments, GRPOConfig):
+        return rows * (prompt + completion)
+    prompts = -(-rows // (arguments.num_generations or rows))
+    return prompts * prompt + rows * (arguments.max_completion_length or completion)
 
 
 def _kv_bytes(sizes: PreTrainedConfig, dtype: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import PartialState
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
@@ -111,7 +112,9 @@ def validator(recipe: Recipe, model: Path, folder: Path) -> Validator:
 def validated(recipe: Recipe, model: Path, folder: Path) -> list[tuple[str, float, bool]]:
     """(completion, reward, clipped) of each held-out step, as validation writes them."""
     measured = validator(recipe, model, folder)
-    measured.measure(load_policy(str(model), dtype="float32", lora=None).eval(), "base", before_training())
+    measured.measure(
+        load_policy(str(model), dtype="float32", lora=None).eval(), "base", before_training(), PartialState()
+    )
     lines = [json.loads(line) for line in measured.run.validation.read_text().splitlines()]
     return [(line["completion"], line["reward"], line["clipped"]) for line in lines]
 

@@ -10,6 +10,7 @@ from trl import SFTConfig
 
 from benchmarks.families import CONFIGS, _common, cheap_cells, make, tokenizer, training, tree
 from srl_agent.context_length import ContextError, context_length
+from srl_agent.generation.chat import make_chat
 from srl_agent.generation.generate import complete
 from srl_agent.generation.types import Sampling
 from srl_agent.training.sft import StepSFTTrainer
@@ -91,7 +92,7 @@ def test_rows_beyond_the_context_end_training_and_sampling(tiny_model: Path, tmp
     ):
         sft(model, tmp_path).train()
     with pytest.raises(ContextError, match="1 of 2 prompts with completions of up to 30 tokens"):
-        complete(model, tokenizer(), [[5] * 60, [5] * 80], Sampling(max_tokens=30))
+        complete(model, make_chat(tokenizer()), [[5] * 60, [5] * 80], Sampling(max_tokens=30))
     srl: Any = make_srl(tiny_model, tmp_path, letters, epsilon=-1.0)
     srl.model.config.max_position_embeddings = 14
     with pytest.raises(ContextError, match="completions of up to 12 tokens"):
