@@ -2,6 +2,7 @@
 
 import gc
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +26,12 @@ from srl_agent.training.dynamic_sampling import DynamicSampling, NoSpreadError
 from srl_agent.training.memory import return_free_memory
 from srl_agent.training.sft import StepSFTTrainer
 from srl_agent.training.srl import SRLTrainer
-from srl_agent.training.trainer_mixin import latest_checkpoint, remove_partial_checkpoints
+from srl_agent.training.trainer_mixin import (
+    CheckpointMixin,
+    complete_checkpoints,
+    latest_checkpoint,
+    remove_partial_checkpoints,
+)
 
 
 def run_stage(stage: Stage, start: PolicyState, context: StageContext) -> PolicyState:
@@ -79,7 +85,9 @@ def _checkpoint_to_resume(stage: Stage, start: PolicyState, context: StageContex
     return checkpoint
 
 
-def _train(stage: Stage, trainer: Trainer, checkpoint: Path | None, metric: str, table: StageTable) -> None:
+def _train(
+    stage: Stage, trainer: CheckpointMixin, checkpoint: Path | None, metric: str, table: StageTable
+) -> None:
     if checkpoint:
         state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         if plateau_reached(state.log_history, metric, table.switch):  # killed before best.json was written
@@ -87,9 +95,10 @@ def _train(stage: Stage, trainer: Trainer, checkpoint: Path | None, metric: str,
             return
     with user_errors(NoSpreadError, RewardError, about=f"{stage}"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.save_last()
 
 
-def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Trainer:
+def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> CheckpointMixin:
     inputs, recipe, run = context.inputs, context.inputs.recipe, context.run
     updates = control_updates(run.metrics) if stage == CONTROL else None
     if updates is not None:
@@ -111,6 +120,7 @@ def make_trainer(stage: Stage, start: PolicyState, context: StageContext) -> Tra
         "train_dataset": train,
         "eval_dataset": held_out,
         "share_prefixes": table.share_prefixes,
+        "save_best": table.keep == "best",
     }
     with user_errors(ValueError, about=f"{stage}.trl"):
         if isinstance(table, SftTable):
@@ -140,24 +150,25 @@ def _choose_checkpoint(
 ) -> StageEnd:
     """Choose the best checkpoint by a held-out metric, or the start if none beats it; or simply the last one."""
     state, folder = trainer.state, Path(str(trainer.args.output_dir))
-    final = folder / f"checkpoint-{state.global_step}"
-    step, value = state.best_global_step or state.global_step, state.best_metric
-    checkpoint = folder / f"checkpoint-{step}"
-    if table.keep == "last" or not checkpoint.is_dir():
-        checkpoint, step = final, state.global_step
-    before = start.metrics.get(metric)
-    improved = table.keep == "last" or before is None or value is None or value > before
-    measured: dict[str, float] = next(
-        (row for row in reversed(state.log_history) if row.get("step") == step and metric in row), {}
-    )
-    metrics = {key: number for key, number in measured.items() if key in SELECTABLE}
+    saved = complete_checkpoints(folder)
+    measured = {
+        int(row["step"]): row
+        for row in state.log_history
+        if row["step"] in saved and math.isfinite(row.get(metric, math.nan))
+    }
+    step, before = state.global_step, start.metrics.get(metric)
+    improved = table.keep == "last" or before is None
+    if table.keep == "best" and measured:
+        step = max(measured, key=lambda step: (measured[step][metric], -step))  # of equal ones the first
+        improved = before is None or measured[step][metric] > before
+    metrics = {key: number for key, number in measured.get(step, {}).items() if key in SELECTABLE}
     return StageEnd(
         stage=stage,
-        checkpoint=str(checkpoint) if improved else None,
+        checkpoint=str(saved[step]) if improved else None,
         step=step if improved else 0,
         metric=metric,
         metrics=metrics if improved else dict(start.metrics),
-        final_checkpoint=str(final),
+        final_checkpoint=str(saved[state.global_step]),
         improved=improved,
         ended_by="plateau" if plateau_reached(state.log_history, metric, table.switch) else "epochs",
     )

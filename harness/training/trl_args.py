@@ -33,6 +33,10 @@ _OURS = frozenset(
      "load_best_model_at_end", "reward_weights", "dataset_kwargs", "max_length", "packing", "padding_free",
      "chat_template_path", "eos_token", "pad_token"}
 )  # fmt: skip
+# Settings whose state is not in a checkpoint, or that make one without an optimizer.
+_NOT_RESUMABLE = frozenset(
+    {"save_only_model", "ignore_data_skip", "eval_on_start", "sync_ref_model", "use_adaptive_entropy"}
+)
 
 
 def check_arguments(recipe: Recipe, folder: RunFolder) -> None:
@@ -61,8 +65,11 @@ def stage_arguments(
     settings.setdefault("use_cpu", not torch.accelerator.is_available())
     settings.setdefault("save_steps", settings.get("eval_steps", 50))
     settings.setdefault("eval_steps", settings["save_steps"])
-    if settings["save_strategy"] == "steps" and settings["save_total_limit"] == 1:
+    if settings["save_total_limit"] == 1:
         raise UsageError(f"{stage}.trl.save_total_limit: keep at least 2, the best and the last")
+    for key in sorted(_NOT_RESUMABLE & settings.keys()):
+        if settings[key]:
+            raise UsageError(f"{stage}.trl.{key}: such a run could not be resumed exactly; remove it")
     if supervised:
         settings |= {"max_length": None}
     else:  # TRL evaluates nothing here, and yet refuses a batch of evaluation that holds no whole group
@@ -80,6 +87,8 @@ def stage_arguments(
         )
     if not supervised:
         grpo: GrpoTable = getattr(recipe, stage)
+        with user_errors(ValueError, about=f"{stage}.trl", usage=True):
+            check_boundaries(args)
         with user_errors(ValueError, about=f"{stage}.sampling", usage=True):
             check_together(grpo.sampling.steps_per_trajectory, args)
         with user_errors(ValueError, about=f"{stage}.trl", usage=True):

@@ -52,7 +52,10 @@ class Validator:
 
     def __call__(self, trainer: Trainer, stage: str) -> dict[str, float]:
         """Validate inside a stage, over all processes of the trainer; the main process writes."""
-        with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
+        again = trainer.args.gradient_checkpointing_kwargs  # it is turned off meanwhile
+        with unwrap_model_for_generation(
+            trainer.model_wrapped, trainer.accelerator, gradient_checkpointing_kwargs=again
+        ) as model:
             return self.measure(model, stage, trainer.state, trainer.accelerator)
 
     def measure(

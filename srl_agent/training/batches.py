@@ -75,8 +75,21 @@ def check_boundaries(args: GRPOConfig) -> None:
             f"gradient_accumulation_steps ({args.gradient_accumulation_steps}) do not divide one another: "
             "no checkpoint could be resumed exactly"
         )
-    if args.save_strategy == "steps" and updates > 1 and args.save_steps % updates:
+    # The best validation is saved, too.
+    for name, strategy in (("save_steps", args.save_strategy), ("eval_steps", args.eval_strategy)):
+        steps = getattr(args, name)
+        if strategy == "steps" and updates > 1 and steps is not None and steps % updates:
+            raise ValueError(
+                f"{name} ({steps:g}) must be a multiple of {updates}, the updates made from one "
+                "generation batch: a checkpoint inside it could not be resumed exactly"
+            )
+
+
+def check_rows(rows: int, args: GRPOConfig) -> None:
+    """Raise ValueError if there are fewer rows than groups in a batch: TRL would make no update."""
+    groups = args.generation_batch_size // args.num_generations
+    if rows < groups:
         raise ValueError(
-            f"save_steps ({args.save_steps:g}) must be a multiple of {updates}, the updates made from one "
-            "generation batch: a checkpoint inside it could not be resumed exactly"
+            f"a batch has {groups} groups, and there are {rows} rows to train on: lower per_device_train_batch_size "
+            "or steps_per_generation"
         )

@@ -24,7 +24,14 @@ from trl.trainer.utils import RepeatSampler
 
 from srl_agent.context_length import check_context
 from srl_agent.rewards import RewardBatch, WeightedRewards
-from srl_agent.training.batches import Batch, EpochSampler, check_boundaries, check_together, epoch_order
+from srl_agent.training.batches import (
+    Batch,
+    EpochSampler,
+    check_boundaries,
+    check_rows,
+    check_together,
+    epoch_order,
+)
 from srl_agent.training.chat_grpo import ChatGRPOTrainer
 from srl_agent.training.dynamic_sampling import (
     DynamicSampling,
@@ -104,6 +111,7 @@ class SRLTrainer(CheckpointMixin, ChatGRPOTrainer, PrefixSharingGRPOTrainer):
         self._sums_rewards = args.multi_objective_aggregation == "sum_then_normalize"
         if self._sums_rewards:
             self.reward_weights = torch.tensor([0.0] * len(rewards.functions) + [1.0])
+        check_rows(len(self.train_dataset), args)
         self._trajectories = trajectories or [str(row) for row in range(len(self.train_dataset))]
         self._tally = SpreadTally()
         self._refill = RefillStream(self._trajectories, sampling.steps_per_trajectory, sampling.seed)
@@ -284,6 +292,25 @@ class SRLTrainer(CheckpointMixin, ChatGRPOTrainer, PrefixSharingGRPOTrainer):
             parts = [(*row, total) for row, total in zip(parts, totals, strict=True)]
         values = [[float("nan") if part is None else part for part in row] for row in parts]
         return torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)
+
+    def _prepare_inputs(self, generation_batch: Batch) -> Batch:
+        """Return TRL's inputs. bnpo averages over micro-batches: those without a live row must not dilute it."""
+        before = self._buffered_inputs
+        inputs: Batch = super()._prepare_inputs(generation_batch)
+        if (
+            self.loss_type == "bnpo"
+            and self._buffered_inputs is not None
+            and self._buffered_inputs is not before
+        ):
+            live = [
+                bool(batch["tool_mask"].any()) if "tool_mask" in batch else True
+                for batch in self._buffered_inputs
+            ]
+            share = torch.tensor([live.count(True) / len(live)], device=self.accelerator.device)
+            self._loss_scale = 1 / max(
+                float(self.accelerator.gather(share).mean()), 1 / self.args.generation_batch_size
+            )
+        return inputs
 
     def _mask_dead_rows(self, output: Batch, parts: list[Parts], local: slice) -> Batch:
         """Exclude rows without any reward (fillers, not scored) from the loss and from its normalisation."""

@@ -250,13 +250,20 @@ def test_refills_until_the_batch_has_nonzero_advantages(tiny_model: Path, tmp_pa
     assert all(row["frac_reward_zero_std"] == 0.0 for row in logged)  # TRL saw kept groups only
 
 
-@pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo"])
+@pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"])
 @pytest.mark.parametrize("reward", [letters_of_even_steps, unjudged_on_odd_steps])
 def test_rows_without_an_advantage_do_not_dilute_the_loss(
     tiny_model: Path, tmp_path: Path, loss_type: str, reward: Any
 ) -> None:
+    level: dict[str, Any] = {"importance_sampling_level": "sequence"} if loss_type == "luspo" else {}
     trainer = make(
-        tiny_model, tmp_path, reward, epsilon=1e-6, loss_type=loss_type, per_device_train_batch_size=16
+        tiny_model,
+        tmp_path,
+        reward,
+        epsilon=1e-6,
+        loss_type=loss_type,
+        per_device_train_batch_size=16,
+        **level,
     )
     trainer.model.train()
     trainer.current_gradient_accumulation_steps = 1
@@ -312,6 +319,42 @@ def test_micro_batches_with_masked_rows_add_up_to_the_update(
     assert forwarded == [16, *[4] * (4 if others else 2)]
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-7)
     assert found[0].abs().max() > 0
+
+
+def test_bnpo_averages_over_the_micro_batches_with_live_rows(tiny_model: Path, tmp_path: Path) -> None:
+    """Two of four groups are masked, each a micro-batch: the update is that of the other two."""
+    trainer = make(
+        tiny_model,
+        tmp_path,
+        letters_of_even_steps,
+        epsilon=1e-6,
+        loss_type="bnpo",
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=4,
+    )
+    trainer.model.train()
+    inputs: Any = [row for row in dataset().select([0, 1, 2, 3]) for _ in range(4)]
+    trainer._prepare_inputs(inputs)
+
+    def gradient(batches: list[dict[str, Any]]) -> torch.Tensor:
+        trainer.model.zero_grad()
+        trainer.current_gradient_accumulation_steps = len(batches)
+        for batch in batches:
+            trainer._compute_loss(trainer.model, batch).backward()
+        return torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None])
+
+    batches = present(trainer._buffered_inputs)
+    found = gradient(batches)
+    live = [batch for batch in batches if bool(batch["tool_mask"].any())]
+    assert len(live) == 2
+    trainer._loss_scale = 1.0
+    torch.testing.assert_close(found, gradient(live), rtol=1e-4, atol=1e-7)
+    assert found.abs().max() > 0
+
+
+def test_fewer_rows_than_a_batch_of_groups_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a batch has 16 groups, and there are 8 rows to train on"):
+        make(tiny_model, tmp_path, letters, epsilon=-1.0, per_device_train_batch_size=64)
 
 
 def test_after_the_last_round_it_warns_and_trains(
