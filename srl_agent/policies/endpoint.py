@@ -23,11 +23,15 @@ _TRANSIENT = frozenset({408, 409, 425, 429})  # and 5xx
 # Errors for a prompt that does not fit: OpenAI's code, vLLM's messages of several versions, SGLang's, llama.cpp's.
 _OVERFLOW = re.compile(
     r"context_length_exceeded|exceed_context_size|maximum (?:context|model) length|context (?:length|size|window)"
-    r"|max_tokens must be at least 1, got -|prompt .{0,60}is too long"
+    r"|max_tokens must be at least 1, got -|cannot be greater than max_model_len|prompt .{0,60}is too long"
     r"|reduce the length of the (?:messages|input|prompt)",
     re.IGNORECASE,
 )
 
+
+# vLLM and SGLang take what a request does not say from the model's generation_config.json, which may ask for a
+# repetition penalty. -1 is the one value that both read as "off".
+_NEUTRAL: Mapping[str, JSON] = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 
 _ADVICE = {401: "; name the key's variable as `api_key_env`", 404: "; are `base_url` and `model` right?"}
 
@@ -51,7 +55,8 @@ class EndpointPolicy:
 
         ``api_key_env``: the environment variable that holds the key. ``timeout``: seconds of one try without data from
         the server. ``backoff``: seconds before the second try, doubled from try to try. ``extra``: more fields of the
-        request, e.g. ``{"chat_template_kwargs": {"enable_thinking": false}}``. Raises PolicyError.
+        request, e.g. ``{"chat_template_kwargs": {"enable_thinking": false}}``, or ``{"logprobs": true}`` and vLLM's
+        ``{"return_token_ids": true}`` for ``Completion.logprobs`` and ``token_ids``. Raises PolicyError.
         """
         if not base_url.startswith(("http://", "https://")):
             raise PolicyError(f"base_url {base_url!r} must start with http:// or https://")
@@ -62,6 +67,7 @@ class EndpointPolicy:
         self._extra = dict(extra or {})
         self._name = name or model
         self._one_by_one = False  # True for a server that gives one sample per request
+        self._neutral = _NEUTRAL  # empty for a server that refuses these fields
         self._client = httpx.Client(timeout=timeout, headers=_authorization(api_key_env))
 
     @property
@@ -71,8 +77,11 @@ class EndpointPolicy:
     def generate(self, prompt: Sequence[Message], *, n: int = 1, sampling: Sampling) -> list[Completion]:
         """Return ``n`` completions, by one request if the server supports that, else by several.
 
-        Servers count the tokens of all samples together: each sample gets an equal share. Raises PolicyError.
+        Servers count the tokens of all samples together: each sample gets an equal share, unless token ids or
+        log-probabilities were asked for. Raises PolicyError.
         """
+        if sampling.temperature == 0 and n > 1:  # all alike; vLLM refuses to make several
+            return self.generate(prompt, sampling=sampling) * n
         completions: list[Completion] = []
         while (left := n - len(completions)) > 0:
             asked = 1 if self._one_by_one else left
@@ -104,6 +113,17 @@ class EndpointPolicy:
         }
 
     def _ask(self, body: Mapping[str, JSON]) -> list[Completion]:
+        """Return one answer's completions. Raises PolicyError."""
+        neutral = self._neutral
+        try:
+            return self._retried({**neutral, **body})
+        except _RefusedError as error:
+            if not any(field in str(error) for field in neutral):
+                raise
+            self._neutral = {}
+            return self._retried(body)
+
+    def _retried(self, body: Mapping[str, JSON]) -> list[Completion]:
         """Return one answer's completions, after up to ``retries`` retries. Raises PolicyError."""
         for attempt in range(self._retries + 1):
             found = self._try(body)
@@ -196,15 +216,26 @@ def _completions(answer: JSON) -> list[Completion]:
         raise ValueError("no choices")
     usage = answer.get("usage") or {}
     tokens = int(usage.get("completion_tokens") or 0)
-    return [
-        Completion(
-            text=_text(choice["message"]),
-            finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            completion_tokens=tokens // len(choices) + (number < tokens % len(choices)),
-        )
-        for number, choice in enumerate(choices)
-    ]
+    prompt_tokens = int(usage.get("prompt_tokens") or 0)
+    shares = [tokens // len(choices) + (number < tokens % len(choices)) for number in range(len(choices))]
+    return [_completion(choice, prompt_tokens, share) for choice, share in zip(choices, shares, strict=True)]
+
+
+def _completion(choice: Mapping[str, JSON], prompt_tokens: int, tokens: int) -> Completion:
+    """Read one sample; ``tokens`` is its share, for a server that does not list its tokens."""
+    listed = (choice.get("logprobs") or {}).get("content")
+    logprobs = tuple(float(token["logprob"]) for token in listed) if listed is not None else None
+    ids = choice.get("token_ids")
+    token_ids = tuple(int(token) for token in ids) if ids is not None else None
+    known = token_ids if token_ids is not None else logprobs
+    return Completion(
+        text=_text(choice["message"]),
+        finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
+        prompt_tokens=prompt_tokens,
+        completion_tokens=tokens if known is None else len(known),
+        token_ids=token_ids,
+        logprobs=logprobs,
+    )
 
 
 def _text(message: Mapping[str, JSON]) -> str:

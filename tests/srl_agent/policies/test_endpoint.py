@@ -14,6 +14,7 @@ from srl_agent.policies import ContextOverflowError, Policy, PolicyError, Sampli
 from tests.srl_agent.policies.chat_server import ChatServer, Reply, chat, serve
 
 PROMPT = [{"role": "user", "content": "Hello"}]
+SAMPLED = Sampling(temperature=1.0)
 
 
 def policy(url: str, **settings: Any) -> Policy:
@@ -36,7 +37,8 @@ def test_what_is_sent_and_what_comes_back(monkeypatch: pytest.MonkeyPatch) -> No
     assert server.requests == [
         {
             "path": "/v1/chat/completions", "model": "m", "messages": PROMPT, "n": 1, "temperature": 0.5,
-            "top_p": 0.9, "max_tokens": 11, "stop": ["END"], "seed": 3, "top_k": 20,
+            "top_p": 0.9, "max_tokens": 11, "stop": ["END"], "seed": 3, "top_k": 20, "min_p": 0.0,
+            "repetition_penalty": 1.0,
         }
     ]  # fmt: skip
     assert server.headers[0]["authorization"] == "Bearer secret"
@@ -46,7 +48,7 @@ def test_what_is_sent_and_what_comes_back(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_several_samples_in_one_request() -> None:
     with serve(Reply(chat("a", "b", "c", tokens=10))) as server:
-        made = policy(server.url).generate(PROMPT, n=3, sampling=Sampling())
+        made = policy(server.url).generate(PROMPT, n=3, sampling=SAMPLED)
     assert [c.text for c in made] == ["a", "b", "c"]
     assert [c.completion_tokens for c in made] == [4, 3, 3]
     assert [r["n"] for r in server.requests] == [3]
@@ -57,15 +59,56 @@ def test_n_refused_becomes_n_requests_with_different_seeds() -> None:
     with serve(refusal, Reply(chat("a")), Reply(chat("b")), Reply(chat("c"))) as server:
         asked = policy(server.url)
         made = asked.generate(PROMPT, n=2, sampling=Sampling(temperature=1.0, seed=5))
-        made += asked.generate(PROMPT, n=2, sampling=Sampling())
+        made += asked.generate(PROMPT, n=2, sampling=SAMPLED)
     assert [c.text for c in made] == ["a", "b", "c", "c"]
     assert [r["n"] for r in server.requests] == [2, 1, 1, 1, 1]  # it is not asked for two again
     assert [r.get("seed") for r in server.requests] == [5, 5, 6, None, None]
 
 
+def test_greedy_samples_are_alike_and_asked_for_once() -> None:
+    """vLLM answers 400 to several, which must not count as a server that cannot give several samples."""
+    with serve(Reply(chat("a", tokens=5)), Reply(chat("b", "c"))) as server:
+        asked = policy(server.url)
+        made = asked.generate(PROMPT, n=2, sampling=Sampling())
+        made += asked.generate(PROMPT, n=2, sampling=SAMPLED)
+    assert [c.text for c in made] == ["a", "a", "b", "c"]
+    assert [c.completion_tokens for c in made[:2]] == [5, 5]
+    assert [r["n"] for r in server.requests] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Unrecognized request argument supplied: top_k",
+        '{"detail": [{"type": "extra_forbidden", "loc": ["body", "min_p"], "msg": "Extra inputs are not permitted"}]}',
+    ],
+)
+def test_a_server_that_does_not_know_the_neutral_filters_is_asked_without_them(text: str) -> None:
+    with serve(Reply(text, status=400), Reply(chat("a"))) as server:
+        asked = policy(server.url)
+        made = [asked.generate(PROMPT, sampling=SAMPLED)[0].text for _ in range(2)]
+    assert made == ["a", "a"]
+    assert ["repetition_penalty" in r for r in server.requests] == [True, False, False]
+    assert not {"top_k", "min_p"} & server.requests[1].keys()
+
+
+def test_log_probabilities_and_token_ids_that_were_asked_for() -> None:
+    body = chat("a", "bc", tokens=3)
+    for choice, ids in zip(body["choices"], ([4], [5, 6]), strict=True):
+        listed = [{"token": str(token), "logprob": -0.5 * token, "top_logprobs": []} for token in ids]
+        choice |= {"logprobs": {"content": listed}, "token_ids": ids}
+    extra = {"logprobs": True, "return_token_ids": True}
+    with serve(Reply(body)) as server:
+        made = policy(server.url, extra=extra).generate(PROMPT, n=2, sampling=SAMPLED)
+    assert (server.requests[0]["logprobs"], server.requests[0]["return_token_ids"]) == (True, True)
+    assert [c.token_ids for c in made] == [(4,), (5, 6)]
+    assert [c.logprobs for c in made] == [(-2.0,), (-2.5, -3.0)]
+    assert [c.completion_tokens for c in made] == [1, 2]  # not an equal share
+
+
 def test_n_ignored_is_made_up_for() -> None:
     with serve(Reply(chat("a")), Reply(chat("b", "c"))) as server:
-        assert ask(server, n=3) == ["a", "b", "c"]
+        assert ask(server, n=3, sampling=SAMPLED) == ["a", "b", "c"]
     assert [r["n"] for r in server.requests] == [3, 2]
 
 
@@ -146,6 +189,18 @@ OVERFLOWS = {
         "message": "This model's maximum context length is 16384 tokens. However, you requested 122946 tokens.",
         "code": 400,
     },
+    "vllm 0.32, the prompt alone": {
+        "error": {
+            "message": "This model's maximum context length is 2048 tokens. However, your prompt contains at least "
+            "2049 input tokens, which exceeds this limit even without any output tokens.",
+            "code": 400,
+        }
+    },
+    "vllm 0.32, the completion alone": {
+        "error": {
+            "message": "max_tokens=5000 cannot be greater than max_model_len=2048. Please request fewer output"
+        }
+    },
     "vllm, the prompt alone": {"message": "max_tokens must be at least 1, got -186.", "code": 400},
     "vllm, older": {"message": "The prompt (total length 25938) is too long to fit into the model"},
     "sglang": {"message": "The input (9000 tokens) is longer than the model's context length (8192 tokens)."},
@@ -157,7 +212,7 @@ OVERFLOWS = {
 def test_a_prompt_that_does_not_fit(body: Any) -> None:
     with serve(Reply(body, status=400)) as server:
         with pytest.raises(ContextOverflowError, match="does not fit the context"):
-            ask(server, n=2)
+            ask(server, n=2, sampling=SAMPLED)
         assert len(server.requests) == 1
 
 
