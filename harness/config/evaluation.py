@@ -54,6 +54,9 @@ class TrainedPolicyTable(Table):
     stage: str = "srl"  # base, sft, srl, rlvr, sft_control
     # The tasks are those of the trajectories that the run held out, unless tasks.ids names some.
     held_out: bool = True
+    # Settings of the policy `endpoint`, for a server of these weights; the model's name there is the stage's unless
+    # `model` says another. null: the weights are loaded in this process.
+    endpoint: dict[str, JSON] | None = None
 
 
 class TrainedTable(ContaminationTable):
@@ -86,6 +89,8 @@ class EvaluationRecipe(Table):
     workers: int = Field(default=2, ge=1)  # attempts and verdicts in parallel
     executor: Literal["threads", "ray"] = "threads"  # on this machine, or on a Ray cluster
     retries: int = Field(default=2, ge=0)  # of an attempt or a verdict whose sandbox broke
+    # The run stops when its policy fails this many attempts in a row: its server is down, say. null: never.
+    max_policy_failures: int | None = Field(default=8, ge=1)
     limits: LimitsTable = LimitsTable()
     verifier_seconds: float = Field(default=5.0, gt=0)  # math: for one answer
 

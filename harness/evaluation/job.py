@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
+from harness.cli import UserError
 from harness.config.evaluation import PREDICTIONS, EvaluationRecipe
 from harness.console import Console
 from harness.evaluation.executors import MakeEvaluator, make_execute
@@ -61,7 +62,10 @@ class Job(Protocol[TaskT, VerdictT]):
 
 
 def run_job(job: Job[TaskT, VerdictT], folder: EvaluationFolder, console: Console) -> None:
-    """Attempt and verify what is left. Every outcome is on its way to the disk before the next is waited for."""
+    """Attempt and verify what is left. Every outcome is on its way to the disk before the next is waited for.
+
+    Raises UserError, also when the policy fails many attempts in a row.
+    """
     for path in (folder.predictions, folder.rollouts, folder.verdicts, folder.attempts):
         drop_torn_line(path)
     execute = make_execute(job.recipe, job.evaluator, job.make_evaluator)
@@ -69,7 +73,7 @@ def run_job(job: Job[TaskT, VerdictT], folder: EvaluationFolder, console: Consol
         queue = deque(unfinished(job, folder))
         left, total = (sum(item.samples for item in items) for items in (queue, job.items()))
         console.info(f"{job.describe()}; {left} of {total} verdicts to go, {job.recipe.workers} workers")
-        tell = Progress(left, console.info)
+        tell, stop = Progress(left, console.info), PolicyOutage(job.recipe.max_policy_failures)
         for done in execute(queue):
             if isinstance(done, EvalItem):
                 save_attempt(done, job.model_name or "", folder)
@@ -78,6 +82,7 @@ def run_job(job: Job[TaskT, VerdictT], folder: EvaluationFolder, console: Consol
                 job.save_verdicts(done, folder)
                 folder.append(folder.attempts, [record.as_row() for record in done.records])
                 tell(done)
+                stop(done.records)
 
 
 def save_attempt(item: EvalItem[TaskT], model_name: str, folder: EvaluationFolder) -> None:
@@ -110,6 +115,24 @@ def unfinished(job: Job[TaskT, VerdictT], folder: EvaluationFolder) -> list[Eval
         return replace(item, candidates=candidates) if len(candidates) == item.samples else item
 
     return [resumed(item) for item in left]
+
+
+class PolicyOutage:
+    """Stops a run whose policy fails one attempt after the other, which would fail all that are left as well."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._failed = 0
+
+    def __call__(self, records: Sequence[AttemptRecord]) -> None:
+        """Count an attempt. Raises UserError."""
+        failed = [record for record in records if record.bucket == "policy_failure"]
+        self._failed = self._failed + 1 if len(failed) == len(records) else 0
+        if self._failed == self._most:
+            raise UserError(
+                f"the policy failed {self._failed} attempts in a row (max_policy_failures); the last: "
+                f"{failed[-1].detail}"
+            )
 
 
 class Progress:

@@ -41,6 +41,25 @@ def with_trained_policy(recipe: EvaluationRecipe) -> EvaluationRecipe:
 
 
 def _policy(table: TrainedPolicyTable, folder: RunFolder, run: Recipe) -> PolicyTable:
+    model, adapter = _weights(table, folder, run)
+    name = f"{folder.path.resolve().name}/{table.stage}"
+    if table.endpoint is not None:
+        kwargs = run.model.chat_template_kwargs
+        shown = {"extra": {"chat_template_kwargs": kwargs}} if kwargs else {}
+        settings = {"model": table.stage, "name": name, **shown, **table.endpoint}
+        return PolicyTable(name="endpoint", settings=settings)
+    settings = {
+        "model": model,
+        "adapter": adapter,
+        "dtype": run.model.dtype,
+        "name": name,
+        "options": run.model.options,
+    }
+    return PolicyTable(name="transformers", settings={**settings, **_template_settings(run)})
+
+
+def _weights(table: TrainedPolicyTable, folder: RunFolder, run: Recipe) -> tuple[str, str | None]:
+    """Return the model and the adapter over it that a stage ended with. Raises UserError."""
     model, adapter = run.model.name, None
     for stage in _lineage(table.stage, run):
         best = folder.ended_with(stage)
@@ -55,14 +74,7 @@ def _policy(table: TrainedPolicyTable, folder: RunFolder, run: Recipe) -> Policy
             model = checkpoint
         else:
             adapter = checkpoint
-    settings = {
-        "model": model,
-        "adapter": adapter,
-        "dtype": run.model.dtype,
-        "name": f"{folder.path.resolve().name}/{table.stage}",
-        "options": run.model.options,
-    }
-    return PolicyTable(name="transformers", settings={**settings, **_template_settings(run)})
+    return model, adapter
 
 
 def _template_settings(run: Recipe) -> dict[str, JSON]:

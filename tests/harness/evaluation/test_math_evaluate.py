@@ -24,6 +24,7 @@ from harness.jsonl import read_rows
 from harness.statistics.binomial import pass_at_k, wilson
 from tests.fork_server import run_python
 from tests.harness.evaluation.test_attempts import report_command
+from tests.srl_agent.policies.chat_server import Reply, chat, serve
 from tests.tiny_runs import ROOT
 
 KNOWN = ["policy.name=tests.plugin_policy:KnownAnswers", "policy.settings={}"]
@@ -194,7 +195,30 @@ def test_an_answer_that_cannot_be_verified_counts_apart_and_as_not_right(tmp_pat
     assert "infra failure: 1 of 2" in done.stdout
 
 
-# --- Kills
+# --- Outages and kills
+
+
+def test_a_server_that_dies_stops_the_run_which_keeps_what_was_done(
+    here: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    good, down = Reply(chat("So it is \\boxed{1}.")), Reply("the engine is dead", status=500)
+    with serve(good, good, down, down, down, good) as server:
+        settings = f"policy.settings={{base_url: '{server.url}', model: m, retries: 0}}"
+        words = ["policy.name=endpoint", settings, "max_policy_failures=3", "workers=1", "samples=0"]
+        assert here("math_demo", *words, TEN, "name=run") == 1
+        said = capfd.readouterr().err
+        assert "stopped; resume it with: python -m harness.evaluate --resume outputs/run" in said
+        assert "error: the policy failed 3 attempts in a row (max_policy_failures); the last: " in said
+        assert "answers 500: the engine is dead (tried 1 times)" in said
+        folder = EvaluationFolder(tmp_path / "outputs/run")
+        assert folder.read_manifest()["status"] == "interrupted"
+        done = [row for row in read_rows(folder.attempts) if row["bucket"] != "policy_failure"]
+        assert (len(done), len(server.requests)) == (2, 5)
+        assert here("--resume", "outputs/run") == 0
+        assert len(server.requests) == 5 + 8  # the two answers are not asked for again
+    assert "8 of 10 verdicts to go" in capfd.readouterr().err
+    report = report_of(tmp_path)
+    assert (report["policy_failure_instances"], report["incomplete_instances"]) == (0, 0)
 
 
 def asked(folder: Path) -> list[str]:

@@ -82,10 +82,30 @@ def test_prompts_and_filters_are_those_of_the_run(tmp_path: Path) -> None:
     sampling = recipe.scaffold.settings["sampling"]
     assert (sampling["temperature"], sampling["top_k"], sampling["repetition_penalty"]) == (0.0, 20, 1.05)
     assert with_trained_policy(recipe) == recipe
+    served = resolved(tmp_path / "run", "sft", "trained_policy.endpoint.base_url=http://gpu:8000/v1").policy
+    assert served is not None
+    assert served.settings["extra"] == {"chat_template_kwargs": {"enable_thinking": False}}
     plain = resolved(trained_run(tmp_path / "plain", checkpoints={"sft": "S"}), "sft")
     assert plain.policy is not None  # as it was before there were these settings
     assert plain.policy.settings.keys() == {"model", "adapter", "dtype", "name", "options"}
     assert plain.scaffold.settings["sampling"].keys() == {"temperature", "max_tokens"}
+
+
+def test_a_stage_behind_a_server_is_asked_as_the_one_in_this_process(tmp_path: Path) -> None:
+    folder = trained_run(tmp_path / "run", checkpoints={"sft": "S", "srl": "R"})
+    here = resolved(folder, "srl")
+    served = resolved(folder, "srl", "trained_policy.endpoint.base_url=http://gpu:8000/v1")
+    assert served.policy is not None
+    assert served.policy.name == "endpoint"
+    assert served.policy.settings == {"base_url": "http://gpu:8000/v1", "model": "srl", "name": "run/srl"}
+    assert (served.actions, served.scaffold, served.tasks) == (here.actions, here.scaffold, here.tasks)
+    assert with_trained_policy(served) == served
+    words = ["trained_policy.endpoint.base_url=http://gpu:8000/v1", "trained_policy.endpoint.model=mine"]
+    named = resolved(folder, "srl", *words, "trained_policy.endpoint.retries=1").policy
+    assert named is not None
+    assert (named.settings["model"], named.settings["retries"]) == ("mine", 1)
+    with pytest.raises(UserError, match="has not finished its stage sft_control"):
+        resolved(folder, "sft_control", words[0])
 
 
 def test_a_stage_that_ended_with_its_start_has_the_weights_of_its_start(tmp_path: Path) -> None:
