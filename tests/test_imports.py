@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 # The house from the top down. A folder imports from itself and from lower floors only; so folders on one floor do not
 # know each other. Modules that lie directly in a package stand here by their own name.
 FLOORS = (
-    "harness/train harness/convert harness/evaluate harness/report harness/profile harness/doctor harness/build_image",
+    "harness/train harness/convert harness/evaluate harness/report harness/profile harness/validate "
+    "harness/doctor harness/build_image",
     "harness/training",
     "harness/training/checks",
     "harness/training/outcomes",
@@ -143,7 +144,7 @@ def test_heavy_libraries_are_imported_in_their_folders_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "profile", "convert", "evaluate", "build_image", "report", "doctor"]
+    "command", ["train", "profile", "validate", "convert", "evaluate", "build_image", "report", "doctor"]
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = (

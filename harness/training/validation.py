@@ -21,7 +21,7 @@ from harness.statistics.binomial import wilson
 from harness.statistics.bootstrap import cluster_bootstrap
 from harness.training.outcomes.base import VerifiedTasks, ids
 from harness.training.records import AnswerLine, StepLine
-from srl_agent.formats import Message
+from srl_agent.formats import ActionFormat, Message
 from srl_agent.generation.chat import Chat
 from srl_agent.generation.generate import complete_all
 from srl_agent.generation.types import Completion, Sampling
@@ -109,10 +109,7 @@ class Validator:
             if examples
             else []
         )
-        return [
-            self._step_line(stage, state.global_step, example, sample, completion, score)
-            for (example, sample), completion, score in zip(numbered, completions, scores, strict=True)
-        ]
+        return step_lines(self.data.action_format, stage, state.global_step, numbered, completions, scores)
 
     def _measure_tasks(
         self, tasks: VerifiedTasks, model: "CausalLM", stage: str, step: int, rank: int, world: int
@@ -121,24 +118,7 @@ class Validator:
         prompts = [tasks.prompt(name) for name in names]
         greedy = replace(self.sampling, temperature=0.0, max_tokens=self.settings.outcome_max_new_tokens)
         completions = self._complete(model, prompts, f"verifying {stage}", greedy)
-        grades = tasks.grade(names, [completion.text for completion in completions])
-        return [
-            AnswerLine(
-                stage=stage,
-                step=step,
-                task_id=name,
-                reference=tasks.reference(name),
-                completion=completion.text,
-                clipped=completion.finish_reason == "length",
-                reward=grade.reward,
-                format_error=tasks.format_error(completion.text),
-                solved=grade.solved,
-                reason=grade.reason,
-                answer=grade.answer,
-                detail=grade.detail,
-            )
-            for name, completion, grade in zip(names, completions, grades, strict=True)
-        ]
+        return answer_lines(tasks, stage, step, names, completions)
 
     def _complete(
         self, model: "CausalLM", prompts: Sequence[list[Message]], what: str, sampling: Sampling
@@ -161,29 +141,6 @@ class Validator:
         lines.sort(key=lambda line: line.key)
         self.run.append(path, (asdict(line) for line in lines))
         return lines
-
-    def _step_line(
-        self, stage: str, step: int, example: StepExample, sample: int, completion: Completion, score: Score
-    ) -> StepLine:
-        error, action = self.format_error(completion.text), None
-        if error is None:
-            _, action = self.data.action_format.split(completion.text)
-        return StepLine(
-            stage=stage,
-            step=step,
-            trajectory_id=example.trajectory_id,
-            step_index=example.step_index,
-            kind=example.kind,
-            expert_action=example.expert_action,
-            completion=completion.text,
-            clipped=completion.finish_reason == "length",
-            rewards=score.parts,
-            reward=score.total,
-            format_error=error,
-            exact_match=action == example.expert_action,
-            sample=sample,
-            extra=score.extra,
-        )
 
     def format_error(self, text: str) -> str | None:
         """Return what is wrong with a completion's format, or None."""
@@ -209,6 +166,75 @@ def share_of(items: Sequence[Item], rank: int, world: int) -> list[Item]:
     """
     own, count = list(items[rank::world]), -(-len(items) // world)
     return own + [items[0]] * (count - len(own))
+
+
+def step_lines(
+    action_format: ActionFormat,
+    stage: str,
+    step: int,
+    numbered: Sequence[tuple[StepExample, int]],
+    completions: Sequence[Completion],
+    scores: Sequence[Score],
+) -> list[StepLine]:
+    """Return the lines of scored completions of steps, each with the number of its sample."""
+    return [
+        _step_line(action_format, stage, step, example, sample, completion, score)
+        for (example, sample), completion, score in zip(numbered, completions, scores, strict=True)
+    ]
+
+
+def _step_line(
+    action_format: ActionFormat,
+    stage: str,
+    step: int,
+    example: StepExample,
+    sample: int,
+    completion: Completion,
+    score: Score,
+) -> StepLine:
+    error, action = format_error(action_format, completion.text), None
+    if error is None:
+        _, action = action_format.split(completion.text)
+    return StepLine(
+        stage=stage,
+        step=step,
+        trajectory_id=example.trajectory_id,
+        step_index=example.step_index,
+        kind=example.kind,
+        expert_action=example.expert_action,
+        completion=completion.text,
+        clipped=completion.finish_reason == "length",
+        rewards=score.parts,
+        reward=score.total,
+        format_error=error,
+        exact_match=action == example.expert_action,
+        sample=sample,
+        extra=score.extra,
+    )
+
+
+def answer_lines(
+    tasks: VerifiedTasks, stage: str, step: int, names: Sequence[str], completions: Sequence[Completion]
+) -> list[AnswerLine]:
+    """Grade one answer to each task."""
+    grades = tasks.grade(names, [completion.text for completion in completions])
+    return [
+        AnswerLine(
+            stage=stage,
+            step=step,
+            task_id=name,
+            reference=tasks.reference(name),
+            completion=completion.text,
+            clipped=completion.finish_reason == "length",
+            reward=grade.reward,
+            format_error=tasks.format_error(completion.text),
+            solved=grade.solved,
+            reason=grade.reason,
+            answer=grade.answer,
+            detail=grade.detail,
+        )
+        for name, completion, grade in zip(names, completions, grades, strict=True)
+    ]
 
 
 def summarize(lines: Sequence[StepLine]) -> dict[str, float]:
