@@ -56,7 +56,14 @@ class Server:
     """A vLLM server of a model as ``base`` and of adapters by name."""
 
     def __init__(
-        self, command: str, model: str, adapters: Mapping[str, str], *, port: int, log: Path
+        self,
+        command: str,
+        model: str,
+        adapters: Mapping[str, str],
+        *,
+        port: int,
+        log: Path,
+        flags: Sequence[str] = (),
     ) -> None:
         loras = [f"{name}={path}" for name, path in adapters.items()]
         self.url = f"http://127.0.0.1:{port}/v1"
@@ -64,7 +71,7 @@ class Server:
         self._command = [
             *shlex.split(command), "--model", model, "--served-model-name", "base", "--port", str(port),
             "--max-model-len", "4096", "--max-num-seqs", "16",
-            *(["--enable-lora", "--max-lora-rank", "16", "--lora-modules", *loras] if loras else []),
+            *(["--enable-lora", "--max-lora-rank", "16", "--lora-modules", *loras] if loras else []), *flags,
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -348,6 +355,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/vllm"), help="folder of the results")
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--tasks", default="::6", help="a slice of the held-out tasks")
+    parser.add_argument("--dtype", default="auto", help="of the server: auto (the model's), float32")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -355,7 +363,8 @@ def main() -> None:
     run = options.run or trained_run(options.out)
     model = resolve_model(RunFolder(run).recipe().model.name)
     adapter = (RunFolder(run).ended_with(options.stage) or {})["checkpoint"]
-    server = Server(command, model, {options.stage: adapter}, port=options.port, log=options.out / "vllm.log")
+    log, flags = options.out / "vllm.log", ["--dtype", options.dtype]
+    server = Server(command, model, {options.stage: adapter}, port=options.port, log=log, flags=flags)
     seen: dict[str, object] = {}
     with server:
         session = Session(

@@ -13,7 +13,8 @@ train() {
 }
 train colocate srl.trl.vllm_gpu_memory_utilization=0.3
 if [ "$gpus" -gt 1 ]; then
-    CUDA_VISIBLE_DEVICES=1 trl vllm-serve --model "$model" --port "$port" &
+    CUDA_VISIBLE_DEVICES=1 VLLM_SERVER_DEV_MODE=1 vllm serve "$model" --port "$port" --gpu-memory-utilization 0.9 \
+        --weight-transfer-config '{"backend": "nccl"}' --logprobs-mode processed_logprobs --max-logprobs -1 &
     server=$!
     trap 'kill $server' EXIT
     train server "srl.trl.vllm_server_port=$port"
