@@ -26,8 +26,7 @@ from harness.data.step_data import load_step_data
 from harness.jsonl import write_json
 from harness.run_folder import RunFolder
 from srl_agent.formats import Message
-from srl_agent.generation.generate import tokenize_prompt
-from srl_agent.models.load import load_policy, load_tokenizer
+from srl_agent.models.load import load_chat, load_policy
 from srl_agent.models.packaged import resolve_model
 from srl_agent.policies import ContextOverflowError, Sampling
 from srl_agent.policies.endpoint import EndpointPolicy
@@ -149,12 +148,12 @@ class Session:
 
 def prompts(session: Session) -> Seen:
     """Compare the tokens of every held-out prompt: the server's chat template against ours."""
-    tokenizer = load_tokenizer(session.model)
+    chat = load_chat(session.model)
     url = session.server.url.removesuffix("/v1") + "/tokenize"
     pairs = []
     for prompt in session.prompts():
         asked = {"model": "base", "messages": prompt, "add_generation_prompt": True}
-        pairs.append((httpx.post(url, json=asked).json()["tokens"], tokenize_prompt(tokenizer, prompt)))
+        pairs.append((httpx.post(url, json=asked).json()["tokens"], chat.prompt_ids(prompt)))
     equal = sum(served == ours for served, ours in pairs)
     assert equal == len(pairs), f"only {equal} of {len(pairs)} prompts have the same tokens"
     return {"prompts": len(pairs), "equal": equal, "longest": max(len(ours) for _, ours in pairs)}
@@ -172,15 +171,15 @@ def sampling(session: Session) -> Seen:
         assert made.token_ids is not None
         assert made.logprobs is not None
         assert made.completion_tokens == len(made.token_ids) == len(made.logprobs)
-    tokenizer = load_tokenizer(session.model)
+    chat = load_chat(session.model)
     differences = {}
     for dtype in ("bfloat16", "float32"):
         model = load_policy(session.model, dtype=dtype, lora=None, adapter=session.adapter)
-        here = forced_logprobs(model, tokenize_prompt(tokenizer, prompt), list(greedy.token_ids or ()))
+        here = forced_logprobs(model, chat.prompt_ids(prompt), list(greedy.token_ids or ()))
         differences[dtype] = max(abs(a - b) for a, b in zip(here, greedy.logprobs or (), strict=True))
     return {
         "samples": len(several),
-        "ended_with": tokenizer.convert_ids_to_tokens((greedy.token_ids or (0,))[-1]),
+        "ended_with": chat.tokenizer.convert_ids_to_tokens((greedy.token_ids or (0,))[-1]),
         "greedy_tokens": greedy.completion_tokens,
         "largest_difference_of_a_log_probability": differences,
     }

@@ -22,10 +22,9 @@ from harness.run_folder import RunFolder, now
 from harness.training.inputs import Inputs, load_inputs
 from harness.training.outcomes.base import ids
 from harness.training.records import AnswerLine, StepLine
-from harness.training.sampling import recipe_sampling
+from harness.training.sampling import recipe_chat, recipe_sampling
 from harness.training.validation import answer_lines, step_lines, summarize, summarize_answers
 from srl_agent.formats import Message
-from srl_agent.models.load import load_tokenizer
 from srl_agent.models.packaged import ModelError, resolve_model
 from srl_agent.policies import Completion, ContextOverflowError, Policy, PolicyError, Sampling, make_policy
 
@@ -90,7 +89,8 @@ def _measure_steps(work: Work, folder: RunFolder, console: Console) -> dict[str,
         return {}
     rewards = work.inputs.rewards.with_measures(data.action_format)
     with user_errors(ModelError):  # of completions whose server lists no tokens
-        tokenizer = load_tokenizer(resolve_model(work.recipe.model.name, console.info))
+        model = resolve_model(work.recipe.model.name, console.info)
+        tokenizer = recipe_chat(work.recipe, model).tokenizer
     sampling = replace(
         recipe_sampling(work.recipe), temperature=table.temperature, max_tokens=table.max_new_tokens, seed=0
     )

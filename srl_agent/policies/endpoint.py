@@ -29,10 +29,6 @@ _OVERFLOW = re.compile(
 )
 
 
-# vLLM and SGLang take what a request does not say from the model's generation_config.json, which may ask for a
-# repetition penalty. -1 is the one value that both read as "off".
-_NEUTRAL: Mapping[str, JSON] = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-
 _ADVICE = {401: "; name the key's variable as `api_key_env`", 404: "; are `base_url` and `model` right?"}
 
 
@@ -67,7 +63,7 @@ class EndpointPolicy:
         self._extra = dict(extra or {})
         self._name = name or model
         self._one_by_one = False  # True for a server that gives one sample per request
-        self._neutral = _NEUTRAL  # empty for a server that refuses these fields
+        self._knows_filters = True  # False for a server that refuses their fields
         self._client = httpx.Client(timeout=timeout, headers=_authorization(api_key_env))
 
     @property
@@ -108,20 +104,21 @@ class EndpointPolicy:
             "max_tokens": sampling.max_tokens,
             **({"stop": list(sampling.stop)} if sampling.stop else {}),
             **({"seed": sampling.seed} if sampling.seed is not None else {}),
-            **_filters(sampling),
+            **(_filters(sampling) if self._knows_filters else {}),
             **self._extra,
         }
 
     def _ask(self, body: Mapping[str, JSON]) -> list[Completion]:
         """Return one answer's completions. Raises PolicyError."""
-        neutral = self._neutral
         try:
-            return self._retried({**neutral, **body})
-        except _RefusedError as error:
-            if not any(field in str(error) for field in neutral):
-                raise
-            self._neutral = {}
             return self._retried(body)
+        except _RefusedError as error:
+            off = {key: value for key, value in _filters(Sampling()).items() if key in body}
+            wanted = {key: body[key] for key in off} != off or off.keys() & self._extra.keys()
+            if wanted or not any(field in str(error) for field in off):
+                raise
+            self._knows_filters = False
+            return self._retried({key: value for key, value in body.items() if key not in off})
 
     def _retried(self, body: Mapping[str, JSON]) -> list[Completion]:
         """Return one answer's completions, after up to ``retries`` retries. Raises PolicyError."""
@@ -198,10 +195,13 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def _filters(sampling: Sampling) -> dict[str, JSON]:
-    """Return the fields that vLLM, SGLang and llama.cpp know and OpenAI refuses: those that were asked for."""
-    default = Sampling()
-    wanted = {key: getattr(sampling, key) for key in ("top_k", "min_p", "repetition_penalty")}
-    return {key: value for key, value in wanted.items() if value != getattr(default, key)}
+    """Return the fields that vLLM, SGLang and llama.cpp know and OpenAI refuses.
+
+    They are sent where they are off, too: vLLM and SGLang take what a request does not say from the model's
+    ``generation_config.json``, which may ask for a penalty. -1 is the one ``top_k`` that both read as off.
+    """
+    penalty = sampling.repetition_penalty
+    return {"top_k": sampling.top_k or -1, "min_p": sampling.min_p, "repetition_penalty": penalty}
 
 
 def _excerpt(text: str) -> str:

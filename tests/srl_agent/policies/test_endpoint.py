@@ -231,14 +231,22 @@ def test_thinking_that_the_prompt_opened_is_opened_again() -> None:
         assert ask(server) == ["<think>\nLook.\n</think>\n\nls"]
 
 
-def test_filters_are_sent_where_they_are_asked_for() -> None:
+def test_filters_are_always_sent() -> None:
     sampling = Sampling(temperature=1.0, top_k=5, min_p=0.1, repetition_penalty=1.05)
     with serve(Reply(chat("a"))) as server:
         ask(server, sampling=sampling)
         ask(server, sampling=Sampling(temperature=1.0))
     asked, plain = server.requests
     assert (asked["top_k"], asked["min_p"], asked["repetition_penalty"]) == (5, 0.1, 1.05)
-    assert not {"top_k", "min_p", "repetition_penalty"} & plain.keys()
+    assert (plain["top_k"], plain["min_p"], plain["repetition_penalty"]) == (
+        -1,
+        0.0,
+        1.0,
+    )  # not left to the server
+    refusal = Reply("Unrecognized request argument supplied: top_k", status=400)
+    with serve(refusal) as server, pytest.raises(PolicyError, match="refuses with 400"):
+        ask(server, sampling=sampling)  # what was asked for is not dropped
+    assert len(server.requests) == 1
 
 
 def test_thinking_that_was_cut_off_is_an_answer() -> None:
