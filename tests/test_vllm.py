@@ -79,6 +79,11 @@ def local_settings(weights: tuple[Path, Path], name: str) -> dict[str, object]:
     return {"model": str(weights[0].with_name("plain")), "adapter": adapter, "dtype": "float32"}
 
 
+def whole(text: str) -> str:
+    """Return a text without a character that was cut at its end: vLLM leaves it out, a tokenizer writes U+FFFD."""
+    return text.rstrip("\ufffd")
+
+
 def test_greedy_answers_are_those_of_the_same_weights_here(
     server: Server, weights: tuple[Path, Path]
 ) -> None:
@@ -92,7 +97,8 @@ def test_greedy_answers_are_those_of_the_same_weights_here(
                 served.generate(prompt, sampling=greedy),
                 local.generate(prompt, sampling=greedy),
             )
-            assert (there.text, there.token_ids) == (here.text, here.token_ids)
+            assert there.token_ids == here.token_ids
+            assert whole(there.text) == whole(here.text)
             assert there.prompt_tokens == here.prompt_tokens
             assert there.finish_reason == here.finish_reason
         answers[name] = there.text
@@ -134,7 +140,13 @@ def test_validation_through_the_server_is_that_of_the_same_weights_here(
     for name, settings in (("endpoint", endpoint), ("transformers", local_settings(weights, "tuned"))):
         policy = [f"policy.name={name}", f"policy.settings={json.dumps(settings)}"]
         assert run(partial(main, [str(path), "--name", name, *policy])) == 0
-    served, local = (rows(tmp_path / name / "validation.jsonl") for name in ("endpoint", "transformers"))
+    served, local = (
+        [
+            {**row, "completion": whole(row["completion"])}
+            for row in rows(tmp_path / name / "validation.jsonl")
+        ]
+        for name in ("endpoint", "transformers")
+    )
     assert compared(served, local, "policy")["equal_answers"] == len(served) == 6
 
 
