@@ -137,7 +137,7 @@ class Session:
     out: Path
     tasks: str  # a slice
 
-    def policy(self, name: str, **settings: object) -> EndpointPolicy:
+    def policy(self, name: str, **settings: Any) -> EndpointPolicy:
         return EndpointPolicy(base_url=self.server.url, model=name, **{"retries": 0, **settings})
 
     def prompts(self) -> list[list[Message]]:
@@ -250,13 +250,13 @@ def compared(served: Sequence[Row], local: Sequence[Row], stage: str) -> Seen:
             assert {**a, "stage": "", "step": 0} == {**b, "stage": "", "step": 0}, (
                 "equal answers, unequal lines"
             )
-    mean = lambda side: round(sum(pair[side]["reward"] for pair in pairs) / len(pairs), 4)  # noqa: E731
+    means = [round(sum(pair[side]["reward"] for pair in pairs) / len(pairs), 4) for side in (0, 1)]
     return {
         "steps": len(pairs),
         "equal_answers": sum(a["completion"] == b["completion"] for a, b in pairs),
         "equal_rewards": sum(a["reward"] == b["reward"] for a, b in pairs),
-        "mean_reward_served": mean(0),
-        "mean_reward_local": mean(1),
+        "mean_reward_served": means[0],
+        "mean_reward_local": means[1],
     }
 
 

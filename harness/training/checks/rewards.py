@@ -122,9 +122,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _summary(recipe: Recipe, scores: Sequence[Score], floors: Mapping[str, Means]) -> str:
     parts = []
     for table in recipe.rewards:
-        expert = _number(_mean([score.parts[table.name] for score in scores]))
-        trivial = ", ".join(f"{policy} {_number(means[table.name])}" for policy, means in floors.items())
-        parts.append(f"{table.name}: expert {expert}; {trivial}")
+        expert = _number(_mean([score.parts[table.logged_as] for score in scores]))
+        trivial = ", ".join(f"{policy} {_number(means[table.logged_as])}" for policy, means in floors.items())
+        parts.append(f"{table.logged_as}: expert {expert}; {trivial}")
     return f"rewards of {len(scores)} expert actions, and of trivial policies on these steps: {' | '.join(parts)}"
 
 

@@ -435,7 +435,7 @@ def test_the_published_benchmarks_from_their_files(real_data: Path, tmp_path: Pa
         (["policy.name=nobody"], "use one of endpoint, transformers, vllm"),
         (["policy.settings.sed=3"], "has no setting sed"),
         (["scaffold={name: oracle-edit}"], "the scaffold is math, not oracle-edit (scaffold.name=math)"),
-        (["scaffold.settings={mode: both}"], "mode must be single or steps, not 'both'"),
+        (["scaffold.settings={mode: both}"], "mode: should be 'single' or 'steps', not 'both'"),
         (["scaffold.settings={max_steps: 0}"], "max_steps must be a whole number of at least 1, not 0"),
         (["scaffold.settings={sampling: {tokens: 4}}"], "has no setting tokens"),
         (["samples=0", "greedy=false"], "nothing is asked for"),

@@ -301,7 +301,7 @@ def test_a_run_of_a_study_that_fails_is_named_and_the_others_are_done(
     done = run(str(path), "study.seeds=[3]")
     assert done.returncode == 1
     assert "1 of 2 runs failed (bad-seed3): see their log.txt" in done.stderr
-    assert "bad-seed3: error: model './nowhere': no such folder" in done.stderr
+    assert "bad-seed3: error: model.name: model './nowhere': no such folder" in done.stderr
     assert (tmp_path / "study/good-seed3/report.json").exists()
 
 

@@ -154,7 +154,8 @@ def test_the_experts_action_scores_its_maximum_where_the_template_opens_the_thou
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = changed(tiny_model, tmp_path / "model", template=OPENS)
-    recipe = recipe_of(tmp_path, model, "srl.sampling.max_rounds=1", "model.options={}")
+    one_group = ["srl.trl.per_device_train_batch_size=4", "srl.trl.steps_per_generation=1"]
+    recipe = recipe_of(tmp_path, model, "srl.sampling.max_rounds=1", *one_group)
     inputs, run = load_inputs(recipe), RunFolder(tmp_path / "run")
     measured = validator(recipe, model, tmp_path / "run")
     context = StageContext(
