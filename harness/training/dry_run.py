@@ -9,6 +9,7 @@ from harness.data.contamination_gate import summary
 from harness.run_folder import RunFolder
 from harness.training.outcomes.load import describe
 from harness.training.preflight import Preflight, check_recipe
+from harness.training.run import quiet_libraries
 
 
 def dry_run_of(name: str, overrides: Sequence[str]) -> None:
@@ -16,6 +17,7 @@ def dry_run_of(name: str, overrides: Sequence[str]) -> None:
 
     A wrong key or value does not hide what else is wrong: it is left out, and the rest is checked.
     """
+    quiet_libraries()
     recipe, problems = read_all(name, overrides)
     if recipe is None:
         raise_all(problems)
