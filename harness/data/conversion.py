@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ MEGABYTE = 2**20
 _REFRESH = 0.1  # seconds between two updates of the progress bar
 _PAYS = 16 * MEGABYTE  # of input, from which on several processes are faster
 PROMPTS = "trl-prompt-completion"  # the output with the prompts of a recipe
+_NOTHING_LEFT = "nothing_left"  # true in the ledger of a conversion without an output
 
 
 def convert_files(options: argparse.Namespace, *, recipe: str | None, command: Sequence[str]) -> None:
@@ -88,8 +90,17 @@ def convert_files(options: argparse.Namespace, *, recipe: str | None, command: S
 
 
 def failed_path(ledger: Path) -> Path:
-    """Return where the ledger of a conversion that left nothing is: not beside a store that it does not describe."""
+    """Return where the ledger of a conversion that left nothing is if there is one of a store that stays."""
     return ledger.with_name(f"{ledger.stem}.failed{ledger.suffix}")
+
+
+def _left_nothing(ledger: Path) -> bool:
+    """Return whether a file is the ledger of a conversion that left nothing: the next one replaces it."""
+    try:
+        table = json.loads(ledger.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(table, dict) and table.get(_NOTHING_LEFT) is True
 
 
 def _check_targets(written: Sequence[Path], force: bool) -> None:
@@ -98,7 +109,7 @@ def _check_targets(written: Sequence[Path], force: bool) -> None:
     for path in written:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name a file")
-        if path.exists() and not force:
+        if path.exists() and not force and not _left_nothing(path):
             raise UsageError(f"{path} exists; overwrite it with --force, or choose another name")
 
 
@@ -140,7 +151,7 @@ def _convert(
 ) -> tuple[int, str]:
     """Write the store and its ledger, count what is kept for the card, and return the number of rows and their SHA-256.
 
-    Raises UserError if no row is left; only the ledger is written then, under the name of ``failed_path``.
+    Raises UserError if no row is left; only the ledger is written then.
     """
     out: Path = options.out
     found = None
@@ -153,8 +164,11 @@ def _convert(
                 raise _NothingLeft
     except _NothingLeft:
         left_out = found.left_out if found else Counter[str]()
-        ledger_path = failed_path(ledger_path)
-        write_ledger(ledger, ledger_path, {"became_no_row": left_out} | pipeline.accounts())
+        if ledger_path.exists() and not _left_nothing(ledger_path):
+            ledger_path = failed_path(ledger_path)
+        write_ledger(
+            ledger, ledger_path, {"became_no_row": left_out} | pipeline.accounts(), nothing_left=True
+        )
         what = "row" if ledger.total().trajectories.kept else "trajectory"
         raise UserError(
             f"no {what} is left of {len(files)} files{_reasons(ledger)}{_listed(left_out)}\n"
@@ -233,10 +247,13 @@ class _NothingLeft(Exception):
     """No row is left: the store is not written."""
 
 
-def write_ledger(ledger: Ledger, path: Path, accounts: Mapping[str, Counter[str]]) -> None:
+def write_ledger(
+    ledger: Ledger, path: Path, accounts: Mapping[str, Counter[str]], *, nothing_left: bool = False
+) -> None:
     """Write the ledger with further counts (``accounts``) by name; empty ones are skipped."""
+    mark = {_NOTHING_LEFT: True} if nothing_left else {}
     beside = {name: dict(sorted((+counts).items())) for name, counts in accounts.items() if +counts}
-    write_json(path, ledger.to_json() | beside)
+    write_json(path, ledger.to_json() | beside | mark)
 
 
 def _reasons(ledger: Ledger) -> str:

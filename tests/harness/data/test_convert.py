@@ -80,7 +80,7 @@ def test_nothing_left_is_exit_1_with_the_reason_and_no_store(
     error = capsys.readouterr().err
     assert "no trajectory is left" in error
     assert f"{data}: an object with the keys 'silly' is of none of the formats adp, " in error
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.json", "ledger.failed.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.json", "ledger.json"]
     good = write(tmp_path / "good.jsonl", row(1))
     assert convert(good, "--out", out) == 0  # the next attempt needs no --force
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -173,7 +173,7 @@ def test_a_named_format_is_not_detected_from_content(tmp_path: Path) -> None:
         [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "```bash\nls\n```"}],
     )
     assert convert(data, "--out", tmp_path / "o.jsonl", "--format", "trae") == 1  # a list is no run
-    failed = json.loads((tmp_path / "ledger.failed.json").read_text())
+    failed = json.loads((tmp_path / "ledger.json").read_text())
     assert failed["formats"]["trae"]["trajectories"]["dropped"] == {"malformed": 1}
     assert convert(data, "--out", tmp_path / "o.jsonl", "--format", "mini-swe-agent") == 0
 

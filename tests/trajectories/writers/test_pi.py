@@ -134,4 +134,4 @@ def test_conversion_that_keeps_nothing_leaves_no_folder(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text('{"type": "nothing"}\n')
     assert convert(path, "--to", "pi", "--out", tmp_path / "sessions") == 1
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.jsonl", "ledger.failed.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.jsonl", "ledger.json"]
