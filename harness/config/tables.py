@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.config.older_names import with_present_names
 from harness.config.stages import CONTROL, RL, Stage
-from srl_agent.rewards import Missing
 from srl_agent.steps import Thoughts
 
 logger = logging.getLogger(__name__)
@@ -94,7 +93,7 @@ class LoraTable(Table):
 
 
 class GenerationTable(Table):
-    """What restricts sampling beside temperature and length; a model's own generation_config is not obeyed."""
+    """Filters and penalties of sampling; a model's own generation_config is not obeyed."""
 
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0)  # 0: all tokens
@@ -281,7 +280,7 @@ class Recipe(Table):
     rewards: tuple[RewardTable, ...] = Field(default=(RewardTable(name="similarity"),), min_length=1)
     # Of a completion that some rewards judge and others do not (None). rescale: the sum of those that judge, scaled to
     # the weight of all; mask: it counts as not judged.
-    rewards_missing: Missing = "rescale"
+    rewards_missing: Literal["rescale", "mask"] = "rescale"
     validation: ValidationTable = ValidationTable()
     sft: SftTable = SftTable()
     srl: GrpoTable = GrpoTable()

@@ -31,7 +31,7 @@ class Inputs:
 
 @dataclass(kw_only=True)
 class Loaded:
-    """What of a recipe's inputs could be loaded, and why the others could not."""
+    """The inputs of a recipe that could be loaded, and why the others could not."""
 
     recipe: Recipe
     data: StepData | None = None

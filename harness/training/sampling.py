@@ -1,4 +1,4 @@
-"""What a recipe says about prompts and sampling, in one place for training, validation and profiles."""
+"""Prompts and sampling as a recipe sets them, in one place for training, validation and profiles."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -22,10 +22,10 @@ from srl_agent.rewards.functions import (
 from srl_agent.rewards.load import load_reward
 from srl_agent.rewards.similarity import reference_similarity, similarities, similarity
 from srl_agent.rewards.structured import structured_similarity
-from srl_agent.rewards.weighted import Missing, Score, WeightedRewards
+from srl_agent.rewards.weighted import Score, WeightedRewards
 
 __all__ = [
-    "BASELINES", "BEST_CONSTANT", "EXPERT", "FORMAT_PENALTY", "READS_EXPERT", "REWARDS", "LogMetric", "Missing",
+    "BASELINES", "BEST_CONSTANT", "EXPERT", "FORMAT_PENALTY", "READS_EXPERT", "REWARDS", "LogMetric",
     "Reward", "RewardBatch", "RewardError", "Score", "SimilarityReward", "StructuredReward", "WeightedRewards",
     "actions_from_json", "actions_to_json", "as_step", "baseline_step", "completion_text", "constant_candidates",
     "load_reward", "reference_similarity", "similarities", "similarity", "structured_similarity",

@@ -46,7 +46,7 @@ class RewardBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Returned:
-    """What the rewards of a batch returned and logged; every list has one entry per completion."""
+    """Values and logs of the rewards of a batch; every list has one entry per completion."""
 
     parts: Mapping[str, list[float | None]]  # by reward; None: not judged
     extra: Mapping[str, list[JSON]]  # by column of ``log_extra``

@@ -26,7 +26,7 @@ TOO_MANY = 0.1  # of the training rows: above this share a warning is an error
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What a check found. A run with an error is not started."""
+    """A finding of a check. A run with an error is not started."""
 
     level: Level
     text: str  # where, what, and what to do

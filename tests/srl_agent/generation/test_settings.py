@@ -83,7 +83,7 @@ def by_srl(model: Path, folder: Path) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def plain(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
-    """What the model samples whose generation_config asks for nothing."""
+    """Samples of the model whose generation_config asks for nothing."""
     return made_by(tiny_model, tmp_path_factory.mktemp("plain"))
 
 
