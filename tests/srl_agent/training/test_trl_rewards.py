@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOTrainer
 from trl.rewards import accuracy_reward, get_soft_overlong_punishment, think_format_reward
 
-from srl_agent.rewards import Missing, Reward, WeightedRewards
+from srl_agent.rewards import Reward, WeightedRewards
+from srl_agent.rewards.weighted import Missing
 from srl_agent.training.dynamic_sampling import DynamicSampling, Group
 from srl_agent.training.srl import SRLTrainer
 from tests.plugin_rewards import bounded, counted, letters
